@@ -21,6 +21,10 @@ endif()
 add_library(myfs_kj INTERFACE)
 target_link_libraries(myfs_kj INTERFACE CapnProto::capnp-rpc CapnProto::capnp CapnProto::kj-async
   CapnProto::kj PkgConfig::LIBUV)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(myfs_kj INTERFACE
+    "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include ${PROJECT_SOURCE_DIR}/cmake/kj_for_clang.h>")
+endif()
 
 add_library(myfs_rocksdb INTERFACE)
 target_include_directories(myfs_rocksdb SYSTEM INTERFACE ${MYFS_ROCKSDB_INCLUDE})
