@@ -1,0 +1,54 @@
+// CallContext: what travels with one call from the facade to the wire: who, until when, cancelled or not.
+// Kernel counterpart: current_cred(), signal_pending(current), struct kiocb's timeout.
+// Thread safety: CancelToken all; CallContext is immutable.
+// Owns / is owned by: lives on the caller's stack for the time of the call; holds no ownership of the token.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+#include "sdk/base/clock.h"
+#include "sdk/base/cred.h"
+#include "sdk/base/sync.h"
+
+namespace myfs {
+
+// Cancels any number of calls. cancel() runs the listeners of calls that wait at that moment.
+class CancelToken {
+ public:
+  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+  void cancel();
+
+  // Registers `fn` for the time of a wait; runs it at once (on this thread) if already cancelled. `fn` runs under a leaf
+  // lock: it may only set an Event or post to a loop.
+  class Listener {
+   public:
+    Listener(CancelToken* token, std::function<void()> fn);  // null token: nothing
+    ~Listener();
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+
+   private:
+    friend class CancelToken;
+    CancelToken* const token_;
+    const std::function<void()> fn_;
+    Listener* next_ = nullptr;
+    Listener* prev_ = nullptr;
+  };
+
+ private:
+  std::atomic<bool> cancelled_{false};
+  Mutex mutex_{LockRank::kCall};
+  Listener* listeners_ ABSL_GUARDED_BY(mutex_) = nullptr;
+};
+
+struct CallContext {
+  CredRef cred;                          // never null
+  int64_t deadline_ns = kNoDeadline;     // boottime_ns scale
+  CancelToken* cancel = nullptr;         // may be null
+
+  bool cancelled() const { return cancel != nullptr && cancel->cancelled(); }
+};
+
+}  // namespace myfs
