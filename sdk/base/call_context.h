@@ -1,7 +1,8 @@
-// CallContext: what travels with one call from the facade to the wire: who, until when, cancelled or not.
-// Kernel counterpart: current_cred(), signal_pending(current), struct kiocb's timeout.
+// CallContext: what travels with one call from the facade to the wire: who, until when, cancelled
+// or not. Kernel counterpart: current_cred(), signal_pending(current), struct kiocb's timeout.
 // Thread safety: CancelToken all; CallContext is immutable.
-// Owns / is owned by: lives on the caller's stack for the time of the call; holds no ownership of the token.
+// Owns / is owned by: lives on the caller's stack for the time of the call; holds no ownership of
+// the token.
 #pragma once
 
 #include <atomic>
@@ -20,8 +21,8 @@ class CancelToken {
   bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
   void cancel();
 
-  // Registers `fn` for the time of a wait; runs it at once (on this thread) if already cancelled. `fn` runs under a leaf
-  // lock: it may only set an Event or post to a loop.
+  // Registers `fn` for the time of a wait; runs it at once (on this thread) if already cancelled.
+  // `fn` runs under a leaf lock: it may only set an Event or post to a loop.
   class Listener {
    public:
     Listener(CancelToken* token, std::function<void()> fn);  // null token: nothing
@@ -44,9 +45,9 @@ class CancelToken {
 };
 
 struct CallContext {
-  CredRef cred;                          // never null
-  int64_t deadline_ns = kNoDeadline;     // boottime_ns scale
-  CancelToken* cancel = nullptr;         // may be null
+  CredRef cred;                       // never null
+  int64_t deadline_ns = kNoDeadline;  // boottime_ns scale
+  CancelToken* cancel = nullptr;      // may be null
 
   bool cancelled() const { return cancel != nullptr && cancel->cancelled(); }
 };

@@ -1,6 +1,6 @@
 // Clock: the three times that MyFS knows, all in nanoseconds.
-// Kernel counterpart: ktime_get_boottime_ns, ktime_get_real_ns.  Differs: a simulation supplies them.
-// Thread safety: all.
+// Kernel counterpart: ktime_get_boottime_ns, ktime_get_real_ns.  Differs: a simulation supplies
+// them. Thread safety: all.
 #pragma once
 
 #include <time.h>

@@ -1,7 +1,7 @@
 // Cred: on whose behalf a call acts.
-// Kernel counterpart: struct cred (include/linux/cred.h): fsuid, fsgid, group_info.  Differs: no capabilities but those
-// that uid 0 implies.
-// Thread safety: immutable after construction; shared by CredRef.
+// Kernel counterpart: struct cred (include/linux/cred.h): fsuid, fsgid, group_info.  Differs: no
+// capabilities but those that uid 0 implies. Thread safety: immutable after construction; shared by
+// CredRef.
 #pragma once
 
 #include <sys/types.h>

@@ -1,7 +1,6 @@
 // Errno: a failure's kind, as the kernel counts them.
-// Kernel counterpart: include/uapi/asm-generic/errno*.h.  Differs: a type of its own, so that a count is never taken
-// for an error.
-// Thread safety: immutable value.
+// Kernel counterpart: include/uapi/asm-generic/errno*.h.  Differs: a type of its own, so that a
+// count is never taken for an error. Thread safety: immutable value.
 #pragma once
 
 #include <cerrno>

@@ -1,6 +1,7 @@
 // ErrorDetail: what an Errno cannot say, left by the room that failed for whoever reports it.
-// Kernel counterpart: none (extack of netlink is the nearest).  Differs from errno: never decides anything.
-// Thread safety: one record per thread; the facade clears it at the start of a call and reads it at the end.
+// Kernel counterpart: none (extack of netlink is the nearest).  Differs from errno: never decides
+// anything. Thread safety: one record per thread; the facade clears it at the start of a call and
+// reads it at the end.
 #pragma once
 
 #include <string>
@@ -11,18 +12,19 @@ namespace myfs {
 
 struct ErrorDetail {
   Errno error;
-  std::string component;     // the path component that failed
-  std::string server;        // address of the server concerned
-  std::string operation;     // "create", "mount option rsize", ...
-  std::string message;       // one sentence for people; names the value and the allowed range
-  bool retriable = false;    // the same call may succeed later
-  bool in_doubt = false;     // the server may have executed the change
-  std::string cause;         // chain of causes, outermost first, joined by ": "
+  std::string component;   // the path component that failed
+  std::string server;      // address of the server concerned
+  std::string operation;   // "create", "mount option rsize", ...
+  std::string message;     // one sentence for people; names the value and the allowed range
+  bool retriable = false;  // the same call may succeed later
+  bool in_doubt = false;   // the server may have executed the change
+  std::string cause;       // chain of causes, outermost first, joined by ": "
 };
 
 ErrorDetail& thread_error_detail();
 void clear_error_detail();
-// Records and returns the error: return fail(Errno(EINVAL), "rsize=3: must be a power of two in 4K..4M");
+// Records and returns the error: return fail(Errno(EINVAL), "rsize=3: must be a power of two in
+// 4K..4M");
 Errno fail(Errno error, std::string message);
 
 }  // namespace myfs

@@ -1,6 +1,6 @@
 // Kstat: all attributes of an inode, as one plain value.
-// Kernel counterpart: struct kstat (include/linux/stat.h).  Differs: carries the change counter and the truncation record.
-// Thread safety: a value.
+// Kernel counterpart: struct kstat (include/linux/stat.h).  Differs: carries the change counter and
+// the truncation record. Thread safety: a value.
 #pragma once
 
 #include <sys/stat.h>
@@ -34,8 +34,9 @@ struct Kstat {
   uint32_t blksize = 4096;
   uint32_t flags = 0;
   Time atime, mtime, ctime, btime;
-  uint64_t change = 0;     // rises with every change; high 16 bits: boot number of the server
-  uint32_t trunc_gen = 0;  // counts truncations; trunc_size: the smallest size since that count began
+  uint64_t change = 0;  // rises with every change; high 16 bits: boot number of the server
+  uint32_t trunc_gen =
+      0;  // counts truncations; trunc_size: the smallest size since that count began
   uint64_t trunc_size = 0;
 
   bool is_dir() const { return S_ISDIR(mode); }

@@ -19,7 +19,8 @@ LogLevel log_level();
 // "error", "warning", "info", "debug"; false for anything else.
 bool parse_log_level(std::string_view text, LogLevel* level);
 
-// Replaces stderr as the sink; nullptr restores it. The sink is called under a leaf lock: it must not call MyFS.
+// Replaces stderr as the sink; nullptr restores it. The sink is called under a leaf lock: it must
+// not call MyFS.
 using LogSink = std::function<void(LogLevel, std::string_view line)>;
 void set_log_sink(LogSink sink);
 

@@ -1,5 +1,5 @@
-// Random: numbers for identities (cryptographic) and for jitter (fast); a simulation supplies both from its seed.
-// Thread safety: all.
+// Random: numbers for identities (cryptographic) and for jitter (fast); a simulation supplies both
+// from its seed. Thread safety: all.
 #pragma once
 
 #include <array>

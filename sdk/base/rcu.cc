@@ -83,7 +83,8 @@ Reader* rcu_internal::register_reader() {
     reader = new Reader;
     reader->in_use.store(true, std::memory_order_relaxed);
     reader->next = state().readers.load(std::memory_order_relaxed);
-    while (!state().readers.compare_exchange_weak(reader->next, reader, std::memory_order_acq_rel)) {
+    while (
+        !state().readers.compare_exchange_weak(reader->next, reader, std::memory_order_acq_rel)) {
     }
   }
   t_reader_lease.reader = reader;

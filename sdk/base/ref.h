@@ -1,8 +1,9 @@
 // Ref: an intrusive counted reference that is never null; RefPtr: one that may be.
 // Kernel counterpart: kref / refcount_t (include/linux/refcount.h), iget/iput, dget/dput.
 // Thread safety: the count is atomic; one Ref object is as thread-safe as a pointer.
-// Invariants: (1) an object is born with count 1, adopted by make_ref; (2) a count that reached 0 never rises again
-// (try_ref is increment-unless-zero), so type-stable objects found under rcu can be taken safely.
+// Invariants: (1) an object is born with count 1, adopted by make_ref; (2) a count that reached 0
+// never rises again (try_ref is increment-unless-zero), so type-stable objects found under rcu can
+// be taken safely.
 #pragma once
 
 #include <atomic>
@@ -13,8 +14,9 @@
 
 namespace myfs {
 
-// Base of counted objects. `last_ref_dropped()` runs when the count reaches 0; its default deletes the object. A class
-// whose objects live on without references (inode and dentry caches) hides it with its own.
+// Base of counted objects. `last_ref_dropped()` runs when the count reaches 0; its default deletes
+// the object. A class whose objects live on without references (inode and dentry caches) hides it
+// with its own.
 template <typename Self>
 class RefCounted {
  public:
@@ -47,7 +49,8 @@ class RefCounted {
 
  protected:
   ~RefCounted() = default;
-  // For caches that revive an unreferenced object under their own lock, and for those that kill it for good.
+  // For caches that revive an unreferenced object under their own lock, and for those that kill it
+  // for good.
   mutable std::atomic<uint32_t> count_{1};
 };
 
@@ -63,13 +66,12 @@ class Ref {
   Ref(const Ref& other) : object_(other.object_) { object_->ref(); }
   Ref(Ref&& other) noexcept : object_(other.object_) { other.object_ = nullptr; }
   template <typename U>
-    requires std::is_convertible_v<U*, T*>
-  Ref(const Ref<U>& other) : object_(other.get()) {
+  requires std::is_convertible_v<U*, T*> Ref(const Ref<U>& other) : object_(other.get()) {
     object_->ref();
   }
   template <typename U>
-    requires std::is_convertible_v<U*, T*>
-  Ref(Ref<U>&& other) noexcept : object_(other.leak()) {}
+  requires std::is_convertible_v<U*, T*> Ref(Ref<U>&& other)
+  noexcept : object_(other.leak()) {}
   Ref& operator=(Ref other) noexcept {
     std::swap(object_, other.object_);
     return *this;
@@ -96,8 +98,7 @@ class RefPtr {
   RefPtr(std::nullptr_t) {}
   RefPtr(Ref<T> ref) : object_(ref.leak()) {}
   template <typename U>
-    requires std::is_convertible_v<U*, T*>
-  RefPtr(Ref<U> ref) : object_(ref.leak()) {}
+  requires std::is_convertible_v<U*, T*> RefPtr(Ref<U> ref) : object_(ref.leak()) {}
   static RefPtr adopt(T* object) {
     RefPtr result;
     result.object_ = object;

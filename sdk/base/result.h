@@ -1,7 +1,7 @@
 // Result: a value or an Errno, the return type of everything that can fail.
-// Kernel counterpart: ERR_PTR / IS_ERR (include/linux/err.h).  Differs: any value type, checked by the compiler.
-// Thread safety: as that of T.
-// Invariants: (1) an error is never Errno{0}; (2) value() is called only when ok().
+// Kernel counterpart: ERR_PTR / IS_ERR (include/linux/err.h).  Differs: any value type, checked by
+// the compiler. Thread safety: as that of T. Invariants: (1) an error is never Errno{0}; (2)
+// value() is called only when ok().
 #pragma once
 
 #include <cassert>
@@ -22,17 +22,15 @@ class [[nodiscard]] Result {
 
   Result(Errno error) : error_(error) { assert(!error.ok()); }  // implicit: return Errno(ENOENT);
   template <typename U = T>
-    requires(std::is_constructible_v<T, U &&> && !std::is_same_v<std::decay_t<U>, Result> &&
-             !std::is_same_v<std::decay_t<U>, Errno>)
-  Result(U&& value) : error_() {  // implicit: return value;
+  requires(std::is_constructible_v<T, U&&> && !std::is_same_v<std::decay_t<U>, Result> &&
+           !std::is_same_v<std::decay_t<U>, Errno>) Result(U&& value)
+      : error_() {  // implicit: return value;
     ::new (&storage_.value) T(std::forward<U>(value));
   }
   Result(Result&& other) noexcept(std::is_nothrow_move_constructible_v<T>) : error_(other.error_) {
     if (ok()) ::new (&storage_.value) T(std::move(other.storage_.value));
   }
-  Result(const Result& other)
-    requires std::is_copy_constructible_v<T>
-      : error_(other.error_) {
+  Result(const Result& other) requires std::is_copy_constructible_v<T> : error_(other.error_) {
     if (ok()) ::new (&storage_.value) T(other.storage_.value);
   }
   Result& operator=(Result&& other) noexcept {
@@ -87,7 +85,8 @@ class [[nodiscard]] Result<void> {
  public:
   using value_type = void;
   Result() = default;
-  Result(Errno error) : error_(error) {}  // NB: Errno{0} is success here, so errno-style results convert
+  Result(Errno error)
+      : error_(error) {}  // NB: Errno{0} is success here, so errno-style results convert
   bool ok() const { return error_.ok(); }
   explicit operator bool() const { return ok(); }
   Errno error() const { return error_; }
@@ -112,7 +111,8 @@ inline Result<void> ok_result() { return {}; }
 
 // MYFS_ASSIGN(decl, expr): as MYFS_TRY, and binds the value:  MYFS_ASSIGN(auto inode, iget(ino));
 #define MYFS_ASSIGN(decl, expr) MYFS_ASSIGN_INNER(MYFS_CONCAT(myfs_try_, __LINE__), decl, expr)
-#define MYFS_ASSIGN_INNER(tmp, decl, expr)       \
-  auto tmp = (expr);                             \
-  if (!tmp.ok()) [[unlikely]] return tmp.error(); \
+#define MYFS_ASSIGN_INNER(tmp, decl, expr) \
+  auto tmp = (expr);                       \
+  if (!tmp.ok()) [[unlikely]]              \
+    return tmp.error();                    \
   decl = std::move(tmp).value()

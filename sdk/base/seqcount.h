@@ -1,8 +1,9 @@
-// SeqCount: lets readers copy data that a writer may be changing, and tells them afterwards whether the copy is whole.
-// Kernel counterpart: seqcount_t (include/linux/seqlock.h).
-// Thread safety: any number of readers; writers exclude each other by a lock of the caller's.
-// Invariants: (1) odd while a writer is inside; (2) a reader trusts its copy only if retry() is false.
-// racy_load/racy_store copy bytes that the other side may touch: plain memcpy, relaxed atomics under thread sanitizer.
+// SeqCount: lets readers copy data that a writer may be changing, and tells them afterwards whether
+// the copy is whole. Kernel counterpart: seqcount_t (include/linux/seqlock.h). Thread safety: any
+// number of readers; writers exclude each other by a lock of the caller's. Invariants: (1) odd
+// while a writer is inside; (2) a reader trusts its copy only if retry() is false.
+// racy_load/racy_store copy bytes that the other side may touch: plain memcpy, relaxed atomics
+// under thread sanitizer.
 #pragma once
 
 #include <atomic>
@@ -32,7 +33,9 @@ class SeqCount {
     seq_.store(seq_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
   }
-  void write_end() { seq_.store(seq_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+  void write_end() {
+    seq_.store(seq_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
 
  private:
   std::atomic<uint32_t> seq_{0};

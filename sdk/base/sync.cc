@@ -17,8 +17,8 @@ std::atomic<SimHooks*> g_sim_hooks{nullptr};
 
 namespace {
 
-// Deadlines are CLOCK_BOOTTIME, waits of libc and futex are CLOCK_MONOTONIC: translated at each wait, and a wait is cut
-// into slices so that a suspended machine's lost time is noticed.
+// Deadlines are CLOCK_BOOTTIME, waits of libc and futex are CLOCK_MONOTONIC: translated at each
+// wait, and a wait is cut into slices so that a suspended machine's lost time is noticed.
 constexpr int64_t kMaxSlice_ns = 1'000'000'000;
 
 int64_t slice_ns(int64_t deadline_ns) {
@@ -138,11 +138,12 @@ void CondVar::notify_all_or_one(bool all) {
 }
 
 void Event::set() {
-  // The waiter may destroy the event as soon as the exchange is seen: nothing of *this is read afterwards, and a
-  // futex wake on an address that is gone is harmless.
+  // The waiter may destroy the event as soon as the exchange is seen: nothing of *this is read
+  // afterwards, and a futex wake on an address that is gone is harmless.
   std::atomic<uint32_t>* word = &state_;
   uint32_t old = word->exchange(kSet, std::memory_order_acq_rel);
-  if (old == kWaiting) ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
+  if (old == kWaiting)
+    ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
   if (SimHooks* hooks = g_sim_hooks.load(std::memory_order_relaxed); hooks != nullptr) [[unlikely]]
     hooks->wake_all(word);
 }
@@ -157,7 +158,8 @@ bool Event::wait_until(int64_t deadline_ns) {
     }
     int64_t slice = slice_ns(deadline_ns);
     if (slice == 0) return false;
-    if (state == kClear && !state_.compare_exchange_strong(state, kWaiting, std::memory_order_acq_rel)) {
+    if (state == kClear &&
+        !state_.compare_exchange_strong(state, kWaiting, std::memory_order_acq_rel)) {
       continue;
     }
     timespec timeout{slice / 1'000'000'000, slice % 1'000'000'000};

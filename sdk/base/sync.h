@@ -1,11 +1,11 @@
 // Sync: the only mutexes, condition variables, events and threads of MyFS.
-// Kernel counterpart: struct mutex, rw_semaphore, wait_queue, completion, kthread.  Differs: two backends. Normally the
-// std/futex one; while a simulator is installed (SimHooks), every operation that would wait is a point at which the
-// simulator's scheduler chooses who runs next, so that the same seed gives the same execution.
-// Thread safety: all.
-// Lock rank: given at construction, checked in debug builds (lock_rank.h).
-// Invariants: (1) the backend is chosen at run time by one global flag that only slow paths and releases test, so there
-// is one build; (2) under a simulator exactly one simulated thread runs at a time.
+// Kernel counterpart: struct mutex, rw_semaphore, wait_queue, completion, kthread.  Differs: two
+// backends. Normally the std/futex one; while a simulator is installed (SimHooks), every operation
+// that would wait is a point at which the simulator's scheduler chooses who runs next, so that the
+// same seed gives the same execution. Thread safety: all. Lock rank: given at construction, checked
+// in debug builds (lock_rank.h). Invariants: (1) the backend is chosen at run time by one global
+// flag that only slow paths and releases test, so there is one build; (2) under a simulator exactly
+// one simulated thread runs at a time.
 #pragma once
 
 #include <atomic>
@@ -27,10 +27,11 @@ namespace myfs {
 class SimHooks {
  public:
   virtual ~SimHooks() = default;
-  // Blocks the calling simulated thread until wake_all(channel), or until boottime_ns() >= deadline_ns. Returns false
-  // at the deadline. INT64_MAX: none.
+  // Blocks the calling simulated thread until wake_all(channel), or until boottime_ns() >=
+  // deadline_ns. Returns false at the deadline. INT64_MAX: none.
   virtual bool wait(const void* channel, int64_t deadline_ns) = 0;
-  // Makes every thread that waits on `channel` runnable. Callable from any thread, also unsimulated.
+  // Makes every thread that waits on `channel` runnable. Callable from any thread, also
+  // unsimulated.
   virtual void wake_all(const void* channel) = 0;
   // A point at which another thread may be chosen; called where real threads could interleave.
   virtual void yield_point(const char* where) = 0;
@@ -162,7 +163,9 @@ class MYFS_SCOPED_CAPABILITY ReadLock {
 // Condition variable over Mutex. Waits may wake spuriously: loop over the condition.
 class CondVar {
  public:
-  void wait(Mutex& mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { (void)wait_until(mutex, kNoDeadline); }
+  void wait(Mutex& mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    (void)wait_until(mutex, kNoDeadline);
+  }
   // False when `deadline_ns` (boottime_ns scale) has passed.
   bool wait_until(Mutex& mutex, int64_t deadline_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void notify_one() { notify_all_or_one(false); }
@@ -188,7 +191,8 @@ class Event {
   std::atomic<uint32_t> state_{kClear};
 };
 
-// A thread with a name (<= 15 bytes are shown), all signals blocked: a library's threads never run the host's handlers.
+// A thread with a name (<= 15 bytes are shown), all signals blocked: a library's threads never run
+// the host's handlers.
 class Thread {
  public:
   Thread() = default;

@@ -1,11 +1,11 @@
 // LeaseWord: what may be used of one inode's cached knowledge right now, readable without a lock.
-// Kernel counterpart: ceph_inode_info::i_caps_issued_mask with the session's s_cap_gen (fs/ceph).  Differs: one atomic word
-// that a reader samples before and after its copy.
-// Thread safety: all. Writers (grant, revoke) are serialised by the file system's own lease lock.
-// Invariants: (1) a reader's copy is good iff the word covered the parts before the copy, version and generation are the
-// same after it, and Validity::alive() was true after the last byte was copied; (2) version rises whenever any part but P
-// is lost, so whatever was learned under an older version (a dentry's d_time) is not used; (3) revoke happens before the
-// recall is acknowledged.
+// Kernel counterpart: ceph_inode_info::i_caps_issued_mask with the session's s_cap_gen (fs/ceph).
+// Differs: one atomic word that a reader samples before and after its copy. Thread safety: all.
+// Writers (grant, revoke) are serialised by the file system's own lease lock. Invariants: (1) a
+// reader's copy is good iff the word covered the parts before the copy, version and generation are
+// the same after it, and Validity::alive() was true after the last byte was copied; (2) version
+// rises whenever any part but P is lost, so whatever was learned under an older version (a dentry's
+// d_time) is not used; (3) revoke happens before the recall is acknowledged.
 #pragma once
 
 #include <atomic>
@@ -17,20 +17,21 @@ namespace myfs::fs {
 
 // The bits of include/myfs/myfs.capnp.
 enum LeasePart : uint16_t {
-  kLeaseA = 1,     // attributes
+  kLeaseA = 1,  // attributes
   kLeaseAX = 2,
-  kLeaseD = 4,     // directory content
+  kLeaseD = 4,  // directory content
   kLeaseDX = 8,
-  kLeaseR = 16,    // data read
-  kLeaseW = 32,    // data write buffer
-  kLeaseP = 64,    // pin
-  kLeaseU = 128,   // uncached I/O
+  kLeaseR = 16,   // data read
+  kLeaseW = 32,   // data write buffer
+  kLeaseP = 64,   // pin
+  kLeaseU = 128,  // uncached I/O
 };
 using LeaseParts = uint16_t;
 
-// Of a super block: the session that all its leases hang on. A local file system (ramfs) leaves the defaults.
+// Of a super block: the session that all its leases hang on. A local file system (ramfs) leaves the
+// defaults.
 struct Validity {
-  std::atomic<uint16_t> generation{1};           // changes when a session is lost
+  std::atomic<uint16_t> generation{1};            // changes when a session is lost
   std::atomic<int64_t> deadline_ns{kNoDeadline};  // boottime_ns scale
 
   // To be asked after the last byte was copied.
@@ -53,7 +54,8 @@ class LeaseWord {
     return (s & wanted) == wanted &&
            generation(s) == validity.generation.load(std::memory_order_acquire);
   }
-  // Whether nothing of `wanted` was lost since `begin`; call after the copy, then ask Validity::alive().
+  // Whether nothing of `wanted` was lost since `begin`; call after the copy, then ask
+  // Validity::alive().
   bool still(Sample begin, LeaseParts wanted) const {
     std::atomic_thread_fence(std::memory_order_acquire);
     Sample now = word_.load(std::memory_order_relaxed);
