@@ -1,0 +1,433 @@
+// MyFS for C++20: the C interface of <myfs/myfs.h> with owners that clean up and results that
+// cannot be overlooked.
+//
+//   auto task = myfs::Task::open("myfs+unix:/run/myfs.sock");
+//   if (!task) return report(task.error());
+//   auto file = task->open_file("/a/b", O_RDONLY);
+//
+// A thin layer: each function makes exactly one C call of the same name, with the same meaning,
+// errors and sources; only what differs is told here. Nothing throws but std::bad_alloc.
+//
+// Thread safety: Task, File and Dir may be used from many threads at a time, moved and destroyed by
+// one only. Ownership: Task owns its mounts and descriptors; File and Dir refer to their Task and
+// must not outlive it.
+#pragma once
+
+#include <myfs/myfs.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace myfs {
+// The version names the binary interface, and keeps these names apart from the library's own.
+inline namespace api_v0 {
+
+// A failure: the errno, and what myfs_last_error() told when it happened.
+class Error {
+ public:
+  explicit Error(int error) : error_(error) {}
+  // Of the calling thread's last failed call.
+  static Error last(int error) {
+    Error result(error);
+    auto detail = std::make_shared<myfs_error>();
+    detail->size = sizeof(myfs_error);
+    if (myfs_last_error(detail.get()) == 0 && detail->error == error) {
+      result.detail_ = std::move(detail);
+    }
+    return result;
+  }
+
+  int value() const { return error_; }  // ENOENT, ...
+  const char* text() const { return ::strerrordesc_np(error_); }
+  const char* name() const { return ::strerrorname_np(error_); }
+  bool retriable() const { return detail_ != nullptr && detail_->retriable != 0; }
+  bool in_doubt() const { return detail_ != nullptr && detail_->in_doubt != 0; }
+  // Null if nothing more is known.
+  const myfs_error* detail() const { return detail_.get(); }
+  // One line for people.
+  std::string message() const {
+    std::string result = text() != nullptr ? text() : "unknown error";
+    if (detail_ != nullptr && detail_->message[0] != '\0') {
+      result.append(": ").append(detail_->message);
+    }
+    return result;
+  }
+
+ private:
+  int error_;
+  std::shared_ptr<const myfs_error> detail_;
+};
+
+// A value or an Error.
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+
+  bool ok() const { return state_.index() == 0; }
+  explicit operator bool() const { return ok(); }
+  // Preconditions: ok() for the value, !ok() for the error.
+  T& value() & { return std::get<0>(state_); }
+  const T& value() const& { return std::get<0>(state_); }
+  T&& value() && { return std::get<0>(std::move(state_)); }
+  T& operator*() & { return value(); }
+  const T& operator*() const& { return value(); }
+  T&& operator*() && { return std::move(*this).value(); }
+  T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
+  const Error& error() const { return std::get<1>(state_); }
+
+ private:
+  std::variant<T, Error> state_;
+};
+
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() = default;
+  Result(Error error) : error_(std::move(error)) {}
+  bool ok() const { return !error_.has_value(); }
+  explicit operator bool() const { return ok(); }
+  const Error& error() const { return *error_; }
+
+ private:
+  std::optional<Error> error_;
+};
+
+namespace internal {
+inline Result<void> check(int result) {
+  if (result < 0) return Error::last(-result);
+  return {};
+}
+inline Result<size_t> count(ssize_t result) {
+  if (result < 0) return Error::last(static_cast<int>(-result));
+  return static_cast<size_t>(result);
+}
+}  // namespace internal
+
+// Cancels the calls that carry it [myfs_cancel].
+class CancelToken {
+ public:
+  CancelToken() : cancel_(myfs_cancel_create()) {}
+  void fire() { myfs_cancel_fire(cancel_.get()); }
+  myfs_cancel* get() const { return cancel_.get(); }
+
+ private:
+  struct Destroy {
+    void operator()(myfs_cancel* cancel) const { myfs_cancel_destroy(cancel); }
+  };
+  std::unique_ptr<myfs_cancel, Destroy> cancel_;
+};
+
+// How one call is made; converts from nothing: task.stat("/a") and task.stat("/a", {.deadline_ms =
+// 50}).
+struct Call {
+  int64_t deadline_ms = 0;
+  const CancelToken* cancel = nullptr;
+  const myfs_cred* cred = nullptr;
+
+  myfs_call c() const {
+    return myfs_call{sizeof(myfs_call), cred, deadline_ms,
+                     cancel != nullptr ? cancel->get() : nullptr};
+  }
+};
+
+class Task;
+
+// An open descriptor; closes itself. close() tells what closing by the destructor would swallow.
+class File {
+ public:
+  File(File&& other) noexcept : task_(other.task_), fd_(std::exchange(other.fd_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(task_, other.task_);
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~File() {
+    if (fd_ >= 0) myfs_close(task_, fd_);
+  }
+
+  int fd() const { return fd_; }
+  Result<void> close(const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_close_x(task_, &c, std::exchange(fd_, -1)));
+  }
+  Result<size_t> read(std::span<std::byte> buffer, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::count(myfs_read_x(task_, &c, fd_, buffer.data(), buffer.size()));
+  }
+  Result<size_t> pread(std::span<std::byte> buffer, off_t offset, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::count(myfs_pread_x(task_, &c, fd_, buffer.data(), buffer.size(), offset));
+  }
+  Result<size_t> write(std::span<const std::byte> buffer, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::count(myfs_write_x(task_, &c, fd_, buffer.data(), buffer.size()));
+  }
+  Result<size_t> write(std::string_view text, const Call& call = {}) {
+    return write(std::as_bytes(std::span(text.data(), text.size())), call);
+  }
+  Result<size_t> pwrite(std::span<const std::byte> buffer, off_t offset, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::count(myfs_pwrite_x(task_, &c, fd_, buffer.data(), buffer.size(), offset));
+  }
+  Result<off_t> lseek(off_t offset, int whence) {
+    off_t result = myfs_lseek(task_, fd_, offset, whence);
+    if (result < 0) return Error::last(static_cast<int>(-result));
+    return result;
+  }
+  Result<void> truncate(off_t size, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_ftruncate_x(task_, &c, fd_, size));
+  }
+  Result<void> fsync(const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_fsync_x(task_, &c, fd_));
+  }
+  Result<void> fdatasync(const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_fdatasync_x(task_, &c, fd_));
+  }
+  Result<struct stat> stat(const Call& call = {}) {
+    myfs_call c = call.c();
+    struct stat out;
+    if (int r = myfs_fstat_x(task_, &c, fd_, &out); r < 0) return Error::last(-r);
+    return out;
+  }
+  Result<void> chmod(mode_t mode, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_fchmod_x(task_, &c, fd_, mode));
+  }
+  Result<void> chown(uid_t uid, gid_t gid, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_fchown_x(task_, &c, fd_, uid, gid));
+  }
+  // No value: now.
+  Result<void> utimens(const std::optional<std::pair<timespec, timespec>>& times,
+                       const Call& call = {}) {
+    myfs_call c = call.c();
+    timespec both[2];
+    if (times.has_value()) both[0] = times->first, both[1] = times->second;
+    return internal::check(myfs_futimens_x(task_, &c, fd_, times.has_value() ? both : nullptr));
+  }
+
+ private:
+  friend class Task;
+  File(myfs_task* task, int fd) : task_(task), fd_(fd) {}
+  myfs_task* task_;
+  int fd_;
+};
+
+// An open directory; closes itself.
+class Dir {
+ public:
+  struct Entry {
+    myfs_dirent dirent;
+    struct stat attributes;  // of next_plus() only; st_ino 0: unknown
+    std::string_view name() const { return {dirent.name, dirent.name_length}; }
+  };
+
+  // No value: the end.
+  Result<std::optional<Entry>> next(const Call& call = {}) {
+    myfs_call c = call.c();
+    Entry entry{};
+    int r = myfs_readdir_x(dir_.get(), &c, &entry.dirent);
+    return result(r, entry);
+  }
+  Result<std::optional<Entry>> next_plus(const Call& call = {}) {
+    myfs_call c = call.c();
+    Entry entry{};
+    int r = myfs_readdirplus_x(dir_.get(), &c, &entry.dirent, &entry.attributes);
+    return result(r, entry);
+  }
+  int64_t tell() const { return myfs_telldir(dir_.get()); }
+  Result<void> seek(int64_t position) {
+    return internal::check(myfs_seekdir(dir_.get(), position));
+  }
+  int fd() const { return myfs_dirfd(dir_.get()); }
+
+ private:
+  friend class Task;
+  struct Close {
+    void operator()(myfs_dir* dir) const { myfs_closedir(dir); }
+  };
+  explicit Dir(myfs_dir* dir) : dir_(dir) {}
+  static Result<std::optional<Entry>> result(int r, const Entry& entry) {
+    if (r < 0) return Error::last(-r);
+    return r == 0 ? std::optional<Entry>() : std::optional<Entry>(entry);
+  }
+  std::unique_ptr<myfs_dir, Close> dir_;
+};
+
+// The caller's view of its mounts [task_struct].
+class Task {
+ public:
+  // Without mounts. cred null: the process's own.
+  static Result<Task> create(const myfs_cred* cred = nullptr) {
+    myfs_task* task = nullptr;
+    if (int r = myfs_task_create(cred, &task); r < 0) return Error::last(-r);
+    return Task(task);
+  }
+  // With `url` mounted at "/".
+  static Result<Task> open(const std::string& url, const std::string& options = {}) {
+    myfs_task* task = nullptr;
+    myfs_mount_options o{sizeof o, options.c_str(), nullptr};
+    if (int r = myfs_open_url(url.c_str(), &o, &task); r < 0) return Error::last(-r);
+    return Task(task);
+  }
+
+  myfs_task* get() const { return task_.get(); }
+  // Ends the task and tells the first failure of writing data back; the destructor swallows it.
+  Result<void> close() { return internal::check(myfs_task_destroy(task_.release())); }
+
+  Result<void> mount(const std::string& url, const std::string& at,
+                     const std::string& options = {}) {
+    myfs_mount_options o{sizeof o, options.c_str(), nullptr};
+    return internal::check(myfs_mount(get(), url.c_str(), at.c_str(), &o));
+  }
+  Result<void> umount(const std::string& at, int flags = 0) {
+    return internal::check(myfs_umount(get(), at.c_str(), flags));
+  }
+  Result<File> open_file(const std::string& path, int flags, mode_t mode = 0666,
+                         const Call& call = {}) {
+    myfs_call c = call.c();
+    int fd = myfs_open_x(get(), &c, path.c_str(), flags, mode);
+    if (fd < 0) return Error::last(-fd);
+    return File(get(), fd);
+  }
+  Result<Dir> open_dir(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    myfs_dir* dir = nullptr;
+    if (int r = myfs_opendir_x(get(), &c, path.c_str(), &dir); r < 0) return Error::last(-r);
+    return Dir(dir);
+  }
+  Result<struct stat> stat(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    struct stat out;
+    if (int r = myfs_stat_x(get(), &c, path.c_str(), &out); r < 0) return Error::last(-r);
+    return out;
+  }
+  Result<struct stat> lstat(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    struct stat out;
+    if (int r = myfs_lstat_x(get(), &c, path.c_str(), &out); r < 0) return Error::last(-r);
+    return out;
+  }
+  Result<struct statfs> statfs(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    struct statfs out;
+    if (int r = myfs_statfs_x(get(), &c, path.c_str(), &out); r < 0) return Error::last(-r);
+    return out;
+  }
+  Result<void> mkdir(const std::string& path, mode_t mode = 0777, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_mkdir_x(get(), &c, path.c_str(), mode));
+  }
+  Result<void> rmdir(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_rmdir_x(get(), &c, path.c_str()));
+  }
+  Result<void> unlink(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_unlink_x(get(), &c, path.c_str()));
+  }
+  Result<void> rename(const std::string& from, const std::string& to, unsigned flags = 0,
+                      const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_rename2_x(get(), &c, from.c_str(), to.c_str(), flags));
+  }
+  Result<void> link(const std::string& from, const std::string& to, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_link_x(get(), &c, from.c_str(), to.c_str()));
+  }
+  Result<void> symlink(const std::string& target, const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_symlink_x(get(), &c, target.c_str(), path.c_str()));
+  }
+  Result<std::string> readlink(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    char buffer[4096];
+    ssize_t r = myfs_readlink_x(get(), &c, path.c_str(), buffer, sizeof buffer);
+    if (r < 0) return Error::last(static_cast<int>(-r));
+    return std::string(buffer, static_cast<size_t>(r));
+  }
+  Result<void> mknod(const std::string& path, mode_t mode, dev_t dev = 0, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_mknod_x(get(), &c, path.c_str(), mode, dev));
+  }
+  Result<void> chmod(const std::string& path, mode_t mode, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_chmod_x(get(), &c, path.c_str(), mode));
+  }
+  Result<void> chown(const std::string& path, uid_t uid, gid_t gid, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_chown_x(get(), &c, path.c_str(), uid, gid));
+  }
+  Result<void> lchown(const std::string& path, uid_t uid, gid_t gid, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_lchown_x(get(), &c, path.c_str(), uid, gid));
+  }
+  Result<void> utimens(const std::string& path, const timespec (&times)[2], int flags = 0,
+                       const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_utimens_x(get(), &c, path.c_str(), times, flags));
+  }
+  Result<void> truncate(const std::string& path, off_t size, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_truncate_x(get(), &c, path.c_str(), size));
+  }
+  Result<void> access(const std::string& path, int mode, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_access_x(get(), &c, path.c_str(), mode));
+  }
+  Result<void> chdir(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_chdir_x(get(), &c, path.c_str()));
+  }
+  Result<std::string> getcwd() {
+    char buffer[4096];
+    ssize_t r = myfs_getcwd(get(), buffer, sizeof buffer);
+    if (r < 0) return Error::last(static_cast<int>(-r));
+    return std::string(buffer);
+  }
+  mode_t umask(mode_t mask) { return myfs_umask(get(), mask); }
+  Result<void> sync(const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_sync_x(get(), &c));
+  }
+  Result<myfs_stats> stats() {
+    myfs_stats out{};
+    out.size = sizeof out;
+    if (int r = myfs_get_stats(get(), &out); r < 0) return Error::last(-r);
+    return out;
+  }
+  std::string stats_json() {
+    ssize_t size = myfs_stats_json(get(), nullptr, 0);
+    if (size < 0) return {};
+    // Counters grow while we look: what does not fit is cut.
+    std::string json(static_cast<size_t>(size) + 1024, '\0');
+    size = myfs_stats_json(get(), json.data(), json.size());
+    json.resize(size < 0 ? 0 : std::min(static_cast<size_t>(size), json.size() - 1));
+    return json;
+  }
+
+ private:
+  struct Destroy {
+    void operator()(myfs_task* task) const { myfs_task_destroy(task); }
+  };
+  explicit Task(myfs_task* task) : task_(task) {}
+  std::unique_ptr<myfs_task, Destroy> task_;
+};
+
+}  // namespace api_v0
+}  // namespace myfs
