@@ -1,0 +1,21 @@
+// PeerInfo: what the listener knows of whoever connected, before a word is spoken.
+// Kernel counterpart: struct ucred of SO_PEERCRED.
+// Thread safety: immutable value.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace myfs::server {
+
+struct PeerInfo {
+  bool is_unix = false;  // the four below are the kernel's word; else they are empty
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  int32_t pid = 0;
+  std::vector<uint32_t> groups;
+  std::string address;  // "tcp:192.0.2.1:34567", "unix:uid=1000,pid=77": for logs
+};
+
+}  // namespace myfs::server
