@@ -41,7 +41,13 @@ class SeqCount {
   std::atomic<uint32_t> seq_{0};
 };
 
-#if defined(__SANITIZE_THREAD__) || (defined(__has_feature) && __has_feature(thread_sanitizer))
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
+#if defined(__SANITIZE_THREAD__)
 inline void racy_copy(void* to, const void* from, size_t size_bytes) {
   auto* out = static_cast<unsigned char*>(to);
   auto* in = static_cast<const unsigned char*>(from);

@@ -1,0 +1,231 @@
+#include "sdk/base/sync.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "sdk/base/clock.h"
+
+namespace myfs {
+namespace {
+
+constexpr LockRank kRank = LockRank::kUnranked;
+
+TEST(MutexTest, excludes) {
+  Mutex mutex(kRank);
+  int64_t count = 0;
+  {
+    std::vector<Thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back("adder", [&] {
+        for (int n = 0; n < 20'000; ++n) {
+          MutexLock lock(mutex);
+          ++count;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(count, 80'000);
+}
+
+TEST(MutexTest, try_lock_fails_while_held) {
+  Mutex mutex(kRank);
+  ASSERT_TRUE(mutex.try_lock());
+  bool second = true;
+  Thread("second", [&] {
+    second = mutex.try_lock();
+    if (second) mutex.unlock();
+  }).join();
+  EXPECT_FALSE(second);
+  mutex.unlock();
+  ASSERT_TRUE(mutex.try_lock());
+  mutex.unlock();
+}
+
+TEST(SharedMutexTest, readers_share_and_writers_exclude) {
+  SharedMutex mutex(kRank);
+  mutex.lock_shared();
+  Thread("other", [&] {
+    bool shared = mutex.try_lock_shared();
+    EXPECT_TRUE(shared);
+    if (shared) mutex.unlock_shared();
+    bool exclusive = mutex.try_lock();
+    EXPECT_FALSE(exclusive);
+    if (exclusive) mutex.unlock();
+  }).join();
+  mutex.unlock_shared();
+  mutex.lock();
+  Thread("other", [&] {
+    bool shared = mutex.try_lock_shared();
+    EXPECT_FALSE(shared);
+    if (shared) mutex.unlock_shared();
+  }).join();
+  mutex.unlock();
+}
+
+TEST(SharedMutexTest, keeps_data_whole) {
+  SharedMutex mutex(kRank);
+  int a = 0, b = 0;
+  std::atomic<int> torn{0};
+  {
+    std::vector<Thread> threads;
+    for (int i = 0; i < 2; ++i) {
+      threads.emplace_back("writer", [&] {
+        for (int n = 0; n < 5'000; ++n) {
+          WriteLock lock(mutex);
+          ++a;
+          ++b;
+        }
+      });
+      threads.emplace_back("reader", [&] {
+        for (int n = 0; n < 5'000; ++n) {
+          ReadLock lock(mutex);
+          if (a != b) ++torn;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(torn, 0);
+  EXPECT_EQ(a, 10'000);
+}
+
+TEST(CondVarTest, hands_values_over) {
+  Mutex mutex(kRank);
+  CondVar changed;
+  int turn = 0;
+  Thread other("other", [&] {
+    for (int n = 0; n < 1'000; ++n) {
+      MutexLock lock(mutex);
+      while (turn != 1) changed.wait(mutex);
+      turn = 0;
+      changed.notify_one();
+    }
+  });
+  for (int n = 0; n < 1'000; ++n) {
+    MutexLock lock(mutex);
+    while (turn != 0) changed.wait(mutex);
+    turn = 1;
+    changed.notify_one();
+  }
+  other.join();
+  EXPECT_EQ(turn, 0);
+}
+
+TEST(CondVarTest, notify_all_wakes_everybody) {
+  Mutex mutex(kRank);
+  CondVar changed;
+  int waiting = 0, woken = 0;
+  bool go = false;
+  std::vector<Thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back("waiter", [&] {
+      MutexLock lock(mutex);
+      ++waiting;
+      changed.notify_all();
+      while (!go) changed.wait(mutex);
+      ++woken;
+    });
+  }
+  {
+    MutexLock lock(mutex);
+    while (waiting != 4) changed.wait(mutex);
+    go = true;
+    changed.notify_all();
+  }
+  threads.clear();
+  EXPECT_EQ(woken, 4);
+}
+
+TEST(CondVarTest, a_wait_ends_at_its_deadline) {
+  Mutex mutex(kRank);
+  CondVar never;
+  MutexLock lock(mutex);
+  int64_t deadline_ns = deadline_after_ns(5 * kNsPerMs);
+  while (never.wait_until(mutex, deadline_ns)) {
+  }
+  EXPECT_GE(boottime_ns(), deadline_ns);
+  EXPECT_FALSE(never.wait_until(mutex, 0)) << "a deadline in the past does not wait";
+}
+
+TEST(EventTest, wakes_every_waiter_and_stays_set) {
+  Event event;
+  EXPECT_FALSE(event.is_set());
+  std::atomic<int> woken{0};
+  {
+    std::vector<Thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back("waiter", [&] {
+        event.wait();
+        ++woken;
+      });
+    }
+    event.set();
+  }
+  EXPECT_EQ(woken, 4);
+  EXPECT_TRUE(event.is_set());
+  event.wait();
+  event.reset();
+  EXPECT_FALSE(event.is_set());
+  EXPECT_FALSE(event.wait_until(boottime_ns() + kNsPerMs));
+}
+
+TEST(EventTest, a_wait_ends_at_its_deadline) {
+  Event event;
+  int64_t deadline_ns = deadline_after_ns(5 * kNsPerMs);
+  EXPECT_FALSE(event.wait_until(deadline_ns));
+  EXPECT_GE(boottime_ns(), deadline_ns);
+  EXPECT_FALSE(event.wait_until(0));
+  event.set();
+  EXPECT_TRUE(event.wait_until(0)) << "what has happened beats the deadline";
+}
+
+TEST(EventTest, the_waiter_may_destroy_it_at_once) {
+  for (int n = 0; n < 2'000; ++n) {
+    auto event = std::make_unique<Event>();
+    Event* raw = event.get();
+    Thread setter("setter", [raw] { raw->set(); });
+    event->wait();
+    event.reset();
+  }
+}
+
+TEST(ThreadTest, blocks_all_signals_and_has_its_name) {
+  std::string name;
+  bool blocked = false;
+  Thread thread("a-name-that-is-too-long", [&] {
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+    blocked = sigismember(&mask, SIGTERM) == 1 && sigismember(&mask, SIGALRM) == 1;
+  });
+  char buffer[32] = {};
+  Event ready, done;
+  Thread named("short", [&] {
+    ready.wait();
+    pthread_getname_np(pthread_self(), buffer, sizeof buffer);
+  });
+  ready.set();
+  named.join();
+  thread.join();
+  EXPECT_TRUE(blocked);
+  EXPECT_STREQ(buffer, "short");
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  EXPECT_EQ(sigismember(&mask, SIGTERM), 0) << "the caller's mask is as before";
+}
+
+TEST(ThreadTest, is_joined_by_its_destructor) {
+  std::atomic<bool> ran{false};
+  {
+    Thread thread("t", [&] { ran = true; });
+  }
+  EXPECT_TRUE(ran);
+  Thread none;
+  EXPECT_FALSE(none.joinable());
+}
+
+}  // namespace
+}  // namespace myfs
