@@ -104,8 +104,10 @@ TEST(SimTest, condvar_lets_go_of_the_mutex_while_it_waits) {
   CondVar changed;
   bool free_meanwhile = false;
   sim.meanwhile = [&] {
-    free_meanwhile = mutex.try_lock();
-    if (free_meanwhile) mutex.unlock();
+    if (mutex.try_lock()) {
+      free_meanwhile = true;
+      mutex.unlock();
+    }
     changed.notify_all();
   };
   MutexLock lock(mutex);

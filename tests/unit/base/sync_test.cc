@@ -32,39 +32,43 @@ TEST(MutexTest, excludes) {
   EXPECT_EQ(count, 80'000);
 }
 
+// Whether it is free, from the calling thread.
+bool can_lock(Mutex& mutex) {
+  if (!mutex.try_lock()) return false;
+  mutex.unlock();
+  return true;
+}
+bool can_lock(SharedMutex& mutex) {
+  if (!mutex.try_lock()) return false;
+  mutex.unlock();
+  return true;
+}
+bool can_lock_shared(SharedMutex& mutex) {
+  if (!mutex.try_lock_shared()) return false;
+  mutex.unlock_shared();
+  return true;
+}
+
 TEST(MutexTest, try_lock_fails_while_held) {
   Mutex mutex(kRank);
-  ASSERT_TRUE(mutex.try_lock());
-  bool second = true;
-  Thread("second", [&] {
-    second = mutex.try_lock();
-    if (second) mutex.unlock();
-  }).join();
-  EXPECT_FALSE(second);
+  mutex.lock();
+  Thread("other", [&] { EXPECT_FALSE(can_lock(mutex)); }).join();
   mutex.unlock();
-  ASSERT_TRUE(mutex.try_lock());
-  mutex.unlock();
+  EXPECT_TRUE(can_lock(mutex));
 }
 
 TEST(SharedMutexTest, readers_share_and_writers_exclude) {
   SharedMutex mutex(kRank);
   mutex.lock_shared();
   Thread("other", [&] {
-    bool shared = mutex.try_lock_shared();
-    EXPECT_TRUE(shared);
-    if (shared) mutex.unlock_shared();
-    bool exclusive = mutex.try_lock();
-    EXPECT_FALSE(exclusive);
-    if (exclusive) mutex.unlock();
+    EXPECT_TRUE(can_lock_shared(mutex));
+    EXPECT_FALSE(can_lock(mutex));
   }).join();
   mutex.unlock_shared();
   mutex.lock();
-  Thread("other", [&] {
-    bool shared = mutex.try_lock_shared();
-    EXPECT_FALSE(shared);
-    if (shared) mutex.unlock_shared();
-  }).join();
+  Thread("other", [&] { EXPECT_FALSE(can_lock_shared(mutex)); }).join();
   mutex.unlock();
+  EXPECT_TRUE(can_lock(mutex));
 }
 
 TEST(SharedMutexTest, keeps_data_whole) {
@@ -202,7 +206,7 @@ TEST(ThreadTest, blocks_all_signals_and_has_its_name) {
     blocked = sigismember(&mask, SIGTERM) == 1 && sigismember(&mask, SIGALRM) == 1;
   });
   char buffer[32] = {};
-  Event ready, done;
+  Event ready;
   Thread named("short", [&] {
     ready.wait();
     pthread_getname_np(pthread_self(), buffer, sizeof buffer);
