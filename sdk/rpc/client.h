@@ -1,0 +1,161 @@
+// Client: one server as seen by one mount: a control connection, data connections, one session at a
+// time. Kernel counterpart: struct nfs_client with its rpc_clnt and nfs4_session
+// (fs/nfs/nfs4client.c, nfs4session.c). Differs: a call names no transport; a broken connection is
+// repaired below the calls, which see it only as time passing. Thread safety: all methods, from any
+// thread that is not inside a loop callback (the *_async and non-waiting ones may be called there
+// too). Lock rank: synchronous methods wait, so LEAF locks must not be held; *_async, release, ack,
+// glimpsed take LEAF locks only. Owns / is owned by: owns its connections and everything KJ;
+// borrows the Loop and the CallbackSink, which outlive it. Invariants: (1) a call that changes
+// something is executed exactly once within a session, over any number of reconnects; (2) a caller
+// that gives up (deadline, cancel) before the final reply of such a call is told in_doubt, and the
+// slot stays taken until that reply; (3) no memory of a caller's is touched after its call has
+// returned or completed.
+//
+// Errors of every call, beside the server's: ETIMEDOUT (deadline passed; `soft`: timeout passed
+// without an answer), EINTR (cancelled), kSessionLost (the session ended; the call was not
+// executed, its handles are void: look up again), EIO with thread_error_detail().in_doubt (the
+// session ended while a change was in flight), EPROTO (the server sent nonsense), EOPNOTSUPP (the
+// server does not know the call), ESHUTDOWN (close() has begun).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdk/base/call_context.h"
+#include "sdk/base/limits.h"
+#include "sdk/base/result.h"
+#include "sdk/rpc/admission.h"
+#include "sdk/rpc/callback.h"
+#include "sdk/rpc/data_calls.h"
+#include "sdk/rpc/meta_calls.h"
+#include "sdk/rpc/stats.h"
+#include "sdk/rpc/types.h"
+
+namespace myfs::uv_io {
+class Loop;
+}
+
+namespace myfs::rpc {
+
+// What a call that changes nothing returns when the session that its handles belong to has ended.
+inline constexpr Errno kSessionLost{EREMCHG};
+
+// Gives a connected stream socket (ownership passes), instead of an address: the embedded server's
+// socketpair, tests. Called on the loop for each connection and reconnection; must not wait.
+using Connector = std::function<Result<int>()>;
+
+struct ClientOptions {
+  std::vector<std::string>
+      addresses;        // "host:port", "[v6]:port", or a path with '/': unix socket; tried in turn
+  Connector connector;  // if set, addresses[0] is only its name in messages
+  std::string export_path = "/";
+  std::string secret;  // key of the login's HMAC; empty: the peer's credentials decide
+  CredRef cred;        // the session's principal; null: uid and gid of the process
+  bool read_only = false;
+  bool soft = false;
+  int64_t timeout_ns = kDefaultTimeout_ns;  // soft only
+  int64_t connect_timeout_ns = kDefaultConnectTimeout_ns;
+  int data_connections = 2;  // 1..kDataConnectionsMax
+};
+
+class Client {
+ public:
+  // Connects and logs in, within connect_timeout and ctx; the error's detail names server and
+  // reason. `sink` has been told on_session_started when this returns.
+  static Result<std::unique_ptr<Client>> create(uv_io::Loop& loop, ClientOptions options,
+                                                CallbackSink& sink, const CallContext& ctx);
+  // Orderly end of the session within ctx's deadline; later calls fail with ESHUTDOWN. Calls in
+  // flight fail at once.
+  void close(const CallContext& ctx);
+  ~Client();  // closes without waiting for the server
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // The session of the newest login; a copy.
+  SessionInfo session() const;
+  // Counts logins: 1 for the first session. A handle is valid only in the incarnation that it came
+  // from.
+  uint64_t incarnation() const;
+  // Sends at most max_io bytes in one read or write: the smaller of the server's and ours.
+  uint32_t max_io_bytes() const;
+
+  // --- Admission. Waits; in order of arrival among those of equal urgency.
+  Result<Admission> admit(const CallContext& ctx, const AdmitArgs& args);
+  // EAGAIN instead of waiting.
+  Result<Admission> try_admit(const AdmitArgs& args);
+
+  // --- Names and attributes. Admission is part of the call.
+  Result<LookupReply> lookup(const CallContext& ctx, LookupArgs args);
+  Result<Node> getattr(const CallContext& ctx, GetattrArgs args);
+  Result<NodesReply> getattrs(const CallContext& ctx, GetattrsArgs args);
+  Result<Changed> setattr(const CallContext& ctx, SetattrArgs args);
+  Result<Changed> create_node(const CallContext& ctx, CreateArgs args);
+  Result<Changed> link(const CallContext& ctx, LinkArgs args);
+  Result<Changed> unlink(const CallContext& ctx, UnlinkArgs args);
+  Result<Changed> rename(const CallContext& ctx, RenameArgs args);
+  Result<ReaddirReply> readdir(const CallContext& ctx, ReaddirArgs args);
+  Result<Changed> open(const CallContext& ctx, OpenArgs args);
+  Result<StatfsReply> statfs(const CallContext& ctx, const Handle& node);
+  Result<std::string> getxattr(const CallContext& ctx, GetxattrArgs args);
+  Result<ListxattrReply> listxattr(const CallContext& ctx, const Handle& node);
+  Result<Changed> setxattr(const CallContext& ctx, SetxattrArgs args);
+  Result<LockReply> lock(const CallContext& ctx, LockArgs args);
+  Result<LockRange> lock_test(const CallContext& ctx, LockTestArgs args);  // kUnlock: free
+  Result<bool> lock_cancel(const CallContext& ctx, uint64_t lock_id);      // true: was granted
+  Result<void> lock_release(const CallContext& ctx, LockReleaseArgs args);
+  Result<Node> resolve_handle(const CallContext& ctx, ResolveHandleArgs args);
+  Result<std::string> persist_handle(const CallContext& ctx, const Handle& node);
+  Result<ParentReply> parent_of(const CallContext& ctx, const Handle& dir);
+  Result<DirStatsReply> dir_stats(const CallContext& ctx, DirStatsArgs args);
+  Result<uint64_t> sync(const CallContext& ctx);  // the boot verifier
+
+  // --- File content. The admission must cover the bytes (and a slot where the call changes
+  // something); it is given back when the completion runs. A completion always runs, exactly once,
+  // also when the Client is closed.
+  void read_async(const CallContext& ctx, ReadArgs args, Buffers destination, Admission admission,
+                  Completion<ReadReply> done);
+  // At most one WRITE in flight per page is the caller's duty (coherency rule 15).
+  void write_async(const CallContext& ctx, WriteArgs args, Buffers source, Admission admission,
+                   Completion<WriteReply> done);
+  void commit_async(const CallContext& ctx, CommitArgs args, Admission admission,
+                    Completion<CommitReply> done);
+  // Waiting twins; they admit themselves. Written bytes are copied first, so that the caller may
+  // give up.
+  Result<ReadReply> read(const CallContext& ctx, ReadArgs args, Buffers destination);
+  Result<WriteReply> write(const CallContext& ctx, WriteArgs args, Buffers source);
+  Result<AppendReply> append(const CallContext& ctx, AppendArgs args, Buffers source);
+  Result<CommitReply> commit(const CallContext& ctx, CommitArgs args,
+                             Urgency urgency = Urgency::kNormal);
+  Result<Changed> fallocate(const CallContext& ctx, FallocateArgs args);
+  Result<uint64_t> seek(const CallContext& ctx, SeekArgs args);
+  Result<ExtentsReply> extents(const CallContext& ctx, ExtentsArgs args);
+  Result<CopyReply> copy(const CallContext& ctx, CopyArgs args);
+  Result<NodesReply> read_many(const CallContext& ctx, ReadManyArgs args);
+
+  // --- The session. renew, ping, stats wait; the others are sent and forgotten: a failure means
+  // that the connection or the session is gone, which the sink learns anyway. They need no
+  // admission and are not sent again after a reconnect of another incarnation.
+  Result<RenewReply> renew(const CallContext& ctx);
+  Result<void> ping(const CallContext& ctx);
+  Result<ServerStats> server_stats(const CallContext& ctx);
+  void release(std::vector<Grant> grants, std::vector<uint64_t> closed_open_ids);
+  void ack(AckArgs args);
+  void glimpsed(GlimpsedArgs args);
+  void lock_granted(uint64_t lock_id);
+
+  ClientStats stats() const;
+  std::vector<ActiveCall> active_calls() const;  // unanswered, oldest first
+  // Breaks every connection as if the network had: for tests of recovery and for a forced umount.
+  void break_connections();
+
+ private:
+  class Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace myfs::rpc
