@@ -1,0 +1,61 @@
+// filemap: reading, writing and syncing a file through its cached pages.
+// Kernel counterpart: mm/filemap.c.  Differs: filemap_read_hit, a read that takes no lock, no
+// reference and no memory; whole write()s are visible to it or not at all.
+// Thread safety: all, with the locks that each function names held by the caller.
+// Lock rank: filemap_read and filemap_write take ranks from kInvalidate inwards; callers hold at
+// most kInodeRwsem. Owns / is owned by: no state.
+// Leases: this room knows none. The file system samples its lease before the call and compares
+// after it; it calls filemap_write only while it may dirty pages.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+#include "sdk/base/call_context.h"
+#include "sdk/base/result.h"
+#include "sdk/mm/address_space.h"
+#include "sdk/mm/readahead.h"
+
+namespace myfs::mm {
+
+inline constexpr int64_t kReadMiss = -1;
+
+// Copies min(iov, i_size - pos) bytes, or returns kReadMiss and leaves garbage in iov. Lock-free,
+// no allocation, no system call. No lock needed. `i_size` is mapping.i_size as sampled inside.
+int64_t filemap_read_hit(AddressSpace& mapping, uint64_t pos, std::span<const iovec> iov);
+int64_t filemap_read_hit(AddressSpace& mapping, uint64_t pos, void* to, size_t size_bytes);
+
+// Reads through the cache with readahead; waits. Hold i_rwsem shared: then whole write()s are seen.
+// Returns bytes, 0 at the end of the file; a partial count if an error comes later. EAGAIN: pages
+// could repeatedly not be cached (lease lost): read around the cache. ETIMEDOUT, EINTR, ENOMEM, and
+// what read_pages reports (EIO, ESTALE, ...).
+Result<size_t> filemap_read(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
+                            uint64_t pos, std::span<const iovec> iov);
+
+// Copies into pages, fills partly written ones first, raises i_size, marks dirty and throttles.
+// Hold i_rwsem exclusive; the caller has clipped to the size limits. Returns bytes, partial if an
+// error comes later.
+Result<size_t> filemap_write(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
+                             std::span<const iovec> iov);
+
+// Ranges are bytes [from, to); to = UINT64_MAX: to the end.
+// Starts writing all dirty pages of the range; waits for admission, not for completion.
+Result<void> filemap_fdatawrite_range(const CallContext& ctx, AddressSpace& mapping, uint64_t from,
+                                      uint64_t to, IoKind kind = IoKind::kWrite);
+// Waits until no write of the range is in flight. Does not report write errors: see wb_err.
+Result<void> filemap_fdatawait_range(const CallContext& ctx, AddressSpace& mapping, uint64_t from,
+                                     uint64_t to);
+// Both, repeated while pages become dirty again because the server asked for it.
+Result<void> filemap_write_and_wait_range(const CallContext& ctx, AddressSpace& mapping,
+                                          uint64_t from, uint64_t to, IoKind kind = IoKind::kWrite);
+// Makes durable what was written unstable before the call. EAGAIN: pages were made dirty again.
+Result<void> filemap_commit(const CallContext& ctx, AddressSpace& mapping);
+// All of it durable: write, wait, commit, again if the server lost its memory. Then reports an
+// error that came since `since` (a file's f_wb_err; null: none is reported). For recalls kind =
+// kRecallWrite.
+Result<void> filemap_fsync(const CallContext& ctx, AddressSpace& mapping, ErrSeq::Sample* since,
+                           IoKind kind = IoKind::kWrite);
+
+}  // namespace myfs::mm

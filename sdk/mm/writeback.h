@@ -1,0 +1,66 @@
+// Writeback: the list of dirty files, the thread that writes them, the limits that stop writers.
+// Kernel counterpart: mm/page-writeback.c, fs/fs-writeback.c.  Differs: one thread for all mounts
+// that never waits for admission (IoKind::kFlush), so one dead server stops nobody else's pages;
+// a throttled writer writes its own file.
+// Thread safety: all. Lock rank: kWriteback. Owns / is owned by: part of mm::Runtime; the thread
+// starts with the first dirty page. Invariants: (1) a mapping with dirty or unstable pages and a
+// backing store is on the list; (2) a mapping that the thread or sync works on is pinned
+// (wb_users), and forget() waits for that.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "sdk/base/call_context.h"
+#include "sdk/base/result.h"
+#include "sdk/base/sync.h"
+#include "sdk/mm/address_space.h"
+
+namespace myfs::mm {
+
+class Writeback {
+ public:
+  explicit Writeback(Runtime& runtime) : runtime_(runtime) {}
+  ~Writeback();  // stops the thread
+
+  // Something happened that lets the thread go on: credits came back, memory is short. Any thread,
+  // under leaf locks outside kWriteback.
+  void kick();
+
+  // [balance_dirty_pages] Call after dirtying, without page locks: waits while too much is dirty.
+  // ETIMEDOUT, EINTR.
+  Result<void> balance_dirty_pages(const CallContext& ctx, AddressSpace& mapping);
+
+  // Writes and commits all mappings of one file system [sync_inodes_sb]. The first error met.
+  Result<void> sync(const CallContext& ctx, const AddressSpaceOps& ops);
+
+  // --- for AddressSpace and truncate ---
+  void add(AddressSpace& mapping);     // became dirty or unstable; under its i_pages
+  void forget(AddressSpace& mapping);  // before it dies; waits for whoever works on it
+
+ private:
+  void ensure_started();
+  void run();
+  bool flush_some(bool* refused);
+  AddressSpace* pin_next_locked(AddressSpace* after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void unpin(AddressSpace& mapping);
+
+  Runtime& runtime_;
+  std::atomic<bool> started_{false};
+  Mutex mutex_{LockRank::kWriteback};
+  CondVar wake_, idle_;
+  AddressSpace* head_ ABSL_GUARDED_BY(mutex_) = nullptr;  // oldest first
+  AddressSpace* tail_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool kicked_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Thread thread_;
+};
+
+// Writes dirty pages of [first, last], neighbours together up to wsize. Returns pages submitted;
+// with kFlush stops at the first refusal (EAGAIN only if nothing was submitted).
+Result<size_t> write_cache_pages(const CallContext& ctx, AddressSpace& mapping, uint64_t first,
+                                 uint64_t last, IoKind kind);
+// Starts a commit of what is unstable now unless one is in flight; false if refused (EAGAIN).
+bool start_commit(const CallContext& ctx, AddressSpace& mapping);
+
+}  // namespace myfs::mm
