@@ -1,0 +1,27 @@
+// Format: how the shell shows attributes and reads numbers.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <string>
+
+namespace shell {
+
+std::string mode_text(mode_t mode);        // "drwxr-xr-x"
+std::string time_text(const timespec& t);  // "2026-11-21 04:05:06.123456789 +0000"
+std::string user_text(uid_t uid);          // name or number
+std::string group_text(gid_t gid);
+const char* kind_text(mode_t mode);  // "regular file"
+// One line of `ls -l` without the name.
+std::string long_line(const struct stat& st);
+
+// "644" or "u+x,go-w" applied to `old`. False: not a mode.
+bool parse_mode(const std::string& text, mode_t old, mode_t* mode);
+// "10", "4K", "1M", "2G". False: not a size, or above 2^63 - 1.
+bool parse_size(const std::string& text, uint64_t* size);
+// A name or a number of the local user database.
+bool parse_user(const std::string& text, uid_t* uid);
+bool parse_group(const std::string& text, gid_t* gid);
+
+}  // namespace shell
