@@ -1,10 +1,14 @@
 // Admission: the right to send one call: credits for one operation and its bytes and, if it changes
-// something, a slot. Kernel counterpart: struct nfs4_slot with rpc_reserved transport slot
-// (net/sunrpc/xprt.c: xprt_reserve). Thread safety: one thread at a time, as a value. Lock rank:
-// acquired before ranks kInvalidate and kPage (coherency rule 11); acquiring may wait, giving back
-// never does. Owns / is owned by: the caller until it is moved into a call, which keeps it until
-// the final reply. Invariants: (1) a slot is given back only after its call's final reply; (2) what
-// is set aside for recalls is never handed to Urgency::kNormal.
+// something, a slot.
+// Kernel counterpart: struct nfs4_slot with rpc_reserved transport slot (net/sunrpc/xprt.c:
+// xprt_reserve).
+// Thread safety: one thread at a time, as a value.
+// Lock rank: acquired before ranks kInvalidate and kPage (coherency rule 11); acquiring may wait,
+// giving back never does.
+// Owns / is owned by: the caller until it is moved into a call, which keeps it until the final
+// reply.
+// Invariants: (1) a slot is given back only after its call's final reply; (2) what is set aside for
+// recalls is never handed to Urgency::kNormal.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,13 @@
 // CallbackSink: what a server tells its client unasked, already decoded.
 // Kernel counterpart: fs/nfs/callback_proc.c, ceph_handle_caps (fs/ceph/caps.c).  Differs: this
-// room only decodes and hands over; answers are later calls of Client. Thread safety: called on the
-// I/O loop, one call at a time. Lock rank: an implementation takes LEAF locks only and never waits:
-// it enqueues. Owns / is owned by: outlives the Client that it was given to; after Client's
-// destructor nothing is called. Invariants: (1) per session on_session_started comes first,
-// on_session_lost last, no callback of a dead session comes after its on_session_lost; (2) recalls
-// come in the order in which the server sent them.
+// room only decodes and hands over; answers are later calls of Client.
+// Thread safety: called on the I/O loop, one call at a time.
+// Lock rank: an implementation takes LEAF locks only and never waits: it enqueues.
+// Owns / is owned by: outlives the Client that it was given to; after Client's destructor nothing
+// is called.
+// Invariants: (1) per session on_session_started comes first, on_session_lost last, no callback of
+// a dead session comes after its on_session_lost; (2) recalls come in the order in which the server
+// sent them.
 #pragma once
 
 #include <cstdint>

@@ -1,15 +1,18 @@
 // Client: one server as seen by one mount: a control connection, data connections, one session at a
-// time. Kernel counterpart: struct nfs_client with its rpc_clnt and nfs4_session
-// (fs/nfs/nfs4client.c, nfs4session.c). Differs: a call names no transport; a broken connection is
-// repaired below the calls, which see it only as time passing. Thread safety: all methods, from any
-// thread that is not inside a loop callback (the *_async and non-waiting ones may be called there
-// too). Lock rank: synchronous methods wait, so LEAF locks must not be held; *_async, release, ack,
-// glimpsed take LEAF locks only. Owns / is owned by: owns its connections and everything KJ;
-// borrows the Loop and the CallbackSink, which outlive it. Invariants: (1) a call that changes
-// something is executed exactly once within a session, over any number of reconnects; (2) a caller
-// that gives up (deadline, cancel) before the final reply of such a call is told in_doubt, and the
-// slot stays taken until that reply; (3) no memory of a caller's is touched after its call has
-// returned or completed.
+// time.
+// Kernel counterpart: struct nfs_client with its rpc_clnt and nfs4_session (fs/nfs/nfs4client.c,
+// nfs4session.c). Differs: a call names no transport; a broken connection is repaired below the
+// calls, which see it only as time passing.
+// Thread safety: all methods, from any thread that is not inside a loop callback (the *_async and
+// non-waiting ones may be called there too).
+// Lock rank: synchronous methods wait, so LEAF locks must not be held; *_async, release, ack,
+// glimpsed take LEAF locks only.
+// Owns / is owned by: owns its connections and everything KJ; borrows the Loop and the
+// CallbackSink, which outlive it.
+// Invariants: (1) a call that changes something is executed exactly once within a session, over any
+// number of reconnects; (2) a caller that gives up (deadline, cancel) before the final reply of
+// such a call is told in_doubt, and the slot stays taken until that reply; (3) no memory of a
+// caller's is touched after its call has returned or completed.
 //
 // Errors of every call, beside the server's: ETIMEDOUT (deadline passed; `soft`: timeout passed
 // without an answer), EINTR (cancelled), kSessionLost (the session ended; the call was not

@@ -1,5 +1,5 @@
-// Arguments and replies of the calls on the data connections.
-// A reply exists only if the server's errno was 0.
+// Arguments and replies of the calls on the data connections. A reply exists only if the server's
+// errno was 0.
 // Thread safety: values.
 #pragma once
 
@@ -31,9 +31,9 @@ struct ReadArgs {
   uint32_t len = 0;  // <= the sum of the destination's spans
 };
 struct ReadReply {
-  uint32_t count = 0;  // bytes that the server sent; the rest of min(len, size - off) was zeroed in
-                       // the destination
-  bool eof = false;    // off + len >= size
+  // min(len, size - off): all of them are in the destination, what lies behind is untouched.
+  uint32_t count = 0;
+  bool eof = false;  // off + len >= size
   uint64_t size = 0;
   uint64_t change = 0;
 };

@@ -1,5 +1,5 @@
-// Arguments and replies of the calls on the control connection.
-// Credentials come from the CallContext; a reply exists only if the server's errno was 0.
+// Arguments and replies of the calls on the control connection. Credentials come from the
+// CallContext; a reply exists only if the server's errno was 0.
 // Thread safety: values.
 #pragma once
 

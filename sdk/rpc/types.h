@@ -1,9 +1,10 @@
 // Types: the wire's structs as plain values, so that nobody above this room needs Cap'n Proto.
 // Kernel counterpart: include/linux/nfs_xdr.h.  Differs: attributes are base's Kstat itself, not a
-// second struct. Thread safety: values. Invariants: (1) what comes out of this room is checked:
-// names are single components of 1..255 bytes without '/' and NUL, nanoseconds are < 1e9, errnos
-// are 0..4095, lists are no longer than what was asked for; a reply that breaks this is answered by
-// EPROTO and never handed out.
+// second struct.
+// Thread safety: values.
+// Invariants: (1) what comes out of this room is checked: names are single components of 1..255
+// bytes without '/' and NUL, nanoseconds are < 1e9, errnos are 0..4095, lists are no longer than
+// what was asked for; a reply that breaks this is answered by EPROTO and never handed out.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,8 @@ using Parts = uint16_t;  // lease parts: the bits of myfs.capnp and of fs::Lease
 struct Handle {
   uint64_t ino = 0;
   uint32_t gen = 0;
+  uint32_t session =
+      0;  // Client::incarnation() that it was issued in, not sent; 0: not known, the server decides
   uint64_t mac = 0;
   bool operator==(const Handle&) const = default;
 };
