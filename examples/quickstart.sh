@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Quickstart: builds MyFS, starts a server on a fresh data directory, copies real trees in through one client and checks every
-# entry through a second one.
+# Quickstart: builds MyFS, starts a server on a fresh data directory, copies real trees in through
+# one client and checks every entry through a second one.
 #
 #   ./examples/quickstart.sh [--embedded] [--entries N] [--keep DIR] [TREE...]
 #
 #   --embedded   no server process: each client runs the server inside itself, one after the other
 #   --entries N  top the copied trees up to N entries (default 20000)
-#   --keep DIR   put the data directory there (it must not exist) and leave it; default: a temporary one, removed at the end
+#   --keep DIR   put the data directory there (it must not exist) and leave it; default: a
+#                temporary one, removed at the end
 #   TREE...      what to copy (default /usr/include /usr/share); their last names must differ
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +18,7 @@ while [ $# -gt 0 ]; do
     --embedded) embedded=1 ;;
     --entries) entries=${2:?--entries needs a number}; shift ;;
     --keep) keep=${2:?--keep needs a directory}; shift ;;
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) echo "quickstart: unknown option $1 (see --help)" >&2; exit 2 ;;
     *) trees+=("$1") ;;
   esac
@@ -25,10 +26,11 @@ while [ $# -gt 0 ]; do
 done
 [ ${#trees[@]} -gt 0 ] || trees=(/usr/include /usr/share)
 for tree in "${trees[@]}"; do
-  [ -d "$tree" ] || { echo "quickstart: $tree is no directory" >&2; exit 2; }
+  [ -d "$tree" ] || { echo "quickstart: $tree: no directory" >&2; exit 2; }
 done
-[[ "$entries" =~ ^[0-9]+$ ]] || { echo "quickstart: --entries $entries: must be a number" >&2; exit 2; }
-[ -z "$keep" ] || [ ! -e "$keep" ] || { echo "quickstart: --keep $keep: exists already" >&2; exit 2; }
+fail() { echo "quickstart: $*" >&2; exit 2; }
+[[ "$entries" =~ ^[0-9]+$ ]] || fail "--entries $entries: must be a number"
+[ -z "$keep" ] || [ ! -e "$keep" ] || fail "--keep $keep: exists already"
 
 .ci/install .ci/packages.txt
 echo "quickstart: building"
