@@ -1,0 +1,194 @@
+// FileData: the content of regular files, on a MetaStore and a BlockStore.
+// Kernel counterpart: the extent tree and delayed allocation of fs/ext4, with btrfs's checksums.
+// Differs: copy on write by checksum block; small writes ride in the metadata batch.
+// Thread safety: the shard's loop thread alone; callbacks run on it, never before the call that got
+// them has returned. It reads the MetaStore on the loop; what blocks on data runs in the IoPool.
+// Lock rank: none.
+// Owns / is owned by: owned by the shard, destroyed before stores and pool and after the loop has
+// stopped running jobs. Owns chunk maps in memory and what is written but not committed.
+//
+// LAYERS. The content of a file is `committed` (what the MetaStore says), above it what one running
+// commit has taken (`committing`), above it `pending`: writes answered but in no commit yet.
+//   read, extents, seek      see `committed` only.
+//   write                    adds to `pending`. Full checksum blocks go to free slots of the
+//   chunk's
+//                            file at once; the rest waits in memory. Lost in a crash.
+//   commit, truncate, punch  take all of `pending` (truncate and punch add their zeros to it
+//   first),
+//                            make its slots durable and hand a DataChange to the caller, who puts
+//                            it into a Txn, in the same loop turn in which he reads the inode that
+//                            he changes, and settles it when the Txn is durable or has failed.
+// ORDER. Per inode: a write waits for earlier writes to the same checksum blocks; commits,
+// truncates and punches run one after the other, from their start to the settling of their change;
+// truncate and punch wait for all earlier writes, and later writes for their taking. Reads wait for
+// nothing. A commit covers every write whose `done` ran before commit() was called. FAILURE. When
+// data cannot be made durable, or a change settles as failed, everything of the inode that was in
+// `committing` and `pending` is dropped, the running and waiting commits of it fail, and
+// verifier_count() rises: every unstable write of the boot counts as lost to its client, who has
+// its bytes still. Nothing is synced a second time. A write that fails alone (ENOSPC) changes
+// nothing.
+//
+// Invariants: (1) a slot that a committed record names is never written; (2) a slot is free when no
+// layer, no reader and no writer holds it; slots of failed commits are never free again in this
+// boot; (3) size and blocks of a regular file change by DataChange::apply_to() alone; (4) an inode
+// whose `data` is not empty has no chunk 0 in the store: `data` are its first bytes, the rest
+// zeros.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "sdk/base/result.h"
+#include "server/io_pool.h"
+#include "server/records.h"
+#include "server/store/block_store.h"
+#include "server/store/meta_store.h"
+
+namespace myfs::server {
+
+class FileDataImpl;
+
+// Bytes for the wire: 8-byte aligned, the last word padded with zeros.
+class DataBuffer {
+ public:
+  DataBuffer() = default;
+  explicit DataBuffer(size_t size_bytes);  // content undefined but for the padding
+  uint8_t* data() { return reinterpret_cast<uint8_t*>(words_.get()); }
+  const uint8_t* data() const { return reinterpret_cast<const uint8_t*>(words_.get()); }
+  size_t size() const { return size_bytes_; }
+  std::span<uint8_t> span() { return {data(), size_bytes_}; }
+  std::span<const uint8_t> span() const { return {data(), size_bytes_}; }
+
+ private:
+  std::unique_ptr<uint64_t[]> words_;
+  size_t size_bytes_ = 0;
+};
+
+// What a commit, truncate or punch changes in the store; holds the inode's commit lane.
+// Destroying it unsettled counts as settle(false).
+class DataChange {
+ public:
+  DataChange() = default;
+  DataChange(DataChange&&) noexcept;
+  DataChange& operator=(DataChange&&) noexcept;
+  ~DataChange();
+
+  uint64_t ino() const { return ino_; }
+  // Nothing to store and the inode as it was; settle it all the same.
+  bool empty() const { return mutations_.empty() && !changes_inode_; }
+  // Whether the inode record must be put with it.
+  bool changes_inode() const { return changes_inode_; }
+  // The size of the file once it is durable.
+  uint64_t size() const { return size_; }
+  // Sets size, blocks and inline data. Times and counters are the caller's.
+  void apply_to(InodeRecord& inode) const;
+  // Adds the mutations of chunks (not the inode's) to a transaction; once.
+  void move_to(Txn& txn);
+  // The transaction is durable, or has failed. Once.
+  void settle(bool durable);
+
+ private:
+  friend class FileDataImpl;
+  FileDataImpl* owner_ = nullptr;
+  uint64_t ino_ = 0;
+  uint64_t size_ = 0;
+  uint64_t blocks_ = 0;
+  std::string inline_data_;
+  bool changes_inode_ = false;
+  std::vector<Mutation> mutations_;
+};
+
+struct WriteReply {
+  bool commit_wanted = false;  // too much waits in memory: commit before answering
+};
+struct DataExtent {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+};
+
+using ReadDone = absl::AnyInvocable<void(Result<DataBuffer>)>;
+using WriteDone = absl::AnyInvocable<void(Result<WriteReply>)>;
+using ChangeDone = absl::AnyInvocable<void(Result<DataChange>)>;
+
+class FileData {
+ public:
+  // What FileData asks of its shard.
+  class Host {
+   public:
+    virtual ~Host() = default;
+    // The committed record of a regular file, null if there is none (any more). Valid until the
+    // loop turns.
+    virtual const InodeRecord* committed_inode(uint64_t ino) = 0;
+    // Commits `txn` in the background, after everything submitted before it, then calls `done` on
+    // the loop. Background work: slots of deferred writes, removal of garbage.
+    virtual void submit_background(Txn txn, absl::AnyInvocable<void(bool durable)> done) = 0;
+    // Runs a function on the loop after the present turn.
+    virtual void post(Job job) = 0;
+  };
+  struct Options {
+    MetaStore* meta = nullptr;
+    BlockStore* blocks = nullptr;
+    IoPool* pool = nullptr;
+    Host* host = nullptr;
+    // Tests make these small.
+    size_t pending_memory_max_bytes = 64 << 20;   // commit_wanted above it
+    size_t deferred_memory_max_bytes = 16 << 20;  // deferred writes are applied above it
+    size_t cached_chunks_max = 4096;
+    uint64_t space_reserve_bytes = 16 << 20;  // ENOSPC when less is free
+  };
+
+  // Commits once (a new block epoch) on the calling thread, before the committer runs.
+  static Result<std::unique_ptr<FileData>> create(const Options& options);
+  ~FileData();
+
+  // Starts the clean-up that a boot owes: garbage, blocks that nothing names, deferred writes.
+  // After the host can take submit_background(); serving need not wait for it.
+  void start_recovery();
+
+  // At most `length` bytes from `offset`, fewer at the end of the file (none past it). ESTALE: no
+  // such inode. EIO: checksum or disk. EUCLEAN: damaged record. EFBIG: offset above the limit gives
+  // an empty buffer, not an error.
+  void read(uint64_t ino, uint64_t offset, size_t length, ReadDone done);
+  // `data` must live until `done` runs (keep its owner in `done`). EFBIG, ENOSPC, EDQUOT, EIO,
+  // ESTALE.
+  void write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done);
+  // Nothing pending: an empty change.
+  void commit(uint64_t ino, ChangeDone done);
+  // Grows or shrinks. EFBIG.
+  void truncate(uint64_t ino, uint64_t size, ChangeDone done);
+  // [from, to) reads as zeros; the size stays.
+  void punch(uint64_t ino, uint64_t from, uint64_t to, ChangeDone done);
+  // Forgets what is written and not committed, behind the writes under way: a dead session's.
+  void drop_pending(uint64_t ino);
+
+  // For the transaction that deletes the inode record; the content goes later.
+  static void add_removal(uint64_t ino, Txn& txn);
+  // That transaction is durable: nobody calls anything else for this inode any more.
+  void removed(uint64_t ino);
+
+  // Data of the committed file in [offset, offset + length), ascending, at most `max`.
+  Result<std::vector<DataExtent>> extents(uint64_t ino, uint64_t offset, uint64_t length,
+                                          size_t max);
+  // SEEK_DATA, SEEK_HOLE. ENXIO: offset at or past the end, or no data behind it.
+  Result<uint64_t> seek(uint64_t ino, uint64_t offset, bool hole);
+
+  bool has_pending(uint64_t ino) const;  // also while a commit runs
+  std::vector<uint64_t> inodes_with_pending() const;
+  // Rises when unstable writes were lost: part of the verifier that writes and commits answer.
+  uint32_t verifier_count() const;
+  // Nothing runs in the pool or waits for a change to settle.
+  bool idle() const;
+
+  // Total and free bytes, the reserve taken off.
+  BlockSpace space() const;
+
+ private:
+  explicit FileData(std::unique_ptr<FileDataImpl> impl);
+  std::unique_ptr<FileDataImpl> impl_;
+};
+
+}  // namespace myfs::server
