@@ -1,0 +1,64 @@
+// FdTable: a task's descriptors.
+// Kernel counterpart: struct fdtable, struct files_struct (fs/file.c).  Differs: two fixed levels
+// instead of a copied array.
+// Thread safety: all. Look-ups take no lock.
+// Lock rank: kFdTable, a leaf; files are released outside it.
+// Owns / is owned by: member of TaskStruct; holds one reference to each file in it.
+// Invariants: (1) a new descriptor is the lowest free one; (2) fewer than kDescriptorsMax.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "sdk/base/limits.h"
+#include "sdk/base/ref.h"
+#include "sdk/base/result.h"
+#include "sdk/base/sync.h"
+#include "sdk/fs/file.h"
+
+namespace myfs::fs {
+
+class FdTable {
+ public:
+  FdTable() = default;
+  ~FdTable();  // drops what is left without flush; TaskStruct::exit_files closes properly first
+  FdTable(const FdTable&) = delete;
+  FdTable& operator=(const FdTable&) = delete;
+
+  // Inside an rcu read section; null: EBADF. Good until the section ends.
+  File* fcheck_rcu(int fd) const {
+    if (static_cast<unsigned>(fd) >= static_cast<unsigned>(kDescriptorsMax)) return nullptr;
+    const Chunk* chunk = chunks_[fd / kChunk].load(std::memory_order_acquire);
+    return chunk == nullptr ? nullptr : chunk->files[fd % kChunk].load(std::memory_order_acquire);
+  }
+  RefPtr<File> fget(int fd) const;  // null: EBADF
+
+  // EMFILE when full.
+  Result<int> fd_install(Ref<File> file, int lowest = 0);
+  // dup2: closes what `fd` was, which is returned for the caller to flush. EBADF: out of range.
+  Result<RefPtr<File>> fd_replace(int fd, Ref<File> file);
+  // Takes the file out; the caller flushes and drops it. Null: EBADF.
+  RefPtr<File> fd_close(int fd);
+  std::vector<int> open_fds() const;
+  size_t size() const;
+
+ private:
+  static constexpr int kChunk = 256;
+  static constexpr int kChunks = kDescriptorsMax / kChunk;
+  struct Chunk {
+    std::array<std::atomic<File*>, kChunk> files{};
+  };
+  std::atomic<File*>& slot_locked(int fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int lowest_free_locked(int from) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void mark_locked(int fd, bool used) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  std::array<std::atomic<Chunk*>, kChunks> chunks_{};
+  mutable Mutex mutex_{LockRank::kFdTable};
+  std::array<uint64_t, kDescriptorsMax / 64> used_ ABSL_GUARDED_BY(mutex_){};
+  int next_free_ ABSL_GUARDED_BY(mutex_) = 0;  // nothing below it is free
+  size_t count_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace myfs::fs

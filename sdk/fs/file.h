@@ -1,0 +1,143 @@
+// File: an open file description: what open() made and dup shares.
+// Kernel counterpart: struct file, struct file_operations (include/linux/fs.h).  Differs: locked
+// positions by a mutex of its own; readdir is paged by the file system and emitted by the VFS
+// (readdir.h).
+// Thread safety: all. Freed by rcu, so that a hit may use it without a reference.
+// Lock rank: f_pos_lock kFilePos.
+// Owns / is owned by: owned by descriptor tables and calls under way; owns its path and with it
+// mount and inode.
+// Invariants: (1) f_mode, f_inode, f_cred, f_open_id are constant once it is in a table; (2)
+// FileOps::release runs exactly once, after the last reference, if open succeeded.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sdk/base/call_context.h"
+#include "sdk/base/ref.h"
+#include "sdk/base/result.h"
+#include "sdk/base/sync.h"
+#include "sdk/fs/dcache.h"
+#include "sdk/fs/inode.h"
+#include "sdk/fs/path.h"
+#include "sdk/mm/errseq.h"
+#include "sdk/mm/readahead.h"
+
+namespace myfs::fs {
+
+struct DirCursor;
+
+class File final : public RefCounted<File> {
+ public:
+  enum Mode : uint32_t {
+    kRead = 1,
+    kWrite = 2,
+    kPath = 4,    // O_PATH: names a place, does no I/O
+    kOpened = 8,  // FileOps::open (or create) succeeded
+  };
+  // What a file system keeps per open file.
+  struct Private {
+    virtual ~Private() = default;
+  };
+
+  // `path` is positive. flags: O_*.
+  static Ref<File> create(Path path, uint32_t flags, CredRef cred);
+  // For open(O_CREAT), where the path is known only afterwards: set_path comes before it enters a
+  // table.
+  static Ref<File> create_unbound(SuperBlock& sb, uint32_t flags, CredRef cred);
+  void set_path(Path path);
+
+  const Path& f_path() const { return f_path_; }
+  Inode& f_inode() const { return *f_inode_; }
+  FileOps& f_op() const { return f_inode_->i_fop(); }
+  bool may_read() const { return (f_mode & kRead) != 0; }
+  bool may_write() const { return (f_mode & kWrite) != 0; }
+  uint32_t f_flags() const { return f_flags_.load(std::memory_order_relaxed); }
+  // F_SETFL: O_APPEND, O_NONBLOCK, O_NOATIME, O_DIRECT.
+  void set_status_flags(uint32_t flags);
+  uint32_t access() const;  // 1 read, 2 write, as the wire's opener says
+
+  uint32_t f_mode;
+  const CredRef f_cred;      // of the opener
+  const uint64_t f_open_id;  // unique in the super block: the opener of the protocol
+  // Newest write-back error of the mapping that was reported here. The file system samples it in
+  // open and moves it on in fsync and flush.
+  std::atomic<mm::ErrSeq::Sample> f_wb_err{0};
+  mm::FileRaState f_ra;
+  std::unique_ptr<Private> f_private;
+
+  Mutex f_pos_lock{LockRank::kFilePos};
+  int64_t f_pos ABSL_GUARDED_BY(f_pos_lock) = 0;
+  std::unique_ptr<DirCursor> f_dir ABSL_GUARDED_BY(f_pos_lock);
+
+  void last_ref_dropped();
+
+ private:
+  File(uint64_t open_id, uint32_t flags, CredRef cred);
+  ~File();
+  std::atomic<uint32_t> f_flags_;
+  Path f_path_;
+  Inode* f_inode_ = nullptr;  // f_path's
+};
+
+using IoVec = std::span<const iovec>;
+size_t iov_length_bytes(IoVec iov);
+
+struct WriteResult {
+  size_t count = 0;
+  uint64_t offset = 0;  // where it began: for appends found out by the write
+};
+
+// One page of a directory, as the file system delivers it.
+struct DirPage {
+  struct Entry {
+    std::string name;
+    uint64_t cookie = 0;  // >= 1, ascending, stable while the entry exists
+    uint64_t ino = 0;
+    uint8_t type = 0;  // DT_*
+  };
+  std::vector<Entry> entries;  // cookies above the one asked for
+  bool eof = false;
+  // What the page is based on; sampled after what came with it was learned.
+  DirVersion version;
+  // Every entry has been given to Dcache::d_learn: the directory may become COMPLETE.
+  bool learned = false;
+};
+
+// Every call may block; none is made under a leaf lock or in an rcu read section.
+class FileOps {
+ public:
+  virtual ~FileOps() = default;
+
+  // Checks permission for f_flags unless `permitted`, registers the opener, truncates if f_flags
+  // has O_TRUNC. Locally if the leases allow (A, and R or W), else at the server.
+  virtual Result<void> open(const CallContext& ctx, Inode& inode, File& file, bool permitted);
+  // Each close() of a descriptor; its result is that of close.
+  virtual Result<void> flush(const CallContext& ctx, File& file);
+  // The last reference is gone. Must not fail and not wait without bound.
+  virtual void release(File& file);
+  // Up to the end of the file; 0 at or behind it. i_rwsem shared. The VFS has checked mode, type
+  // and ranges.
+  virtual Result<size_t> read(const CallContext& ctx, File& file, IoVec to, uint64_t offset);
+  // i_rwsem exclusive. append: at the end, wherever that is; else at `offset`. O_SYNC and O_DSYNC
+  // are handled by the VFS. setuid and setgid bits go, if the writer is not privileged.
+  virtual Result<WriteResult> write(const CallContext& ctx, File& file, IoVec from, uint64_t offset,
+                                    bool append);
+  virtual Result<void> fsync(const CallContext& ctx, File& file, bool datasync);
+  // First data (or hole) at or after `offset`; ENXIO behind the end. Default: all is data up to
+  // i_size.
+  virtual Result<uint64_t> seek_data(const CallContext& ctx, File& file, uint64_t offset,
+                                     bool hole);
+  virtual Result<void> fallocate(const CallContext& ctx, File& file, int mode, uint64_t offset,
+                                 uint64_t length);
+  // Entries with cookies above `cookie`, 0 for the first page; '.' and '..' excluded.
+  virtual Result<DirPage> readdir(const CallContext& ctx, File& file, uint64_t cookie);
+};
+
+}  // namespace myfs::fs

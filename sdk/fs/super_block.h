@@ -1,0 +1,110 @@
+// SuperBlock: one mounted file system: its session's validity, its names, its inodes.
+// Kernel counterpart: struct super_block, struct super_operations.  Differs: dcache and inode table
+// are its own; no global state at all, so several clients live in one process.
+// Thread safety: all.
+// Lock rank: s_umount kSuperUmount, s_rename_mutex kRename.
+// Owns / is owned by: owned by its Mounts; owns SuperOps, the dcache, the inode table, the root
+// dentry. Whoever keeps inodes or dentries keeps a Mount or the SuperBlock too.
+// Invariants: (1) after kill() no dentry is hashed and no inode cached, and SuperOps::put_super has
+// returned.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "sdk/base/call_context.h"
+#include "sdk/base/metrics.h"
+#include "sdk/base/ref.h"
+#include "sdk/base/result.h"
+#include "sdk/base/sync.h"
+#include "sdk/fs/dcache.h"
+#include "sdk/fs/inode_cache.h"
+#include "sdk/fs/lease_word.h"
+
+namespace myfs::fs {
+
+// [struct kstatfs]
+struct Kstatfs {
+  uint64_t f_bsize = 4096;
+  uint64_t f_blocks = 0, f_bfree = 0, f_bavail = 0;  // of f_bsize
+  uint64_t f_files = 0, f_ffree = 0;
+  uint64_t f_fsid = 0;
+  uint32_t f_namelen = 255;
+  uint32_t f_flags = 0;  // ST_RDONLY
+};
+
+class SuperOps {
+ public:
+  virtual ~SuperOps() = default;
+  virtual Result<Kstatfs> statfs(const CallContext& ctx, Dentry& dentry) = 0;
+  // Everything written and changed so far becomes durable.
+  virtual Result<void> sync_fs(const CallContext& ctx) = 0;
+  // The inode left the table and nobody can find it: drop its pages, give back its leases (batched:
+  // it must not wait for an answer). The VFS frees it afterwards.
+  virtual void evict_inode(Inode& inode) = 0;
+  // umount has begun; `force`: give up what cannot be written until ctx.deadline_ns.
+  virtual void umount_begin(const CallContext& ctx, bool force) = 0;
+  // The last call: the session ends here.
+  virtual void put_super() = 0;
+};
+
+struct SuperCounters {
+  Counter walk_hits;  // walks that asked nobody
+  Counter lookups;    // InodeOps::lookup
+  Counter attr_hits, attr_misses;
+  Counter read_hits, read_misses;  // of calls
+  Counter readdir_hits, readdir_pages;
+};
+
+struct SuperOptions {
+  bool read_only = false;
+  size_t max_dentries = 1'000'000;
+  size_t max_unused_inodes = 250'000;
+  std::string s_id;  // for messages: the URL
+};
+
+class SuperBlock final : public RefCounted<SuperBlock> {
+ public:
+  static Ref<SuperBlock> create(std::unique_ptr<SuperOps> op, SuperOptions options);
+
+  SuperOps& s_op() const { return *s_op_; }
+  const std::string s_id;
+  bool is_read_only() const { return s_read_only_.load(std::memory_order_relaxed); }
+  void set_read_only(bool value) { s_read_only_.store(value, std::memory_order_relaxed); }
+
+  // Once, before the first mount.
+  Ref<Dentry> set_root(Ref<Inode> inode);
+  Dentry& s_root() const { return *s_root_; }
+
+  Validity s_validity;
+  Dcache s_dcache;
+  InodeCache s_inodes;
+  SuperCounters s_counters;
+  SharedMutex s_umount{LockRank::kSuperUmount};
+  Mutex s_rename_mutex{LockRank::kRename};
+  uint64_t next_open_id() { return next_open_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+  // Lets go of unused dentries and inodes; for the memory budget. Returns an estimate of the bytes
+  // freed.
+  size_t shrink_caches(size_t wanted_bytes);
+  // Ends it: called when the last Mount goes. `ctx.deadline_ns` bounds it. Idempotent.
+  void kill(const CallContext& ctx, bool force);
+  bool is_active() const { return active_.load(std::memory_order_acquire); }
+
+  void last_ref_dropped();
+
+ private:
+  SuperBlock(std::unique_ptr<SuperOps> op, SuperOptions options);
+  friend class RefCounted<SuperBlock>;
+  ~SuperBlock();
+
+  const std::unique_ptr<SuperOps> s_op_;
+  RefPtr<Dentry> s_root_;
+  std::atomic<bool> s_read_only_;
+  std::atomic<bool> active_{true};
+  std::atomic<uint64_t> next_open_id_{0};
+};
+
+}  // namespace myfs::fs
