@@ -40,7 +40,7 @@ class EventPort : public kj::EventPort {
   };
 
   EventPort();
-  ~EventPort() noexcept(false) override;
+  virtual ~EventPort() noexcept(false);
   EventPort(const EventPort&) = delete;
   EventPort& operator=(const EventPort&) = delete;
 

@@ -49,6 +49,7 @@ struct PeerCredentials {
 
 class MessageStream : public capnp::MessageStream {
  public:
+  virtual ~MessageStream() noexcept(false) = default;
   virtual const StreamStats& stats() const = 0;
   virtual PeerCredentials peer_credentials() const = 0;
   // "tcp:192.0.2.1:34567", "unix:uid=1000,pid=77"

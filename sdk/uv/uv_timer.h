@@ -31,7 +31,6 @@ class Timer {
   EventPort& port_;
   const std::function<void()> fn_;
   bool armed_ = false;
-  bool firing_ = false;
   kj::Maybe<kj::Promise<void>> pending_;
   kj::Maybe<kj::Promise<void>>
       fired_;  // keeps the promise that runs fn_ alive while fn_ arms the timer again

@@ -1,0 +1,33 @@
+// SpinPolicy: decides whether looking again and again is cheaper than sleeping and being woken.
+// Kernel counterpart: the haltpoll cpuidle governor.
+// Thread safety: none; used by the driver of a loop.
+// Invariants: (1) spins only while one of the last two events came within the window of the loop's going idle, so an idle
+// process never spins.
+#pragma once
+
+#include <cstdint>
+
+namespace myfs::uv_io {
+
+// What a sleep adds to the gap measured across it: the wake-up of a core.
+inline constexpr int64_t kWakeCost_ns = 50'000;
+
+class SpinPolicy {
+ public:
+  bool worth_it(int64_t window_ns) const {
+    return window_ns > 0 && (last_gap_ns_ <= window_ns || gap_before_ns_ <= window_ns);
+  }
+  // An event came `gap_ns` after the loop had run dry; `slept`: a sleep lies in between.
+  void observed(int64_t gap_ns, bool slept) {
+    if (slept) gap_ns = gap_ns > kWakeCost_ns ? gap_ns - kWakeCost_ns : 0;
+    gap_before_ns_ = last_gap_ns_;
+    last_gap_ns_ = gap_ns;
+  }
+
+ private:
+  static constexpr int64_t kLong_ns = INT64_MAX;
+  int64_t last_gap_ns_ = kLong_ns;
+  int64_t gap_before_ns_ = kLong_ns;
+};
+
+}  // namespace myfs::uv_io
