@@ -7,10 +7,12 @@ header must have, sources that no CMakeLists.txt names, and the format.
 
 An errno test: in include/myfs/myfs.h a comment says `Errors: ENOENT, ...` above a function
 myfs_open; then some TEST has both words in its suite or name, as in TEST_F(Errors, open_ENOENT).
-What `Errors of every call:` lists is tested under the word `every`.
+What the head comment lists after `ERRORS.` under a group, as in `[path] ENOENT`, is tested under
+the name of the group, as in TEST_F(Errors, path_ENOENT).
 """
 
 import argparse
+import errno
 import os
 import re
 import subprocess
@@ -65,7 +67,8 @@ BANNED = [
      'CondVar or Event of sdk/base/sync.h'),
     (r'\bstd::j?thread\b(?!::)', ON_BASE, 'Thread of sdk/base/sync.h'),
     (r'\bpthread_(?:mutex|cond|rwlock|create)\w*\s*\(', ON_BASE, 'sdk/base/sync.h'),
-    (r'\bsleep_(?:for|until)\b|\b(?:usleep|nanosleep|clock_nanosleep)\s*\(|(?<![\w.>])sleep\s*\(',
+    (r'\bthis_thread::sleep_\w+|\b(?:usleep|nanosleep|clock_nanosleep)\s*\('
+     r'|(?<!\w)::sleep\s*\(|(?<![\w.>:])sleep\s*\(\s*\d',
      ON_BASE | {'testing', 'cli', 'bindings'}, 'Event::wait_until, or a timer of the loop'),
     (r'\bsetupAsyncIo\b', None, 'the loop of sdk/uv'),
     (r'\bsetFlowLimit\b', None, 'credits of the session'),
@@ -254,33 +257,36 @@ def check_built(tree):
             tree.breach(path, 1, 'no CMakeLists.txt names this file')
 
 
-def listed_errors(text):
-    """(line, function, errno) for every errno that a public header lists."""
-    every = function = None
-    pending = []
-    for number, line in enumerate(text.split('\n'), 1):
-        remark = re.match(r'\s*(?://+|/?\*+)(.*)', line)
-        if remark:
-            if 'Errors of every call:' in line:
-                every, collecting = True, True
-            elif 'Errors:' in line:
-                every, collecting = False, True
-            elif not remark.group(1).strip():
-                every = None
-            if every is not None:
-                words = remark.group(1).split('Errors', 1)[-1]
-                found = [(number, e) for e in re.findall(r'\bE[A-Z0-9]{2,}\b', words)]
-                if every:
-                    yield from ((n, 'every', e) for n, e in found)
-                else:
-                    pending += found
+def comment_blocks(text):
+    """(first line, text, what follows) of every run of comment lines."""
+    block, first = [], 0
+    lines = text.split('\n')
+    inside = False
+    for number, line in enumerate(lines, 1):
+        starts = re.match(r'\s*(//|/\*)', line)
+        if starts or inside:
+            first = first if block else number
+            block.append(line)
+            inside = '*/' not in line and (inside or starts.group(1) == '/*')
             continue
-        every = None
-        declared = re.search(r'\bmyfs_(\w+)\s*\(', line)
-        if declared and pending:
-            function = declared.group(1)
-            yield from ((n, function, e) for n, e in pending)
-            pending = []
+        if block:
+            yield first, '\n'.join(block), ' '.join(lines[number - 1:number + 4])
+            block = []
+
+
+def listed_errors(text):
+    """(line, word, errno) for every errno that a public header lists. The word is the function's
+    name, or the group's for those that the head comment gives to many functions."""
+    for first, block, follows in comment_blocks(text):
+        for match in re.finditer(r'\b(ERRORS\.|Errors:)(.*)', block, re.S):
+            declared = re.search(r'\bmyfs_(\w+)\s*\(', follows)
+            word = declared.group(1) if match.group(1) == 'Errors:' and declared else None
+            for token in re.finditer(r'\[(\w+)\]|\b(E[A-Z0-9]{2,})\b', match.group(2)):
+                line = first + block.count('\n', 0, match.start(2) + token.start())
+                if token.group(1) and match.group(1) == 'ERRORS.':
+                    word = token.group(1)
+                elif token.group(2) in errno.errorcode.values() and word:
+                    yield line, word, token.group(2)
 
 
 def words_of(name):

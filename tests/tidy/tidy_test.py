@@ -111,7 +111,8 @@ class TidyTest(unittest.TestCase):
         self.write('sdk/base/ok.cc', 'std::mutex m;\n')
         self.write('tests/ok.cc', 'std::thread t;\n')
         self.write('sdk/fs/ok.cc', '// std::mutex m; rand()\nconst char* s = "absl::Mutex";\n'
-                   'bool b = errno == 3; x.time(); inode->signal(); set_mtime (3); std::thread::id i;')
+                   'bool b = errno == 3; x.time(); inode->signal(); set_mtime (3);\n'
+                   'std::thread::id i; bool sleep(int ms); port.sleep(1);')
         breaches = self.tidy('banned')
         self.assertEqual(len(breaches), len(planted), breaches)
         for path, (_, instead) in planted.items():
@@ -137,19 +138,24 @@ class TidyTest(unittest.TestCase):
 
     def test_each_errno_has_a_test(self):
         self.write('include/myfs/myfs.h', HEAD + '''
+            /* ERRORS. Groups:
+             *   [path] ELOOP, ENOTDIR (both).
+             */
+
             // Opens. Returns a descriptor.
-            // Errors: ENOENT (no such file),
+            // Errors: [path]; ENOENT (no such file), EXCL is none,
             // EACCES.
-            //
-            // ENOSYS is not listed here.
             int myfs_open(myfs_task* task);
-            // Errors of every call: ETIMEDOUT.
-            // Errors: none.
+            // ENOSYS is not listed here.
             int myfs_close(myfs_task* task);
+            /* Errors: EBADF. */
+            int myfs_fsync(myfs_task* task);
             ''')
-        self.write('tests/a.cc', 'TEST_F(OpenErrors, ENOENT_when_absent) {}\n// open_EACCES\n')
-        self.expect('errno', 'myfs.h:6: no test has open and EACCES',
-                    'myfs.h:10: no test has every and ETIMEDOUT')
+        self.write('tests/a.cc', 'TEST_F(OpenErrors, ENOENT_when_absent) {}\n// open_EACCES\n'
+                   'TEST(Errors, path_ELOOP) {}\n')
+        self.expect('errno', 'myfs.h:5: no test has path and ENOTDIR',
+                    'myfs.h:10: no test has open and EACCES',
+                    'myfs.h:14: no test has fsync and EBADF')
 
     def test_format(self):
         with open(os.path.join(HERE, '..', '..', '.clang-format'), encoding='utf-8') as style:
