@@ -68,11 +68,12 @@ class Inode : public RefCounted<Inode> {
   LeaseWord i_lease;
   // Changes by this client under way at the server: while not 0, the cache does not answer for what
   // they may change. Raised by the VFS (ChangeInFlight in namei_ops.h) around every changing call.
-  std::atomic<uint32_t> i_changing{0};
+  std::atomic<uint32_t> i_changing{0};   // kChanging + kChangingPerm * (those of mode and owner)
   std::atomic<uint32_t> i_mode_hint{0};  // the cached mode, for the check that everybody may search
   std::atomic<uint64_t> i_complete{0};   // see Dcache: sequence << 33 | version << 1 | set
   std::atomic<uint64_t> i_change{0};     // newest change counter seen
   std::atomic<uint32_t> i_flags{0};
+  static constexpr uint32_t kChanging = 1, kChangingPerm = 1 << 16;
   enum Flags : uint32_t {
     kHasAcl = 1,  // mode bits alone do not decide: ask InodeOps::permission
     kDead = 2,    // a directory that this client removed: nothing can be created in it
@@ -116,7 +117,9 @@ class Inode : public RefCounted<Inode> {
   RefPtr<DirListing> listing() const;
   void set_listing(RefPtr<DirListing> listing);
 
-  void last_ref_dropped();
+  // The last reference goes under the lock of the InodeCache, which keeps the inode or evicts it:
+  // no leaf lock and no rcu read section around it.
+  void unref() const;
 
  protected:
   // `stat` gives number, generation, type and first attributes. The tables outlive the inode.
@@ -210,8 +213,9 @@ class InodeOps {
   // exclusive with kSize. `file`: through which descriptor, or null.
   virtual Result<void> setattr(const CallContext& ctx, Inode& inode, const Iattr& attr, File* file);
   virtual Result<std::string> readlink(const CallContext& ctx, Inode& inode);
-  // Where a directory hangs now, when its dentry is not true any more; a dentry of the parent.
-  // ENOENT: nowhere.
+  // The dentry of directory `dir` is not known to be true any more: asks where that inode hangs
+  // now. The answer is a dentry of the same inode with the right d_parent and d_name (d_learn makes
+  // it). ENOENT: it was removed.
   virtual Result<Ref<Dentry>> get_parent(const CallContext& ctx, Dentry& dir);
   // Asked instead of the mode bits if kHasAcl is set. mask: MAY_* of permission.h.
   virtual Result<void> permission(const CallContext& ctx, Inode& inode, uint32_t mask);

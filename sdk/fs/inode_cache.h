@@ -49,8 +49,8 @@ class InodeCache {
  private:
   friend class Inode;
   using Key = std::pair<uint64_t, uint32_t>;
-  // Called when an inode's count reached 0.
-  void put_unused(Inode& inode);
+  // Drops what may be the last reference.
+  void put_last(Inode& inode);
   void lru_remove_locked(Inode& inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void lru_add_locked(Inode& inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   RefPtr<Inode> revive_locked(Inode& inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

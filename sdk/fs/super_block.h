@@ -22,6 +22,7 @@
 #include "sdk/fs/dcache.h"
 #include "sdk/fs/inode_cache.h"
 #include "sdk/fs/lease_word.h"
+#include "sdk/mm/reclaim.h"
 
 namespace myfs::fs {
 
@@ -62,7 +63,8 @@ struct SuperOptions {
   bool read_only = false;
   size_t max_dentries = 1'000'000;
   size_t max_unused_inodes = 250'000;
-  std::string s_id;  // for messages: the URL
+  mm::Budget* budget = nullptr;  // charged for dentries and inodes, which it may ask back; or null
+  std::string s_id;              // for messages: the URL
 };
 
 class SuperBlock final : public RefCounted<SuperBlock> {
