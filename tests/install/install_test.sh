@@ -24,6 +24,13 @@ if readelf -d "$lib/libmyfs.so" | grep -q rocksdb; then fail "libmyfs.so needs R
 if grep -rlE '#include <(capnp|kj|absl|uv)' "$prefix/include"; then
   fail "a public header includes what an embedder may not have"
 fi
+# Each public header stands alone, in the oldest languages that it promises.
+echo '#include <myfs/myfs.h>' | "${CC:-cc}" -std=c11 -Wall -Wextra -Wpedantic -Werror \
+  -I"$prefix/include" -fsyntax-only -x c -
+for header in myfs.h myfs.hpp; do
+  echo "#include <myfs/$header>" | "${CXX:-c++}" -std=c++20 -Wall -Wextra -Werror \
+    -I"$prefix/include" -fsyntax-only -x c++ -
+done
 for program in myfsd myfs-shell; do
   "$prefix/bin/$program" --help >/dev/null || fail "$program does not run from the prefix"
 done
