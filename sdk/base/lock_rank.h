@@ -12,7 +12,8 @@
 namespace myfs {
 
 enum class LockRank : uint8_t {
-  kUnranked = 0,  // tests and tools only
+  kUnranked = 0,   // tests and tools only
+  kDirStream = 5,  // a directory stream of the facade
   // Sleeping locks: may be held across an RPC or a wait.
   kSuperUmount = 10,  // SuperBlock::s_umount
   kNamespace = 12,    // mount name space of a task

@@ -1,0 +1,18 @@
+// KstatOut: attributes in the forms of the C library.
+// Kernel counterpart: cp_new_stat, cp_statx (fs/stat.c).
+// Thread safety: pure functions.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "sdk/base/kstat.h"
+#include "sdk/fs/super_block.h"
+
+namespace myfs::api {
+
+void to_stat(const Kstat& from, struct stat* to);
+void to_statx(const Kstat& from, struct statx* to);
+void to_statfs(const fs::Kstatfs& from, struct statfs* to);
+
+}  // namespace myfs::api

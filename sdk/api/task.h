@@ -1,0 +1,32 @@
+// myfs_task: what the C interface's opaque pointers stand for.
+// Kernel counterpart: struct task_struct, as fs::TaskStruct; this adds only what the facade needs to guard it.
+// Thread safety: as <myfs/myfs.h> says.
+// Owns / is owned by: the embedder owns myfs_task and myfs_dir; a task owns its fs::TaskStruct, a myfs_dir one descriptor.
+#pragma once
+
+#include <myfs/myfs.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sdk/api/client.h"
+#include "sdk/base/metrics.h"
+#include "sdk/base/sync.h"
+#include "sdk/fs/task.h"
+#include "sdk/uv/fork_guard.h"
+
+struct myfs_task {
+  explicit myfs_task(myfs::CredRef who) : cred(std::move(who)), task(cred) {}
+
+  const myfs::uv_io::ForkGuard fork_guard;
+  const myfs::CredRef cred;
+  myfs::Counter operations;
+  myfs::Counter bytes_read, bytes_written;
+  myfs::api::ClientTable clients;  // of the mounts; declared first: outlives the name space
+  myfs::fs::TaskStruct task;
+};
+
+struct myfs_cancel {
+  myfs::CancelToken token;
+};
