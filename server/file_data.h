@@ -93,7 +93,7 @@ class DataChange {
 
  private:
   friend class FileDataImpl;
-  FileDataImpl* owner_ = nullptr;
+  std::weak_ptr<FileDataImpl> owner_;  // empty: nothing to settle
   uint64_t ino_ = 0;
   uint64_t size_ = 0;
   uint64_t blocks_ = 0;
@@ -187,8 +187,8 @@ class FileData {
   BlockSpace space() const;
 
  private:
-  explicit FileData(std::unique_ptr<FileDataImpl> impl);
-  std::unique_ptr<FileDataImpl> impl_;
+  explicit FileData(std::shared_ptr<FileDataImpl> impl);
+  const std::shared_ptr<FileDataImpl> impl_;
 };
 
 }  // namespace myfs::server

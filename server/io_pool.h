@@ -42,7 +42,7 @@ class ThreadIoPool : public IoPool {
   void serve();
 
   const PostFn post_;
-  Mutex mutex_{LockRank::kUnranked};
+  Mutex mutex_{LockRank::kStore};
   CondVar wake_;
   std::deque<Item> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -36,7 +36,7 @@ inline constexpr uint32_t kBlockSize_bytes = 64 << 10;  // per checksum
 inline constexpr uint32_t kBlocksPerChunk = kChunkSize_bytes / kBlockSize_bytes;
 inline constexpr size_t kInlineDataMax_bytes = 4 << 10;  // of a file inside its inode record
 inline constexpr size_t kDeferredMax_bytes = 16 << 10;   // of a block as deferred write
-inline constexpr uint32_t kSlotsMax = 192;               // of 64 KiB in one chunk's file
+inline constexpr uint32_t kSlotsMax = 320;               // of 64 KiB in one chunk's file
 
 // ---- keys
 
@@ -205,18 +205,17 @@ struct QuotaRecord {
 };
 
 struct SuperRecord {  // M "super"
-  uint32_t format_version = kFormatVersion;
   std::array<uint8_t, 16> uuid{};
   std::array<uint8_t, 16> hash_key{};    // of DirentHasher
   std::array<uint8_t, 32> handle_key{};  // of the MAC in handles
   Time created;
   std::string encode() const;
-  // EPROTONOSUPPORT: a newer format.
   static Result<SuperRecord> decode(std::string_view value);
   bool operator==(const SuperRecord&) const = default;
 };
 
-// Names below M. The values of all but "super" are encode_u64().
+// Names below M. The values of all but "super" are encode_u64(). "format" is the engine's.
+inline constexpr std::string_view kMetaFormat = "format";
 inline constexpr std::string_view kMetaSuper = "super";
 inline constexpr std::string_view kMetaBoot = "boot";              // counts boots
 inline constexpr std::string_view kMetaInoHighWater = "ino_high";  // numbers below may be in use

@@ -48,7 +48,7 @@ class MemoryBlockStore : public BlockStore {
   };
 
   const uint64_t capacity_bytes_;
-  mutable Mutex mutex_{LockRank::kUnranked};
+  mutable Mutex mutex_{LockRank::kStore};
   std::map<BlockId, Block> blocks_ ABSL_GUARDED_BY(mutex_);
   uint64_t used_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };

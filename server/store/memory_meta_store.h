@@ -36,7 +36,7 @@ class MemoryMetaStore : public MetaStore {
   };
   void apply_locked(const Mutation& mutation, bool keep_undo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  mutable SharedMutex mutex_{LockRank::kUnranked};
+  mutable SharedMutex mutex_{LockRank::kStore};
   std::map<std::string, std::string, std::less<>> map_ ABSL_GUARDED_BY(mutex_);
   std::vector<Undo> undo_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,0 +1,460 @@
+#include "server/records.h"
+
+#include <cstring>
+#include <type_traits>
+
+#include "sdk/base/limits.h"
+
+namespace myfs::server {
+namespace {
+
+constexpr uint8_t kRecordVersion = 1;
+
+// ---- keys: big-endian
+
+template <typename T>
+void put_big(std::string& key, T value) {
+  for (int shift = (sizeof(T) - 1) * 8; shift >= 0; shift -= 8) {
+    key.push_back(static_cast<char>(value >> shift & 0xff));
+  }
+}
+
+template <typename T>
+T get_big(std::string_view bytes) {
+  T value = 0;
+  for (size_t i = 0; i < sizeof(T); ++i) {
+    value = static_cast<T>(value << 8 | static_cast<uint8_t>(bytes[i]));
+  }
+  return value;
+}
+
+std::string number_key(char type, uint64_t number) {
+  std::string key(1, type);
+  put_big(key, number);
+  return key;
+}
+
+constexpr size_t kNumberEnd = 9;  // type letter and eight bytes
+
+// ---- values: little-endian
+
+class Encoder {
+ public:
+  Encoder() { out_.push_back(static_cast<char>(kRecordVersion)); }
+  template <typename T>
+  Encoder& number(T value) {
+    static_assert(std::is_integral_v<T>);
+    out_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    return *this;
+  }
+  Encoder& bytes(std::string_view value) {
+    number(static_cast<uint32_t>(value.size()));
+    out_.append(value);
+    return *this;
+  }
+  template <size_t N>
+  Encoder& array(const std::array<uint8_t, N>& value) {
+    out_.append(reinterpret_cast<const char*>(value.data()), N);
+    return *this;
+  }
+  Encoder& time(const Time& time) { return number(time.sec).number(time.nsec); }
+  std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+// Remembers the first breach instead of returning it from each call: ok() at the end tells.
+class Decoder {
+ public:
+  explicit Decoder(std::string_view in) : in_(in) {
+    uint8_t version = 0;
+    number(version);
+    if (version != kRecordVersion) ok_ = false;
+  }
+  template <typename T>
+  Decoder& number(T& value) {
+    value = 0;
+    if (std::string_view raw = take(sizeof value); ok_) {
+      std::memcpy(&value, raw.data(), sizeof value);
+    }
+    return *this;
+  }
+  Decoder& flag(bool& value) {
+    uint8_t raw = 0;
+    number(raw);
+    if (raw > 1) ok_ = false;
+    value = raw != 0;
+    return *this;
+  }
+  Decoder& bytes(std::string& value) {
+    uint32_t size = 0;
+    number(size);
+    value = take(size);
+    return *this;
+  }
+  template <size_t N>
+  Decoder& array(std::array<uint8_t, N>& value) {
+    if (std::string_view raw = take(N); ok_) std::memcpy(value.data(), raw.data(), N);
+    return *this;
+  }
+  Decoder& time(Time& time) {
+    number(time.sec).number(time.nsec);
+    if (time.nsec >= 1'000'000'000) ok_ = false;
+    return *this;
+  }
+  // A count of elements that need at least `element_bytes` each.
+  uint32_t count(size_t element_bytes) {
+    uint32_t count = 0;
+    number(count);
+    if (count > in_.size() / element_bytes) ok_ = false;
+    return ok_ ? count : 0;
+  }
+  void require(bool condition) { ok_ = ok_ && condition; }
+  bool ok() const { return ok_; }
+  bool finished() const { return ok_ && in_.empty(); }
+
+ private:
+  std::string_view take(size_t size) {
+    if (!ok_ || size > in_.size()) {
+      ok_ = false;
+      return {};
+    }
+    std::string_view result = in_.substr(0, size);
+    in_.remove_prefix(size);
+    return result;
+  }
+
+  std::string_view in_;
+  bool ok_ = true;
+};
+
+template <typename T>
+Result<T> finish(const Decoder& decoder, T record) {
+  if (!decoder.finished()) return Errno(EUCLEAN);
+  return record;
+}
+
+}  // namespace
+
+// ---- keys
+
+std::string inode_key(uint64_t ino) { return number_key('I', ino); }
+
+std::string dirent_key(uint64_t dir, uint64_t cookie, std::string_view name) {
+  std::string key = number_key('E', dir);
+  put_big(key, cookie);
+  key.append(name);
+  return key;
+}
+
+std::string parent_key(uint64_t ino, uint64_t parent, std::string_view name) {
+  std::string key = number_key('P', ino);
+  put_big(key, parent);
+  key.append(name);
+  return key;
+}
+
+std::string xattr_key(uint64_t ino, std::string_view name) {
+  return number_key('X', ino).append(name);
+}
+
+std::string chunk_key(uint64_t ino, uint32_t chunk) {
+  std::string key = number_key('C', ino);
+  put_big(key, chunk);
+  return key;
+}
+
+std::string block_key(BlockId block) { return number_key('B', block); }
+
+std::string deferred_key(BlockId block, uint16_t blk) {
+  std::string key = number_key('W', block);
+  put_big(key, blk);
+  return key;
+}
+
+std::string orphan_key(uint64_t ino) { return number_key('O', ino); }
+std::string garbage_key(uint64_t ino) { return number_key('G', ino); }
+
+std::string garbage_key(uint64_t ino, BlockId block) {
+  std::string key = number_key('G', ino);
+  put_big(key, block);
+  return key;
+}
+
+std::string session_key(uint64_t session) { return number_key('S', session); }
+
+std::string reply_key(uint64_t session, uint16_t slot) {
+  std::string key = number_key('R', session);
+  put_big(key, slot);
+  return key;
+}
+
+std::string quota_key(uint64_t dir) { return number_key('Q', dir); }
+
+std::string usage_key(uint64_t dir, Usage what) {
+  std::string key = number_key('U', dir);
+  key.push_back(static_cast<char>(what));
+  return key;
+}
+
+std::string meta_key(std::string_view name) { return std::string("M").append(name); }
+
+KeyRange type_range(char type) {
+  return {std::string(1, type), std::string(1, static_cast<char>(type + 1))};
+}
+
+KeyRange number_range(char type, uint64_t number) {
+  return {number_key(type, number),
+          number == UINT64_MAX ? type_range(type).second : number_key(type, number + 1)};
+}
+
+Result<uint64_t> parse_number(std::string_view key) {
+  if (key.size() < kNumberEnd) return Errno(EUCLEAN);
+  return get_big<uint64_t>(key.substr(1));
+}
+
+Result<DirentKey> parse_dirent_key(std::string_view key) {
+  if (key.size() <= kNumberEnd + 8 || key[0] != 'E') return Errno(EUCLEAN);
+  return DirentKey{get_big<uint64_t>(key.substr(1)), get_big<uint64_t>(key.substr(kNumberEnd)),
+                   key.substr(kNumberEnd + 8)};
+}
+
+Result<ParentKey> parse_parent_key(std::string_view key) {
+  if (key.size() <= kNumberEnd + 8 || key[0] != 'P') return Errno(EUCLEAN);
+  return ParentKey{get_big<uint64_t>(key.substr(1)), get_big<uint64_t>(key.substr(kNumberEnd)),
+                   key.substr(kNumberEnd + 8)};
+}
+
+Result<uint32_t> parse_chunk_index(std::string_view key) {
+  if (key.size() != kNumberEnd + 4 || key[0] != 'C') return Errno(EUCLEAN);
+  return get_big<uint32_t>(key.substr(kNumberEnd));
+}
+
+Result<uint16_t> parse_slot(std::string_view key) {
+  if (key.size() != kNumberEnd + 2) return Errno(EUCLEAN);
+  return get_big<uint16_t>(key.substr(kNumberEnd));
+}
+
+Result<std::string_view> parse_xattr_name(std::string_view key) {
+  if (key.size() <= kNumberEnd || key[0] != 'X') return Errno(EUCLEAN);
+  return key.substr(kNumberEnd);
+}
+
+Result<std::optional<BlockId>> parse_garbage_block(std::string_view key) {
+  if (key.size() == kNumberEnd) return std::optional<BlockId>();
+  if (key.size() != kNumberEnd + 8) return Errno(EUCLEAN);
+  return std::optional<BlockId>(get_big<uint64_t>(key.substr(kNumberEnd)));
+}
+
+// ---- records
+
+Kstat InodeRecord::to_kstat(uint64_t ino) const {
+  Kstat stat;
+  stat.ino = ino;
+  stat.generation = generation;
+  stat.mode = mode;
+  stat.nlink = nlink;
+  stat.uid = uid;
+  stat.gid = gid;
+  stat.rdev = rdev;
+  stat.size = size;
+  stat.blocks = blocks;
+  stat.flags = flags;
+  stat.atime = atime;
+  stat.mtime = mtime;
+  stat.ctime = ctime;
+  stat.btime = btime;
+  stat.change = change;
+  stat.trunc_gen = trunc_gen;
+  stat.trunc_size = trunc_size;
+  return stat;
+}
+
+std::string InodeRecord::encode() const {
+  Encoder out;
+  out.number(generation).number(mode).number(uid).number(gid).number(nlink).number(flags);
+  out.number(rdev).number(size).number(blocks);
+  out.time(atime).time(mtime).time(ctime).time(btime);
+  out.number(change).number(trunc_gen).number(trunc_size).number(parent).bytes(data);
+  return out.take();
+}
+
+Result<InodeRecord> InodeRecord::decode(std::string_view value) {
+  Decoder in(value);
+  InodeRecord r;
+  in.number(r.generation).number(r.mode).number(r.uid).number(r.gid).number(r.nlink);
+  in.number(r.flags).number(r.rdev).number(r.size).number(r.blocks);
+  in.time(r.atime).time(r.mtime).time(r.ctime).time(r.btime);
+  in.number(r.change).number(r.trunc_gen).number(r.trunc_size).number(r.parent).bytes(r.data);
+  in.require(r.size <= kFileSizeMax_bytes);
+  in.require(!r.is_regular() || r.data.size() <= kInlineDataMax_bytes);
+  in.require(r.data.size() <= kSymlinkMax_bytes + 1);
+  return finish(in, std::move(r));
+}
+
+std::string DirentRecord::encode() const {
+  return Encoder().number(ino).number(generation).number(type).take();
+}
+
+Result<DirentRecord> DirentRecord::decode(std::string_view value) {
+  Decoder in(value);
+  DirentRecord r;
+  in.number(r.ino).number(r.generation).number(r.type);
+  in.require(r.ino != 0);
+  return finish(in, r);
+}
+
+std::string ChunkRecord::encode() const {
+  Encoder out;
+  out.number(block).number(static_cast<uint32_t>(entries.size()));
+  for (const BlockEntry& entry : entries) {
+    out.number(entry.blk).number(entry.slot).number(entry.length).number(entry.crc);
+  }
+  return out.take();
+}
+
+Result<ChunkRecord> ChunkRecord::decode(std::string_view value) {
+  Decoder in(value);
+  ChunkRecord r;
+  in.number(r.block);
+  in.require(r.block != 0);
+  uint32_t count = in.count(11);
+  std::array<bool, kSlotsMax> taken{};
+  for (uint32_t i = 0; i < count && in.ok(); ++i) {
+    BlockEntry entry;
+    in.number(entry.blk).number(entry.slot).number(entry.length).number(entry.crc);
+    in.require(entry.blk < kBlocksPerChunk && entry.slot < kSlotsMax);
+    in.require(entry.length > 0 && entry.length <= kBlockSize_bytes);
+    in.require(r.entries.empty() || r.entries.back().blk < entry.blk);
+    if (!in.ok()) break;
+    in.require(!taken[entry.slot]);
+    taken[entry.slot] = true;
+    r.entries.push_back(entry);
+  }
+  return finish(in, std::move(r));
+}
+
+std::string RefsRecord::encode() const { return Encoder().number(refs).take(); }
+
+Result<RefsRecord> RefsRecord::decode(std::string_view value) {
+  Decoder in(value);
+  RefsRecord r;
+  in.number(r.refs);
+  in.require(r.refs > 0);
+  return finish(in, r);
+}
+
+std::string DeferredRecord::encode() const {
+  Encoder out;
+  out.number(ino).number(chunk).number(static_cast<uint32_t>(extents.size()));
+  for (const OverlayExtent& extent : extents) {
+    out.number(extent.offset).number(extent.length).bytes(extent.data);
+  }
+  return out.take();
+}
+
+Result<DeferredRecord> DeferredRecord::decode(std::string_view value) {
+  Decoder in(value);
+  DeferredRecord r;
+  in.number(r.ino).number(r.chunk);
+  uint32_t count = in.count(12);
+  uint64_t end = 0;
+  for (uint32_t i = 0; i < count && in.ok(); ++i) {
+    OverlayExtent extent;
+    in.number(extent.offset).number(extent.length).bytes(extent.data);
+    in.require(extent.offset >= end && extent.length > 0);
+    end = uint64_t{extent.offset} + extent.length;
+    in.require(end <= kBlockSize_bytes);
+    in.require(extent.data.empty() || extent.data.size() == extent.length);
+    r.extents.push_back(std::move(extent));
+  }
+  return finish(in, std::move(r));
+}
+
+std::string OrphanRecord::encode() const {
+  Encoder out;
+  out.number(static_cast<uint32_t>(sessions.size()));
+  for (uint64_t session : sessions) out.number(session);
+  return out.take();
+}
+
+Result<OrphanRecord> OrphanRecord::decode(std::string_view value) {
+  Decoder in(value);
+  OrphanRecord r;
+  r.sessions.resize(in.count(8));
+  for (uint64_t& session : r.sessions) in.number(session);
+  return finish(in, std::move(r));
+}
+
+std::string SessionRecord::encode() const {
+  Encoder out;
+  out.array(uuid).array(secret).number(epoch).number(static_cast<uint8_t>(state));
+  out.number(static_cast<uint8_t>(local)).number(static_cast<uint8_t>(read_only));
+  out.number(static_cast<uint8_t>(forced_cred)).number(cred.uid).number(cred.gid);
+  out.number(static_cast<uint32_t>(cred.groups.size()));
+  for (uint32_t group : cred.groups) out.number(group);
+  return out.number(root_ino).bytes(address).take();
+}
+
+Result<SessionRecord> SessionRecord::decode(std::string_view value) {
+  Decoder in(value);
+  SessionRecord r;
+  uint8_t state = 0;
+  in.array(r.uuid).array(r.secret).number(r.epoch).number(state);
+  in.flag(r.local).flag(r.read_only).flag(r.forced_cred);
+  in.number(r.cred.uid).number(r.cred.gid);
+  r.cred.groups.resize(in.count(4));
+  for (uint32_t& group : r.cred.groups) in.number(group);
+  in.number(r.root_ino).bytes(r.address);
+  in.require(state <= static_cast<uint8_t>(State::kClosed));
+  r.state = static_cast<State>(state);
+  return finish(in, std::move(r));
+}
+
+std::string ReplyRecord::encode() const {
+  Encoder out;
+  out.number(slot_seq).number(hash).number(error).number(ino).number(generation);
+  return out.number(offset).number(count).take();
+}
+
+Result<ReplyRecord> ReplyRecord::decode(std::string_view value) {
+  Decoder in(value);
+  ReplyRecord r;
+  in.number(r.slot_seq).number(r.hash).number(r.error).number(r.ino).number(r.generation);
+  in.number(r.offset).number(r.count);
+  return finish(in, r);
+}
+
+std::string QuotaRecord::encode() const {
+  return Encoder().number(bytes_max).number(files_max).take();
+}
+
+Result<QuotaRecord> QuotaRecord::decode(std::string_view value) {
+  Decoder in(value);
+  QuotaRecord r;
+  in.number(r.bytes_max).number(r.files_max);
+  return finish(in, r);
+}
+
+std::string SuperRecord::encode() const {
+  return Encoder().array(uuid).array(hash_key).array(handle_key).time(created).take();
+}
+
+Result<SuperRecord> SuperRecord::decode(std::string_view value) {
+  Decoder in(value);
+  SuperRecord r;
+  in.array(r.uuid).array(r.hash_key).array(r.handle_key).time(r.created);
+  return finish(in, r);
+}
+
+std::string encode_u64(uint64_t value) { return Encoder().number(value).take(); }
+
+Result<uint64_t> decode_u64(std::string_view value) {
+  Decoder in(value);
+  uint64_t number = 0;
+  in.number(number);
+  return finish(in, number);
+}
+
+}  // namespace myfs::server
