@@ -74,7 +74,7 @@ Loop::Impl::LeadResult Loop::Impl::lead_for(Event& done, int64_t since_ns, bool 
   if (!lead_.try_lock()) return LeadResult::kBusy;
   caller_leads_.store(caller_leads_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   {
-    Lead lead(*this);
+    Lead lead(*this, false);
     if (!lead.entered()) {
       t_foreign_pause = kForeignPause;
     } else {
@@ -177,7 +177,7 @@ void Loop::Impl::run_background() {
 void Loop::Impl::background_dispatch(bool was_asleep) {
   background_leads_.fetch_add(1, std::memory_order_relaxed);
   {
-    Lead lead(*this);
+    Lead lead(*this, true);
     if (spin_ns_ > 0) background_policy_.observed(boottime_ns() - idle_since_ns_, was_asleep);
     dispatch(nullptr);
     // While threads wait for replies that come one upon the other, this one is the loop's own.

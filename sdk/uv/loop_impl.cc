@@ -6,7 +6,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <optional>
 #include <system_error>
 
 #include "sdk/base/clock.h"
@@ -99,6 +98,7 @@ bool Loop::Impl::drain() {
     }
   }
   running_.clear();
+  unsent_ = true;
   return true;
 }
 
@@ -133,7 +133,7 @@ void Loop::Impl::submit(Fn fn) {
   enqueue(std::move(fn), nullptr);
   if (lead_.try_lock()) {
     {
-      Lead lead(*this);
+      Lead lead(*this, false);
       if (lead.entered()) dispatch(nullptr);
     }
     give_up_lead();
@@ -158,8 +158,7 @@ void Loop::Impl::run_own_thread() {
     kj::WaitScope scope(port_->kj_loop());
     t_inside_loop = this;
     while (!stopping_.load(std::memory_order_acquire)) {
-      dispatch(nullptr);
-      if (stopping_.load(std::memory_order_acquire)) break;
+      port_->kj_loop().run();
       port_->wait();
     }
     tear_down();
@@ -182,13 +181,13 @@ Errno Loop::Impl::stop() {
   if (options_.mode == Mode::kLeaderFollower) {
     lead_.lock();
     {
-      Lead lead(*this);
+      Lead lead(*this, false);
       // A thread that runs a KJ loop of its own cannot enter ours: another one tears down.
       if (lead.entered()) {
         tear_down();
       } else {
         Thread helper("myfs-stop", [this] {
-          Lead inner(*this);
+          Lead inner(*this, true);
           tear_down();
         });
         helper.join();
@@ -208,6 +207,14 @@ void Loop::Impl::dispatch(const Event* done) {
   kj::EventLoop& loop = port_->kj_loop();
   while (true) {
     loop.run();
+    // What KJ has to send after a reply is the release of its answer. It goes with the next call,
+    // or with the next tick of the background thread: sent alone it would wake the server for
+    // nothing.
+    if (done != nullptr && done->is_set() && !unsent_ && !loop.isRunnable() &&
+        background_.load(std::memory_order_relaxed) == Background::kTicking) {
+      return;
+    }
+    unsent_ = false;
     port_->poll();
     if (!loop.isRunnable() && !queued_.load(std::memory_order_relaxed)) return;
     bool leave = done != nullptr ? done->is_set() : stopping_.load(std::memory_order_relaxed);
@@ -216,7 +223,7 @@ void Loop::Impl::dispatch(const Event* done) {
 }
 
 bool Loop::Impl::spin(const Event* done, int64_t since_ns) {
-  constexpr int kLooksPerYield = 8;
+  constexpr int kLooksPerYield = 2;
   kj::EventLoop& loop = port_->kj_loop();
   const int64_t until_ns = since_ns + spin_ns_;
   for (int look = 1;; ++look) {

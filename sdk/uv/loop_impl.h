@@ -109,6 +109,7 @@ class Loop::Impl final : private kj::TaskSet::ErrorHandler {
   int64_t idle_since_ns_ = 0;
   int spin_score_ = 4;  // of callers: rises with replies within the window, falls with others
   unsigned spin_probe_ = 0;
+  bool unsent_ = false;  // a submission ran and what it sent was not flushed yet
 
   Mutex queue_mutex_{LockRank::kLoop};
   std::vector<Submission> queue_ ABSL_GUARDED_BY(queue_mutex_);

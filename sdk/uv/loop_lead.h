@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <optional>
+#include <new>
 
 #include "sdk/uv/loop_impl.h"
 
@@ -17,22 +17,28 @@ extern thread_local const void* t_inside_loop;
 
 class Loop::Impl::Lead {
  public:
-  explicit Lead(Impl& impl) {
+  // own_thread: a thread of the loop, whose signals are blocked for good.
+  Lead(Impl& impl, bool own_thread) : own_thread_(own_thread) {
     impl.led_.store(true, std::memory_order_relaxed);
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &signals_);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_);
+    if (!own_thread_) {
+      sigset_t all;
+      sigfillset(&all);
+      pthread_sigmask(SIG_SETMASK, &all, &signals_);
+      pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_);
+    }
     try {
-      scope_.emplace(impl.port_->kj_loop());
+      scope_ = new (storage_) kj::WaitScope(impl.port_->kj_loop());
       t_inside_loop = &impl;
     } catch (const kj::Exception&) {
       // The thread runs a KJ loop of its own.
     }
   }
   ~Lead() {
-    if (scope_.has_value()) t_inside_loop = nullptr;
-    scope_.reset();
+    if (scope_ != nullptr) {
+      t_inside_loop = nullptr;
+      scope_->~WaitScope();
+    }
+    if (own_thread_) return;
     pthread_setcancelstate(cancel_state_, nullptr);
     pthread_sigmask(SIG_SETMASK, &signals_, nullptr);
   }
@@ -40,10 +46,12 @@ class Loop::Impl::Lead {
   Lead& operator=(const Lead&) = delete;
 
   // False: the thread runs a KJ loop of its own and cannot drive this one.
-  bool entered() const { return scope_.has_value(); }
+  bool entered() const { return scope_ != nullptr; }
 
  private:
-  std::optional<kj::WaitScope> scope_;
+  const bool own_thread_;
+  alignas(kj::WaitScope) unsigned char storage_[sizeof(kj::WaitScope)];
+  kj::WaitScope* scope_ = nullptr;
   sigset_t signals_;
   int cancel_state_ = 0;
 };
