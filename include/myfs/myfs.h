@@ -27,13 +27,21 @@
  * until their destroy or close.
  *
  * ERRORS. The lists below name what each call adds to these groups:
- *   [task]  EINVAL (a null or malformed argument), ESTALE (used after fork, or the inode is gone
- * for good). [path]  ENOENT, ENOTDIR, EACCES, ELOOP (more than 40 symbolic links), ENAMETOOLONG
- * (name > 255 or path > 4095 bytes), EINVAL, ESTALE. [change] EROFS, EPERM, ENOSPC, EDQUOT. [call]
- * ETIMEDOUT (deadline, or a `soft` mount's timeout), ECANCELED (cancelled), EIO (transport, store,
- * or lost session), ENOMEM, ENOTCONN (forced unmount). Every path call can return [task], [path]
- * and [call]; every descriptor call [task], EBADF and [call]. Sources: POSIX.1-2017, Linux
- * man-pages 6.03 section 2, behaviour of ext4.
+ *
+ *   [task]    EINVAL (a null or malformed argument), ESTALE (used after fork), EBADF (descriptors).
+ *
+ *   [path]    ENOENT, ENOTDIR, EACCES, ELOOP (more than 40 symbolic links), ENAMETOOLONG (name
+ * above 255 or path above 4095 bytes), EINVAL.
+ *
+ *   [change]  EROFS, EPERM, ENOSPC.
+ *
+ *   [call]    ETIMEDOUT (deadline, or a `soft` mount's timeout), ECANCELED (cancelled), EIO
+ *             (transport, store, or a lost session), ENOMEM (the memory budget), ENOTCONN (forced
+ *             unmount).
+ *
+ * Every path call can return [task], [path] and [call]; every descriptor call [task] and [call].
+ *
+ * SOURCES. POSIX.1-2017, Linux man-pages 6.03 section 2, behaviour of ext4.
  */
 #ifndef MYFS_MYFS_H_
 #define MYFS_MYFS_H_
@@ -105,12 +113,12 @@ typedef struct myfs_mount_options {
 } myfs_mount_options;
 
 /* Makes an empty task: no mounts, cwd "/", umask 022. cred NULL: the process's effective ids and
- * groups. Errors: EINVAL, ENOMEM. */
+ * groups. Errors: EINVAL. */
 MYFS_API int myfs_task_create(const myfs_cred* cred, myfs_task** task);
 
 /* Closes every descriptor, unmounts everything (each bounded by 30 s, then forced) and frees the
  * task. Returns 0, or the first failure of writing data back; the task is gone in either case.
- * NULL: 0. Errors: EIO, ENOSPC, ETIMEDOUT. */
+ * NULL: 0. Errors: EIO. */
 MYFS_API int myfs_task_destroy(myfs_task* task);
 
 /* Attaches the file system of `url` at the directory `at` ("/" first). URLs:
@@ -122,15 +130,15 @@ MYFS_API int myfs_task_destroy(myfs_task* task);
  * 100ms..1h (10s) | cache_timeout (unset: leases alone decide; 0: no cached attributes) |
  * connections 1..16 (2) | cache_size 16M.. | ro, rw (rw) | uid, gid | sec=peer, token |
  * secret_file=PATH | spin=0..200us (50us) | write_policy=async, sync (async) | server, port.
- * Errors: [path] of `at`; EINVAL (URL or option: the message names it and its range), EBUSY
- * (something is mounted there), ENOTDIR, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, EACCES
- * (authentication), EPROTO, EPROTONOSUPPORT, EIO, ENOMEM, ENOENT (SUBDIR). */
+ * Errors: [path] of `at`; EINVAL (URL or option: the message names it and its range), ECONNREFUSED,
+ * ETIMEDOUT, EACCES (authentication), EPROTO, ENOENT (SUBDIR, socket). A mount covers what is
+ * mounted there already. */
 MYFS_API int myfs_mount(myfs_task* task, const char* url, const char* at,
                         const myfs_mount_options* options);
 
 /* Detaches the mount at `at`. flags: 0, or MNT_FORCE | MNT_DETACH of <sys/mount.h> (1, 2).
  * Unwritten data is written first. Errors: [path]; EINVAL (no mount point, unknown flag), EBUSY
- * (open files, working directory or mounts below; not with force), EIO. */
+ * (open files, working directory or mounts below; not with force). */
 MYFS_API int myfs_umount(myfs_task* task, const char* at, int flags);
 
 /* A new task with `url` mounted at "/". Errors: as myfs_task_create and myfs_mount. */
@@ -213,8 +221,7 @@ MYFS_API int myfs_close(myfs_task* task, int fd);
 MYFS_API int myfs_close_x(myfs_task* task, const myfs_call* call, int fd);
 
 /* Reads up to `size` bytes (one call transfers at most 0x7ffff000). 0 at the end of the file.
- * Errors: EISDIR, EBADF (not open for reading), EINVAL (offset < 0, iov count outside 0..1024),
- * EOVERFLOW. */
+ * Errors: EISDIR, EBADF (not open for reading), EINVAL (offset < 0, iov count outside 0..1024). */
 MYFS_API ssize_t myfs_read(myfs_task* task, int fd, void* buffer, size_t size);
 MYFS_API ssize_t myfs_read_x(myfs_task* task, const myfs_call* call, int fd, void* buffer,
                              size_t size);
@@ -231,7 +238,7 @@ MYFS_API ssize_t myfs_preadv_x(myfs_task* task, const myfs_call* call, int fd,
 
 /* Writes. With write_policy=async the data may stay in the client's cache under a lease until
  * fsync, close or recall. Errors: EBADF (not open for writing), EFBIG (beyond 2^54 - 1), EINVAL,
- * ENOSPC, EDQUOT, EIO (also: earlier data was lost). */
+ * ENOSPC, EIO (also: earlier data was lost). */
 MYFS_API ssize_t myfs_write(myfs_task* task, int fd, const void* buffer, size_t size);
 MYFS_API ssize_t myfs_write_x(myfs_task* task, const myfs_call* call, int fd, const void* buffer,
                               size_t size);
@@ -248,7 +255,7 @@ MYFS_API ssize_t myfs_pwritev_x(myfs_task* task, const myfs_call* call, int fd,
                                 const struct iovec* iov, int count, off_t offset);
 
 /* Moves the offset: SEEK_SET, SEEK_CUR, SEEK_END. On a directory: a position of myfs_telldir or 0.
- * Errors: EINVAL, EOVERFLOW. */
+ * Errors: EINVAL. */
 MYFS_API off_t myfs_lseek(myfs_task* task, int fd, off_t offset, int whence);
 MYFS_API off_t myfs_lseek_x(myfs_task* task, const myfs_call* call, int fd, off_t offset,
                             int whence);
@@ -333,17 +340,17 @@ MYFS_API int myfs_fstatfs_x(myfs_task* task, const myfs_call* call, int fd, stru
  * ------------------------------------------------------------------------------------------------------------
  */
 
-/* Errors: [change]; EEXIST, EMLINK. */
+/* Errors: [change]; EEXIST. */
 MYFS_API int myfs_mkdir(myfs_task* task, const char* path, mode_t mode);
 MYFS_API int myfs_mkdir_x(myfs_task* task, const myfs_call* call, const char* path, mode_t mode);
 /* Errors: [change]; ENOTEMPTY, EBUSY (root or mount point), EINVAL ("." last). */
 MYFS_API int myfs_rmdir(myfs_task* task, const char* path);
 MYFS_API int myfs_rmdir_x(myfs_task* task, const myfs_call* call, const char* path);
-/* An open file lives until its last close. Errors: [change]; EISDIR, EBUSY. */
+/* An open file lives until its last close. Errors: [change]; EISDIR. */
 MYFS_API int myfs_unlink(myfs_task* task, const char* path);
 MYFS_API int myfs_unlink_x(myfs_task* task, const myfs_call* call, const char* path);
 /* Atomic, also over directories. Errors: [change]; EEXIST, ENOTEMPTY, EISDIR, EINVAL (into an own
- * descendant), EXDEV, EBUSY, EMLINK. */
+ * descendant), EXDEV, EBUSY. */
 MYFS_API int myfs_rename(myfs_task* task, const char* from, const char* to);
 MYFS_API int myfs_rename_x(myfs_task* task, const myfs_call* call, const char* from,
                            const char* to);
@@ -386,7 +393,7 @@ MYFS_API ssize_t myfs_getcwd(myfs_task* task, char* buffer, size_t size);
 
 /* Names begin with user., trusted. (root only) or security.; values up to 64 KiB. size 0: returns
  * the length needed. Errors: ENODATA, ERANGE, EOPNOTSUPP (other name spaces; user. on other than
- * files and directories), E2BIG. nofollow: 0 or 1. */
+ * files and directories). nofollow: 0 or 1. */
 MYFS_API ssize_t myfs_getxattr(myfs_task* task, const char* path, const char* name, void* value,
                                size_t size, int nofollow);
 MYFS_API ssize_t myfs_getxattr_x(myfs_task* task, const myfs_call* call, const char* path,
