@@ -127,7 +127,7 @@ void redirty_unstable(AddressSpace& mapping);
 // writers need not exclude each other. Readers: begin(), copy, changed().
 class WriteSeq {
  public:
-  // An even... any value to hand to changed(), or kBusy while somebody writes.
+  // begin() while somebody writes.
   static constexpr uint64_t kBusy = ~uint64_t{0};
   uint64_t begin() const {
     uint64_t ended = ended_.load(std::memory_order_acquire);
@@ -145,6 +145,17 @@ class WriteSeq {
 
  private:
   std::atomic<uint64_t> begun_{0}, ended_{0};
+};
+
+class WriteSeqSection {
+ public:
+  explicit WriteSeqSection(WriteSeq& seq) : seq_(seq) { seq_.write_begin(); }
+  ~WriteSeqSection() { seq_.write_end(); }
+  WriteSeqSection(const WriteSeqSection&) = delete;
+  WriteSeqSection& operator=(const WriteSeqSection&) = delete;
+
+ private:
+  WriteSeq& seq_;
 };
 
 enum class PageTag : uint8_t { kDirty = 0, kWriteback = 1, kUnstable = 2 };
@@ -191,8 +202,11 @@ class AddressSpace {
 
   // Puts a new page in, locked; false if the index is taken. Charges the tree's nodes.
   bool add_locked(Page& page, uint64_t index);
-  // Takes the locked page out (its tree reference is dropped). A dirty page is forgotten.
+  // Takes the locked page out (its tree reference is dropped). A dirty page is forgotten. No write
+  // of the index may be in flight.
   void remove_locked(Page& page);
+  // As remove_locked, unless the server lacks the page's content: then false.
+  bool remove_clean_locked(Page& page);
   // Puts `copy` (new, locked) in place of the locked page under writeback and marks it uptodate;
   // the old page lives on until end_page_writeback.
   void replace_locked(Page& page, Page& copy);
@@ -220,14 +234,7 @@ class AddressSpace {
  private:
   struct Node;
   friend class Writeback;
-  friend void end_page_read(Page& page, Errno error);
-  friend void end_page_writeback(Page& page, Errno error, bool unstable);
-  friend void end_commit(AddressSpace& mapping, uint32_t round, Errno error);
-  friend void redirty_unstable(AddressSpace& mapping);
-  friend Result<void> wait_on_index_writeback(const CallContext& ctx, AddressSpace& mapping,
-                                              uint64_t index);
-  friend Result<void> filemap_commit(const CallContext& ctx, AddressSpace& mapping);
-  friend bool start_commit(const CallContext& ctx, AddressSpace& mapping);
+  friend class PageState;
 
   // Tree; all under i_pages but lookup.
   Node* grow_to_locked(uint64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_pages_);
@@ -257,10 +264,10 @@ class AddressSpace {
   uint32_t commit_round_ ABSL_GUARDED_BY(i_pages_) = 1;      // pages that become unstable now
   uint32_t commit_done_ ABSL_GUARDED_BY(i_pages_) = 0;       // rounds <= are committed
   uint32_t commit_in_flight_ ABSL_GUARDED_BY(i_pages_) = 0;  // round, or 0
-  Errno commit_error_ ABSL_GUARDED_BY(i_pages_);
-  uint32_t redirtied_ ABSL_GUARDED_BY(i_pages_) =
-      0;  // counts writes and commits that must be redone
+  Errno commit_error_ ABSL_GUARDED_BY(i_pages_);             // of the last commit that ended
+  uint32_t redirtied_ ABSL_GUARDED_BY(i_pages_) = 0;         // counts what must be written again
   int64_t unstable_since_ns_ ABSL_GUARDED_BY(i_pages_) = 0;
+  std::atomic<uint32_t> waiters_{0};  // threads that wait for a write or commit of this file
 
   // Guarded by Writeback's mutex.
   AddressSpace* wb_next_ = nullptr;
@@ -270,14 +277,14 @@ class AddressSpace {
   int64_t dirtied_when_ns_ = 0;
 };
 
-// --- Page locks (kernel: folio_lock, folio_wait_bit). Waits go through ops().wait of the mapping
-// that the page has at that moment. ---
+// --- Page locks (kernel: folio_lock, folio_wait_bit). Waits go through ops().wait. The caller
+// holds a reference to the page, and keeps the mapping alive. ---
 
-// Locks; the page may have left its tree meanwhile: look at mapping(). ETIMEDOUT, EINTR.
-Result<void> lock_page(const CallContext& ctx, Page& page);
-// Until the lock bit is clear once.
-Result<void> wait_on_page_locked(const CallContext& ctx, Page& page);
-// Until no write of this index is in flight.
+// Locks; the page may have left its tree meanwhile: look at page.mapping(). ETIMEDOUT, EINTR.
+Result<void> lock_page(const CallContext& ctx, AddressSpace& mapping, Page& page);
+// Until the lock bit is clear once. ETIMEDOUT, EINTR.
+Result<void> wait_on_page_locked(const CallContext& ctx, AddressSpace& mapping, Page& page);
+// Until no write of this index is in flight. ETIMEDOUT, EINTR.
 Result<void> wait_on_index_writeback(const CallContext& ctx, AddressSpace& mapping, uint64_t index);
 
 }  // namespace myfs::mm

@@ -21,6 +21,8 @@ class ErrSeq {
     Sample now = value_.load(std::memory_order_acquire);
     return (now & kSeen) != 0 ? now : 0;
   }
+  // For one operation that reports only what happens during it.
+  Sample sample_now() const { return value_.load(std::memory_order_acquire); }
   // Whether an error came since; does not mark it as seen.
   Errno check(Sample since) const;
   // Returns the error that came since, or Errno{0}, and moves the sample on.

@@ -51,7 +51,8 @@ Result<void> filemap_fdatawait_range(const CallContext& ctx, AddressSpace& mappi
 Result<void> filemap_write_and_wait_range(const CallContext& ctx, AddressSpace& mapping,
                                           uint64_t from, uint64_t to, IoKind kind = IoKind::kWrite);
 // Makes durable what was written unstable before the call. EAGAIN: pages were made dirty again.
-Result<void> filemap_commit(const CallContext& ctx, AddressSpace& mapping);
+Result<void> filemap_commit(const CallContext& ctx, AddressSpace& mapping,
+                            IoKind kind = IoKind::kWrite);
 // All of it durable: write, wait, commit, again if the server lost its memory. Then reports an
 // error that came since `since` (a file's f_wb_err; null: none is reported). For recalls kind =
 // kRecallWrite.

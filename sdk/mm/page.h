@@ -92,7 +92,7 @@ class alignas(64) Page {
   friend class AddressSpace;
   friend class Arena;
   friend class PageReclaim;
-  friend void wait_on_page(Page&);
+  friend class PageState;
   Page() = default;
   void mark_accessed_slow(uint32_t now);
   uint32_t set_flags(uint32_t bits) { return flags_.fetch_or(bits, std::memory_order_acq_rel); }

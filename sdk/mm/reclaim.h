@@ -89,7 +89,16 @@ class Budget {
 
  private:
   friend class Runtime;
-  bool wait_for_progress(const CallContext& ctx, int64_t seen);
+  friend class Writeback;
+  friend class PageState;
+  friend class Arena;
+  friend Result<PageRef> alloc_page(const CallContext& ctx, Runtime& runtime);
+  // False if nothing can be reclaimed and nothing is on its way.
+  bool something_pending() const;
+  size_t run_shrinkers(size_t bytes);
+  // Waits until progress_ differs from `seen`. ETIMEDOUT, EINTR.
+  Result<void> wait_for_progress(const CallContext& ctx, int64_t seen);
+  int64_t progress() const { return progress_.load(std::memory_order_acquire); }
   void note_progress();
 
   Runtime* runtime_ = nullptr;  // set once by Runtime's constructor; null in a bare budget
@@ -99,6 +108,7 @@ class Budget {
   std::array<std::atomic<int64_t>, kMemClasses> class_{};
   std::atomic<int64_t> progress_{0};  // counts uncharges and pages that became reclaimable
   std::atomic<int> waiters_{0};
+  std::atomic<size_t> pages_reading_{0};  // pages whose read is in flight
 
   Mutex mutex_{LockRank::kBudget};
   CondVar changed_;

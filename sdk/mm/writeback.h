@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "sdk/base/call_context.h"
 #include "sdk/base/result.h"
@@ -34,6 +35,8 @@ class Writeback {
   // Writes and commits all mappings of one file system [sync_inodes_sb]. The first error met.
   Result<void> sync(const CallContext& ctx, const AddressSpaceOps& ops);
 
+  void stop();  // joins the thread; nothing is written by itself any more
+
   // --- for AddressSpace and truncate ---
   void add(AddressSpace& mapping);     // became dirty or unstable; under its i_pages
   void forget(AddressSpace& mapping);  // before it dies; waits for whoever works on it
@@ -41,8 +44,10 @@ class Writeback {
  private:
   void ensure_started();
   void run();
-  bool flush_some(bool* refused);
-  AddressSpace* pin_next_locked(AddressSpace* after) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool flush_round(bool* refused);
+  bool wants_flush_locked(const AddressSpace& mapping, bool pressure, int64_t now_ns) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void unlink_locked(AddressSpace& mapping) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void unpin(AddressSpace& mapping);
 
   Runtime& runtime_;
@@ -53,14 +58,15 @@ class Writeback {
   AddressSpace* tail_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool kicked_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  Thread thread_;
+  std::unique_ptr<Thread> thread_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Writes dirty pages of [first, last], neighbours together up to wsize. Returns pages submitted;
 // with kFlush stops at the first refusal (EAGAIN only if nothing was submitted).
 Result<size_t> write_cache_pages(const CallContext& ctx, AddressSpace& mapping, uint64_t first,
                                  uint64_t last, IoKind kind);
-// Starts a commit of what is unstable now unless one is in flight; false if refused (EAGAIN).
-bool start_commit(const CallContext& ctx, AddressSpace& mapping);
+// Starts a commit of what is unstable now; false if one is in flight or nothing is unstable. Errors
+// of admit.
+Result<bool> start_commit(const CallContext& ctx, AddressSpace& mapping, IoKind kind);
 
 }  // namespace myfs::mm

@@ -1,0 +1,335 @@
+#include "sdk/mm/filemap.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "sdk/base/rcu.h"
+#include "sdk/mm/iov_cursor.h"
+#include "sdk/mm/page_state.h"
+#include "sdk/mm/runtime.h"
+#include "sdk/mm/wait_table.h"
+
+namespace myfs::mm {
+
+namespace {
+
+constexpr int kHitTries = 3;
+// How often one page may vanish between its read and its use before the caller reads around the
+// cache.
+constexpr int kPageTriesMax = 4;
+// A server that keeps losing its memory: afterwards fsync gives up with EIO.
+constexpr int kSyncRoundsMax = 16;
+
+// Copies from one page without a reference: good if the page stayed in its place all the time.
+template <typename Copy>
+bool copy_from_page(const AddressSpace& mapping, uint64_t index, Copy copy) {
+  Page* page = mapping.lookup_rcu(index);
+  if (page == nullptr) return false;
+  uint32_t generation = page->generation();
+  uint32_t flags = page->flags();
+  // A readahead mark wants the slow path, which starts the next window.
+  if ((flags & (kPageUptodate | kPageReadahead)) != kPageUptodate) return false;
+  if (page->mapping() != &mapping || page->index() != index) return false;
+  copy(page->data());
+  if (page->generation_changed(generation)) return false;
+  page->mark_accessed();
+  return true;
+}
+
+template <typename Copy>
+int64_t read_hit(AddressSpace& mapping, uint64_t pos, size_t wanted, Copy copy) {
+  uint64_t seq = mapping.i_write_seq.begin();
+  if (seq == WriteSeq::kBusy) return kReadMiss;
+  uint64_t size = mapping.i_size.load(std::memory_order_acquire);
+  if (pos >= size) return mapping.i_write_seq.changed(seq) ? kReadMiss : 0;
+  wanted = std::min<uint64_t>(wanted, size - pos);
+  RcuReadGuard guard;
+  for (size_t done = 0; done < wanted;) {
+    size_t in_page = (pos + done) % kPageSize_bytes;
+    size_t bytes = std::min(wanted - done, kPageSize_bytes - in_page);
+    bool copied = copy_from_page(mapping, (pos + done) / kPageSize_bytes,
+                                 [&](const std::byte* data) { copy(done, data + in_page, bytes); });
+    if (!copied) return kReadMiss;
+    done += bytes;
+  }
+  return mapping.i_write_seq.changed(seq) ? kReadMiss : static_cast<int64_t>(wanted);
+}
+
+// Tries again only if a writer interfered, not for pages that are not there.
+template <typename Read>
+int64_t hit_with_retries(AddressSpace& mapping, Read read) {
+  for (int tries = 0; tries < kHitTries; ++tries) {
+    uint64_t before = mapping.i_write_seq.begin();
+    int64_t bytes = read();
+    if (bytes != kReadMiss) {
+      mapping.runtime().stats().page_hits.add();
+      return bytes;
+    }
+    if (before != WriteSeq::kBusy && !mapping.i_write_seq.changed(before)) break;
+    __builtin_ia32_pause();
+  }
+  return kReadMiss;
+}
+
+}  // namespace
+
+int64_t filemap_read_hit(AddressSpace& mapping, uint64_t pos, void* to, size_t size_bytes) {
+  return hit_with_retries(mapping, [&] {
+    return read_hit(mapping, pos, size_bytes, [to](size_t done, const std::byte* from, size_t n) {
+      racy_copy(static_cast<std::byte*>(to) + done, from, n);
+    });
+  });
+}
+
+int64_t filemap_read_hit(AddressSpace& mapping, uint64_t pos, std::span<const iovec> iov) {
+  if (iov.size() == 1) return filemap_read_hit(mapping, pos, iov[0].iov_base, iov[0].iov_len);
+  return hit_with_retries(mapping, [&] {
+    IovCursor cursor(iov);
+    return read_hit(
+        mapping, pos, IovCursor::total(iov),
+        [&cursor](size_t, const std::byte* from, size_t n) { cursor.copy_out(from, n); });
+  });
+}
+
+namespace {
+
+// The page at `index`, uptodate and referenced, read if need be; null if it could repeatedly not be
+// kept in the cache.
+Result<PageRef> filemap_get_page(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
+                                 uint64_t index, size_t pages_wanted) {
+  for (int tries = 0; tries < kPageTriesMax; ++tries) {
+    PageRef page = mapping.find_get_page(index);
+    if (!page) {
+      MYFS_TRY(page_cache_sync_ra(ctx, mapping, ra, index, pages_wanted));
+      page = mapping.find_get_page(index);
+      if (!page) continue;
+    }
+    if (PageState::take_readahead(*page)) {
+      page_cache_async_ra(ctx, mapping, ra, index, pages_wanted);
+    }
+    if (!page->test(kPageUptodate)) {
+      MYFS_TRY(wait_on_page_locked(ctx, mapping, *page));
+      Errno error = page->read_error();
+      if (!error.ok() && error != Errno(EAGAIN)) return error;
+    }
+    if (page->test(kPageUptodate)) return page;
+  }
+  return PageRef();
+}
+
+}  // namespace
+
+Result<size_t> filemap_read(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
+                            uint64_t pos, std::span<const iovec> iov) {
+  IovCursor cursor(iov);
+  const size_t wanted = IovCursor::total(iov);
+  size_t done = 0;
+  Errno error;
+  while (done < wanted) {
+    uint64_t at = pos + done;
+    uint64_t index = at / kPageSize_bytes;
+    size_t pages_wanted = (wanted - done + at % kPageSize_bytes - 1) / kPageSize_bytes + 1;
+    if (at >= mapping.i_size.load(std::memory_order_acquire)) break;
+    Result<PageRef> page = filemap_get_page(ctx, mapping, ra, index, pages_wanted);
+    if (!page.ok() || !*page) {
+      error = page.ok() ? Errno(EAGAIN) : page.error();
+      break;
+    }
+    // The size may have shrunk while the page was read.
+    uint64_t size = mapping.i_size.load(std::memory_order_acquire);
+    if (at >= size) break;
+    size_t in_page = at % kPageSize_bytes;
+    size_t bytes =
+        std::min({wanted - done, kPageSize_bytes - in_page, static_cast<size_t>(size - at)});
+    cursor.copy_out((*page)->data() + in_page, bytes);
+    (*page)->mark_accessed();
+    ra.prev_index.store(index, std::memory_order_relaxed);
+    done += bytes;
+  }
+  if (done == 0 && !error.ok()) return error;
+  return done;
+}
+
+namespace {
+
+// Whether a write of [from, to) within the page at `index` leaves bytes that only the server knows.
+bool needs_old_content(const AddressSpace& mapping, uint64_t index, size_t from, size_t to) {
+  uint64_t start = index * kPageSize_bytes;
+  uint64_t size = mapping.i_size.load(std::memory_order_acquire);
+  if (start >= size) return false;
+  return from > 0 || start + to < std::min(size, start + kPageSize_bytes);
+}
+
+// Brings the page's content in, without a page lock held.
+Result<void> fill_page(const CallContext& ctx, AddressSpace& mapping, uint64_t index) {
+  FileRaState single;
+  single.random.store(true, std::memory_order_relaxed);
+  MYFS_ASSIGN(PageRef page, filemap_get_page(ctx, mapping, single, index, 1));
+  if (!page) return Errno(EAGAIN);
+  return {};
+}
+
+// The page at `index`, locked, whose content outside [from, to) is right and which no write in
+// flight uses. Memory is taken before the lock.
+Result<PageRef> write_begin(const CallContext& ctx, AddressSpace& mapping, uint64_t index,
+                            size_t from, size_t to) {
+  PageRef spare;
+  for (int fills = 0; fills <= kPageTriesMax;) {
+    MYFS_ASSIGN(PageRef page, mapping.find_lock_page(ctx, index));
+    bool in_flight = page && page->test(kPageWriteback);
+    if (page && !in_flight) return page;
+    if (!page && needs_old_content(mapping, index, from, to)) {
+      MYFS_TRY(fill_page(ctx, mapping, index));
+      ++fills;
+      continue;
+    }
+    if (!spare) {
+      if (page) page->unlock();
+      MYFS_ASSIGN(spare, alloc_page(ctx, mapping.runtime()));
+      continue;
+    }
+    if (page) {
+      if (to - from < kPageSize_bytes) spare->fill(0, page->data(), kPageSize_bytes);
+      mapping.replace_locked(*page, *spare);
+      page->unlock();
+    } else {
+      if (from > 0) spare->zero(0, from);
+      if (to < kPageSize_bytes) spare->zero(to, kPageSize_bytes - to);
+      if (!mapping.add_locked(*spare, index)) continue;
+    }
+    lock_rank_acquire(LockRank::kPage, true, spare.get());
+    return spare;
+  }
+  return Errno(EAGAIN);
+}
+
+void raise_size(AddressSpace& mapping, uint64_t size) {
+  uint64_t old = mapping.i_size.load(std::memory_order_relaxed);
+  while (old < size &&
+         !mapping.i_size.compare_exchange_weak(old, size, std::memory_order_acq_rel)) {
+  }
+}
+
+}  // namespace
+
+Result<size_t> filemap_write(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
+                             std::span<const iovec> iov) {
+  const size_t wanted = IovCursor::total(iov);
+  if (wanted == 0) return size_t{0};
+  assert(pos + wanted <= kFileSizeMax_bytes);
+  Writeback& writeback = mapping.runtime().writeback();
+  MYFS_TRY(writeback.balance_dirty_pages(ctx, mapping));
+  const uint64_t first = pos / kPageSize_bytes, last = (pos + wanted - 1) / kPageSize_bytes;
+  // The reads come before the write sequence, so that lock-free readers wait for copies alone.
+  for (uint64_t index : {first, last}) {
+    uint64_t start = index * kPageSize_bytes;
+    size_t from = index == first ? pos - start : 0;
+    size_t to = std::min<uint64_t>(kPageSize_bytes, pos + wanted - start);
+    if (!needs_old_content(mapping, index, from, to) || mapping.find_get_page(index)) continue;
+    MYFS_TRY(fill_page(ctx, mapping, index));
+  }
+  IovCursor cursor(iov);
+  size_t done = 0;
+  Errno error;
+  {
+    WriteSeqSection section(mapping.i_write_seq);
+    while (done < wanted) {
+      uint64_t index = (pos + done) / kPageSize_bytes;
+      size_t from = (pos + done) % kPageSize_bytes;
+      size_t bytes = std::min(wanted - done, kPageSize_bytes - from);
+      Result<PageRef> page = write_begin(ctx, mapping, index, from, from + bytes);
+      if (!page.ok()) {
+        error = page.error();
+        break;
+      }
+      cursor.copy_in((*page)->data() + from, bytes);
+      mapping.set_page_uptodate(**page);
+      done += bytes;
+      raise_size(mapping, pos + done);  // before it is dirty: write-back ends at i_size
+      mapping.set_page_dirty(**page);
+      (*page)->mark_accessed();
+      (*page)->unlock();
+      if (done % kDefaultIo_bytes < bytes && done < wanted) {
+        Result<void> balanced = writeback.balance_dirty_pages(ctx, mapping);
+        error = balanced.error();
+        if (!balanced.ok()) break;
+      }
+    }
+  }
+  if (done == 0) return error;
+  return done;
+}
+
+Result<void> filemap_fdatawrite_range(const CallContext& ctx, AddressSpace& mapping, uint64_t from,
+                                      uint64_t to, IoKind kind) {
+  if (from >= to || !mapping.ops().writes_back()) return {};
+  MYFS_TRY(
+      write_cache_pages(ctx, mapping, from / kPageSize_bytes, (to - 1) / kPageSize_bytes, kind));
+  return {};
+}
+
+Result<void> filemap_fdatawait_range(const CallContext& ctx, AddressSpace& mapping, uint64_t from,
+                                     uint64_t to) {
+  if (from >= to) return {};
+  const uint64_t last = (to - 1) / kPageSize_bytes;
+  uint64_t index = from / kPageSize_bytes;
+  while ((index = mapping.next_tagged(PageTag::kWriteback, index)) <= last && index != UINT64_MAX) {
+    MYFS_TRY(wait_on_index_writeback(ctx, mapping, index));
+    ++index;
+  }
+  return {};
+}
+
+Result<void> filemap_write_and_wait_range(const CallContext& ctx, AddressSpace& mapping,
+                                          uint64_t from, uint64_t to, IoKind kind) {
+  for (int round = 0; round < kSyncRoundsMax; ++round) {
+    uint32_t before = PageState::redirtied(mapping);
+    MYFS_TRY(filemap_fdatawrite_range(ctx, mapping, from, to, kind));
+    MYFS_TRY(filemap_fdatawait_range(ctx, mapping, from, to));
+    if (PageState::redirtied(mapping) == before) return {};
+  }
+  return Errno(EIO);
+}
+
+Result<void> filemap_commit(const CallContext& ctx, AddressSpace& mapping, IoKind kind) {
+  const PageState::CommitView view = PageState::view_commit(mapping);
+  while (true) {
+    Errno error;
+    switch (PageState::check_commit(mapping, view, &error)) {
+      case PageState::Commit::kDone:
+        return {};
+      case PageState::Commit::kAgain:
+        return Errno(EAGAIN);
+      case PageState::Commit::kFailed:
+        return error;
+      case PageState::Commit::kStart:
+        MYFS_TRY(start_commit(ctx, mapping, kind));
+        break;
+      case PageState::Commit::kWait: {
+        PageState::note_waiter(mapping, 1);
+        Result<void> waited = wait_for_key(ctx, mapping.ops(), &mapping, [&] {
+          return PageState::check_commit(mapping, view, &error) != PageState::Commit::kWait;
+        });
+        PageState::note_waiter(mapping, -1);
+        MYFS_TRY(waited);
+        break;
+      }
+    }
+  }
+}
+
+Result<void> filemap_fsync(const CallContext& ctx, AddressSpace& mapping, ErrSeq::Sample* since,
+                           IoKind kind) {
+  Result<void> synced = Errno(EAGAIN);
+  for (int round = 0; round < kSyncRoundsMax && synced.error() == Errno(EAGAIN); ++round) {
+    MYFS_TRY(filemap_write_and_wait_range(ctx, mapping, 0, UINT64_MAX, kind));
+    synced = filemap_commit(ctx, mapping, kind);
+  }
+  if (synced.error() == Errno(EAGAIN)) return Errno(EIO);
+  if (since == nullptr) return synced;
+  // A failed commit is in wb_err, too, and counts once.
+  Errno recorded = mapping.wb_err.check_and_advance(since);
+  return recorded.ok() ? synced : Result<void>(recorded);
+}
+
+}  // namespace myfs::mm
