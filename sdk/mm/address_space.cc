@@ -275,11 +275,12 @@ bool AddressSpace::remove_clean_locked(Page& page) {
   return true;
 }
 
-void AddressSpace::replace_locked(Page& page, Page& copy) {
+bool AddressSpace::replace_locked(Page& page, Page& copy) {
   {
     MutexLock lock(i_pages_);
     uint64_t index = page.index();
-    assert(slot_locked(index) == &page && page.test(kPageWriteback));
+    assert(slot_locked(index) == &page);
+    if (!page.test(kPageWriteback)) return false;
     undirty_locked(page);
     copy.ref();  // the tree's
     copy.index_.store(index, std::memory_order_relaxed);
@@ -294,6 +295,7 @@ void AddressSpace::replace_locked(Page& page, Page& copy) {
   }
   page.unref();  // the tree's; the write in flight holds another
   runtime_.stats().pages_copied_on_write.add();
+  return true;
 }
 
 uint64_t AddressSpace::next_present(uint64_t from) const {

@@ -208,8 +208,8 @@ class AddressSpace {
   // As remove_locked, unless the server lacks the page's content: then false.
   bool remove_clean_locked(Page& page);
   // Puts `copy` (new, locked) in place of the locked page under writeback and marks it uptodate;
-  // the old page lives on until end_page_writeback.
-  void replace_locked(Page& page, Page& copy);
+  // the old page lives on until end_page_writeback. False if that has already happened.
+  bool replace_locked(Page& page, Page& copy);
 
   // Flag changes under the page lock.
   void set_page_uptodate(Page& page);

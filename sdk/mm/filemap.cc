@@ -100,8 +100,7 @@ Result<PageRef> filemap_get_page(const CallContext& ctx, AddressSpace& mapping, 
   for (int tries = 0; tries < kPageTriesMax; ++tries) {
     PageRef page = mapping.find_get_page(index);
     if (!page) {
-      MYFS_TRY(page_cache_sync_ra(ctx, mapping, ra, index, pages_wanted));
-      page = mapping.find_get_page(index);
+      MYFS_ASSIGN(page, page_cache_sync_ra(ctx, mapping, ra, index, pages_wanted));
       if (!page) continue;
     }
     if (PageState::take_readahead(*page)) {
@@ -190,8 +189,9 @@ Result<PageRef> write_begin(const CallContext& ctx, AddressSpace& mapping, uint6
     }
     if (page) {
       if (to - from < kPageSize_bytes) spare->fill(0, page->data(), kPageSize_bytes);
-      mapping.replace_locked(*page, *spare);
+      bool replaced = mapping.replace_locked(*page, *spare);
       page->unlock();
+      if (!replaced) continue;
     } else {
       if (from > 0) spare->zero(0, from);
       if (to < kPageSize_bytes) spare->zero(to, kPageSize_bytes - to);

@@ -80,15 +80,16 @@ size_t submit_read(Admission admission, AddressSpace& mapping, uint64_t index, u
 
 // Reads the pages of the window that are missing. The first `must` pages are waited for (memory,
 // admission), the others come as far as they come.
-Result<void> submit_window(const CallContext& ctx, AddressSpace& mapping, const Window& window,
-                           uint64_t must) {
+Result<PageRef> submit_window(const CallContext& ctx, AddressSpace& mapping, const Window& window,
+                              uint64_t must) {
   uint64_t size = mapping.i_size.load(std::memory_order_acquire);
-  if (size == 0) return {};
+  if (size == 0) return PageRef();
   const uint64_t end = std::min(window.start + window.size, (size - 1) / kPageSize_bytes + 1);
   const uint64_t mark =
       window.async_size == 0 ? UINT64_MAX : window.start + window.size - window.async_size;
   const uint64_t rsize = std::max<uint64_t>(mapping.ops().rsize_bytes() / kPageSize_bytes, 1);
   Runtime& runtime = mapping.runtime();
+  PageRef first;  // the page at window.start, if it was added here
   for (uint64_t index = window.start; index < end;) {
     uint64_t run = 0;
     while (index + run < end && run < rsize && !mapping.find_get_page(index + run)) ++run;
@@ -98,18 +99,27 @@ Result<void> submit_window(const CallContext& ctx, AddressSpace& mapping, const 
     }
     uint64_t must_here =
         index < window.start + must ? std::min(run, window.start + must - index) : 0;
-    MYFS_ASSIGN(std::vector<PageRef> pages, take_pages(ctx, runtime, run, must_here));
-    if (pages.empty()) return {};
+    Result<std::vector<PageRef>> taken = take_pages(ctx, runtime, run, must_here);
+    if (!taken.ok()) {
+      if (index == window.start) return taken.error();
+      return first;
+    }
+    const std::vector<PageRef>& pages = *taken;
+    if (pages.empty()) return first;
     IoKind kind = must_here > 0 ? IoKind::kRead : IoKind::kReadahead;
     Result<Admission> admission = mapping.ops().admit(ctx, kind, pages.size() * kPageSize_bytes);
-    if (!admission.ok()) return must_here > 0 ? Result<void>(admission.error()) : Result<void>();
+    if (!admission.ok()) {
+      if (index == window.start && must_here > 0) return admission.error();
+      return first;
+    }
     size_t submitted = submit_read(std::move(admission).value(), mapping, index, mark, pages);
     runtime.stats().page_misses.add(static_cast<int64_t>(std::min<uint64_t>(must_here, submitted)));
     runtime.stats().pages_read_ahead.add(
         static_cast<int64_t>(submitted - std::min<uint64_t>(must_here, submitted)));
+    if (index == window.start && submitted > 0) first = pages.front();
     index += std::max<uint64_t>(submitted, 1);
   }
-  return {};
+  return first;
 }
 
 Window store(FileRaState& ra, const Window& window) {
@@ -129,8 +139,8 @@ Window advance(FileRaState& ra, uint64_t max) {
 
 }  // namespace
 
-Result<void> page_cache_sync_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
-                                uint64_t index, size_t pages_wanted) {
+Result<PageRef> page_cache_sync_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
+                                   uint64_t index, size_t pages_wanted) {
   const uint64_t max = max_pages(mapping, ra);
   const uint64_t wanted = std::max<uint64_t>(pages_wanted, 1);
   // A caller is answered in bites: the rest follows when the first part has been copied.

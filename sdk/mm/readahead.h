@@ -29,10 +29,10 @@ struct FileRaState {
 };
 
 // The page at `index` is missing and `pages_wanted` are asked for: submits the read of these and of
-// what readahead adds. The first pages are admitted as kRead. OK does not mean that the page is
-// there yet, or still.
-Result<void> page_cache_sync_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
-                                uint64_t index, size_t pages_wanted);
+// what readahead adds. The first pages are admitted as kRead. Returns the page at `index`, whose
+// read may be in flight or over; null if another thread has added one meanwhile.
+Result<PageRef> page_cache_sync_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
+                                   uint64_t index, size_t pages_wanted);
 // The reader has reached a page marked kPageReadahead: submits the next window, never waits.
 void page_cache_async_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
                          uint64_t index, size_t pages_wanted);

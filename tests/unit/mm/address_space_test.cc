@@ -1,0 +1,180 @@
+#include "sdk/mm/address_space.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "sdk/base/rcu.h"
+#include "tests/unit/mm/fake_ops.h"
+
+namespace myfs::mm {
+namespace {
+
+struct AddressSpaceTest : FileFixture, testing::Test {
+  // A new uptodate page at `index`; the tree holds the only reference.
+  Page* put(uint64_t index) {
+    PageRef page = std::move(alloc_page(ctx(), *runtime)).value();
+    EXPECT_TRUE(mapping->add_locked(*page, index));
+    mapping->set_page_uptodate(*page);
+    page->unlock_handed_over();
+    return page.get();
+  }
+  Page* lookup(uint64_t index) {
+    RcuReadGuard guard;
+    return mapping->lookup_rcu(index);
+  }
+  void dirty(uint64_t index) {
+    PageRef page = std::move(mapping->find_lock_page(ctx(), index)).value();
+    mapping->i_size = std::max<uint64_t>(mapping->i_size, (index + 1) * kPageSize_bytes);
+    mapping->set_page_dirty(*page);
+    page->unlock();
+  }
+  void remove(uint64_t index) {
+    PageRef page = std::move(mapping->find_lock_page(ctx(), index)).value();
+    mapping->remove_locked(*page);
+    page->unlock();
+  }
+};
+
+TEST_F(AddressSpaceTest, finds_pages_at_all_heights) {
+  std::set<uint64_t> indices = {0, 1, 63, 64, 65, 4095, 4096, 262143, 262144, 1u << 30};
+  indices.insert(kFileSizeMax_bytes / kPageSize_bytes);
+  for (uint64_t index : indices) {
+    Page* page = put(index);
+    EXPECT_EQ(lookup(index), page);
+    EXPECT_EQ(page->index(), index);
+  }
+  EXPECT_EQ(mapping->nr_pages(), indices.size());
+  EXPECT_EQ(lookup(2), nullptr);
+  EXPECT_EQ(lookup(262145), nullptr);
+  uint64_t from = 0;
+  for (uint64_t index : indices) {
+    EXPECT_EQ(mapping->next_present(from), index);
+    from = index + 1;
+  }
+  EXPECT_EQ(mapping->next_present(from), UINT64_MAX);
+  for (uint64_t index : indices) remove(index);
+  EXPECT_EQ(mapping->nr_pages(), 0u);
+  EXPECT_EQ(mapping->next_present(0), UINT64_MAX);
+}
+
+TEST_F(AddressSpaceTest, height_zero_tree_grows_with_its_tags) {
+  put(0);
+  dirty(0);
+  EXPECT_EQ(mapping->next_tagged(PageTag::kDirty, 0), 0u);
+  put(100'000);
+  EXPECT_EQ(mapping->next_tagged(PageTag::kDirty, 0), 0u);
+  EXPECT_EQ(mapping->next_tagged(PageTag::kDirty, 1), UINT64_MAX);
+  remove(0);
+  EXPECT_EQ(mapping->nr_tagged(PageTag::kDirty), 0u);
+  EXPECT_EQ(mapping->next_tagged(PageTag::kDirty, 0), UINT64_MAX);
+}
+
+TEST_F(AddressSpaceTest, add_refuses_a_taken_index) {
+  put(7);
+  PageRef other = std::move(alloc_page(ctx(), *runtime)).value();
+  EXPECT_FALSE(mapping->add_locked(*other, 7));
+}
+
+TEST_F(AddressSpaceTest, tags_are_found_across_nodes) {
+  for (uint64_t index = 0; index < 5000; index += 37) put(index);
+  for (uint64_t index = 0; index < 5000; index += 37 * 5) dirty(index);
+  uint64_t expected = 0, from = 0;
+  while ((from = mapping->next_tagged(PageTag::kDirty, from)) != UINT64_MAX) {
+    EXPECT_EQ(from, expected);
+    expected += 37 * 5;
+    ++from;
+  }
+  EXPECT_GE(expected, 5000u);
+}
+
+TEST_F(AddressSpaceTest, gang_lookup_respects_bounds) {
+  for (uint64_t index : {3u, 5u, 64u, 70u}) put(index);
+  EXPECT_EQ(mapping->gang_lookup(0, 69, 10).size(), 3u);
+  EXPECT_EQ(mapping->gang_lookup(4, 70, 2).size(), 2u);
+  EXPECT_EQ(mapping->gang_lookup(71, UINT64_MAX, 2).size(), 0u);
+}
+
+TEST_F(AddressSpaceTest, memory_classes_follow_the_state) {
+  Budget& budget = runtime->budget();
+  put(0);
+  EXPECT_EQ(budget.used(MemClass::kPageCache), kPageSize_bytes);
+  dirty(0);
+  EXPECT_EQ(budget.used(MemClass::kDirty), kPageSize_bytes);
+  PageRef page = std::move(mapping->find_lock_page(ctx(), 0)).value();
+  ASSERT_TRUE(mapping->set_page_writeback(*page));
+  page->unlock();
+  EXPECT_EQ(budget.used(MemClass::kInFlight), kPageSize_bytes);
+  EXPECT_EQ(budget.used(MemClass::kDirty), 0u);
+  end_page_writeback(*page, Errno(), true);
+  EXPECT_EQ(budget.used(MemClass::kUnstable), kPageSize_bytes);
+  EXPECT_FALSE(mapping->is_clean());
+  page = nullptr;
+  remove(0);
+  EXPECT_EQ(budget.used(MemClass::kUnstable), 0u);
+  EXPECT_TRUE(mapping->is_clean());
+}
+
+TEST_F(AddressSpaceTest, removed_page_changes_generation_and_frees_its_frame_with_the_last_user) {
+  Page* raw = put(9);
+  uint32_t before = raw->generation();
+  PageRef user = mapping->find_get_page(9);
+  remove(9);
+  EXPECT_TRUE(raw->generation_changed(before));
+  EXPECT_EQ(raw->mapping(), nullptr);
+  size_t free_before = runtime->arena().frames_free();
+  user = nullptr;
+  EXPECT_EQ(runtime->arena().frames_free(), free_before + 1);
+  EXPECT_FALSE(raw->try_ref());
+}
+
+TEST_F(AddressSpaceTest, unwritten_ranges_merge_neighbours_and_end_at_the_size) {
+  for (uint64_t index : {1u, 2u, 5u}) {
+    put(index);
+    dirty(index);
+  }
+  mapping->i_size = 5 * kPageSize_bytes + 10;
+  auto ranges = mapping->unwritten_ranges(10);
+  ASSERT_EQ(ranges.size(), 2u);
+  EXPECT_EQ(ranges[0].offset, kPageSize_bytes);
+  EXPECT_EQ(ranges[0].size_bytes, 2 * kPageSize_bytes);
+  EXPECT_EQ(ranges[1].offset, 5 * kPageSize_bytes);
+  EXPECT_EQ(ranges[1].size_bytes, 10u);
+  EXPECT_EQ(mapping->unwritten_ranges(1).size(), 1u);
+}
+
+TEST_F(AddressSpaceTest, lock_page_ends_at_the_deadline_and_when_cancelled) {
+  Page* page = put(0);
+  ASSERT_TRUE(page->try_lock());
+  CallContext late{ctx().cred, boottime_ns() + 2 * kNsPerMs, nullptr};
+  std::thread other([&] {
+    EXPECT_EQ(lock_page(late, *mapping, *page).error(), Errno(ETIMEDOUT));
+    CancelToken token;
+    CallContext cancelled{ctx().cred, kNoDeadline, &token};
+    std::thread canceller([&] { token.cancel(); });
+    EXPECT_EQ(lock_page(cancelled, *mapping, *page).error(), Errno(EINTR));
+    canceller.join();
+  });
+  other.join();
+  page->unlock();
+}
+
+TEST_F(AddressSpaceTest, lock_page_wakes_waiters_in_turn) {
+  Page* page = put(0);
+  int counter = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        ASSERT_TRUE(lock_page(ctx(), *mapping, *page).ok());
+        ++counter;
+        page->unlock();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(counter, 2000);
+}
+
+}  // namespace
+}  // namespace myfs::mm
