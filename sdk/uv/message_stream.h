@@ -56,6 +56,8 @@ class MessageStream : public capnp::MessageStream {
   virtual const std::string& peer_text() const = 0;
   // Fails both directions now; reads and writes report `why`. What was queued is dropped.
   virtual void disconnect(std::string why) = 0;
+  // Why nothing can be received any more; empty while it can, and after an orderly end.
+  virtual std::string failure() const = 0;
   // Bytes queued here and not yet accepted by the kernel.
   virtual size_t send_queue_bytes() const = 0;
 };

@@ -114,6 +114,13 @@ UvMessageStream::~UvMessageStream() noexcept(false) {
 
 PeerCredentials UvMessageStream::peer_credentials() const { return socket_credentials(fd_); }
 
+std::string UvMessageStream::failure() const {
+  KJ_IF_MAYBE (failure, receive_failure_) {
+    return failure->getDescription().cStr();
+  }
+  return {};
+}
+
 void UvMessageStream::disconnect(std::string why) {
   kj::Exception exception = disconnected(why);
   ::shutdown(fd_, SHUT_RDWR);

@@ -49,6 +49,7 @@ class UvMessageStream final : public MessageStream,
   PeerCredentials peer_credentials() const override;
   const std::string& peer_text() const override { return peer_text_; }
   void disconnect(std::string why) override;
+  std::string failure() const override;
   size_t send_queue_bytes() const override { return queue_bytes_; }
 
  private:
