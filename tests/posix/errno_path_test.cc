@@ -217,7 +217,7 @@ TEST_F(Path, call_ECANCELED) {
 
 // A server that has been stopped answers nothing: a waiting call ends by its token.
 TEST_F(Path, call_ECANCELED_WhileItWaits) {
-  server_->signal(SIGSTOP);
+  server_->send_signal(SIGSTOP);
   myfs_cancel* cancel = myfs_cancel_create();
   myfs_call call{sizeof(myfs_call), nullptr, 0, cancel};
   std::thread waiter([&] {
@@ -229,12 +229,12 @@ TEST_F(Path, call_ECANCELED_WhileItWaits) {
   while (myfs_get_stats(task_, &stats) == 0 && stats.active_calls == 0) std::this_thread::yield();
   myfs_cancel_fire(cancel);
   waiter.join();
-  server_->signal(SIGCONT);
+  server_->send_signal(SIGCONT);
   myfs_cancel_destroy(cancel);
 }
 
 TEST_F(Path, call_ETIMEDOUT) {
-  server_->signal(SIGSTOP);
+  server_->send_signal(SIGSTOP);
   myfs_call call{sizeof(myfs_call), nullptr, 50, nullptr};
   struct stat st;
   EXPECT_EQ(-ETIMEDOUT, myfs_stat_x(task_, &call, "/never/asked/before/either", &st));
@@ -243,7 +243,7 @@ TEST_F(Path, call_ETIMEDOUT) {
   error.size = sizeof error;
   ASSERT_EQ(0, myfs_last_error(&error));
   EXPECT_EQ(1, error.in_doubt);
-  server_->signal(SIGCONT);
+  server_->send_signal(SIGCONT);
   EXPECT_EQ(-ENOENT, myfs_stat(task_, "/never/asked/before/either", &st));
 }
 

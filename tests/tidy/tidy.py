@@ -47,7 +47,7 @@ LAYERS = {
     'bindings': {'public'},
     'examples': {'public'},
     'support': EVERYTHING,
-    'posix': {'support'},
+    'posix': {'support', 'public'},
     'tests': EVERYTHING,
 }
 SEES_KJ = {'uv', 'rpc', 'server', 'testing', 'support', 'tests', 'cmake'}
