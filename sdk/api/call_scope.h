@@ -12,6 +12,7 @@
 #include "sdk/api/task.h"
 #include "sdk/base/error_detail.h"
 #include "sdk/base/result.h"
+#include "sdk/fs/namei.h"
 
 namespace myfs::api {
 

@@ -167,7 +167,14 @@ bool Event::wait_until(int64_t deadline_ns) {
   }
 }
 
+namespace {
+std::atomic<int> g_live_threads{0};
+}  // namespace
+
+int Thread::live_count() { return g_live_threads.load(std::memory_order_relaxed); }
+
 Thread::Thread(std::string name, std::function<void()> body) {
+  g_live_threads.fetch_add(1, std::memory_order_relaxed);
   if (SimHooks* hooks = sim_hooks(); hooks != nullptr) [[unlikely]] {
     thread_ = hooks->spawn(std::move(name), std::move(body));
     return;
@@ -185,6 +192,7 @@ Thread::~Thread() {
 }
 
 void Thread::join() {
+  g_live_threads.fetch_sub(1, std::memory_order_relaxed);
   if (SimHooks* hooks = sim_hooks(); hooks != nullptr) [[unlikely]] {
     hooks->join(thread_);
     return;

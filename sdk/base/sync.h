@@ -202,6 +202,8 @@ class Thread {
   ~Thread();  // joins
   void join();
   bool joinable() const { return thread_.joinable(); }
+  // Of this library in this process, started and not yet joined; for statistics.
+  static int live_count();
 
  private:
   std::thread thread_;

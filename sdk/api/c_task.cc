@@ -1,0 +1,90 @@
+// Tasks and mounts.
+
+#include <sys/mount.h>
+
+#include "sdk/api/call_scope.h"
+#include "sdk/api/client.h"
+#include "sdk/fs/read_write.h"
+
+using namespace myfs;  // the facade's own rooms only
+using api::CallScope;
+
+namespace {
+
+Result<void> check_options(const myfs_mount_options* options) {
+  if (options == nullptr || options->size == sizeof(myfs_mount_options)) return {};
+  return fail(Errno(EINVAL), "myfs_mount_options.size is wrong");
+}
+
+}  // namespace
+
+extern "C" {
+
+int myfs_task_create(const myfs_cred* cred, myfs_task** task) {
+  clear_error_detail();
+  if (task == nullptr) return -EINVAL;
+  auto who = api::make_cred(cred);
+  if (!who.ok()) return -who.error().value();
+  *task = new myfs_task(*std::move(who));
+  return 0;
+}
+
+int myfs_task_destroy(myfs_task* task) {
+  if (task == nullptr) return 0;
+  // The parent's: threads, locks and sockets in it are not ours to touch.
+  if (!task->fork_guard.same_process()) return 0;
+  int result = 0;
+  {
+    CallScope scope(task, nullptr, "task_destroy");
+    CallContext ctx = scope.ctx();
+    ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
+    result = scope.run([&] { return fs::vfs_sync(ctx, scope.task()); });
+    scope.task().exit_files(ctx);
+  }
+  delete task;
+  return result;
+}
+
+int myfs_mount(myfs_task* task, const char* url, const char* at,
+               const myfs_mount_options* options) {
+  CallScope scope(task, nullptr, "mount");
+  return scope.run([&]() -> Result<void> {
+    if (url == nullptr || at == nullptr) return fail(Errno(EINVAL), "the URL or path is null");
+    MYFS_TRY(check_options(options));
+    const char* text = options != nullptr && options->options != nullptr ? options->options : "";
+    return api::mount_url(scope.ctx(), api::process_runtime(), task->task, task->clients, url, at,
+                          text);
+  });
+}
+
+int myfs_umount(myfs_task* task, const char* at, int flags) {
+  CallScope scope(task, nullptr, "umount");
+  int result = scope.run([&]() -> Result<void> {
+    if (at == nullptr) return fail(Errno(EINVAL), "the path is null");
+    if ((flags & ~(MNT_FORCE | MNT_DETACH)) != 0) {
+      return fail(Errno(EINVAL), "umount: flags must be 0, MNT_FORCE, MNT_DETACH");
+    }
+    return scope.task().umount(scope.ctx(), at, flags != 0);
+  });
+  if (scope.ok()) task->clients.prune();
+  return result;
+}
+
+int myfs_open_url(const char* url, const myfs_mount_options* options, myfs_task** task) {
+  clear_error_detail();
+  if (task == nullptr) return -EINVAL;
+  if (auto good = check_options(options); !good.ok()) return -good.error().value();
+  myfs_task* made = nullptr;
+  int result = myfs_task_create(options != nullptr ? options->cred : nullptr, &made);
+  if (result < 0) return result;
+  result = myfs_mount(made, url, "/", options);
+  if (result < 0) {
+    // Keeps the description of the failure: an empty task ends without calls.
+    delete made;
+    return result;
+  }
+  *task = made;
+  return 0;
+}
+
+}  // extern "C"
