@@ -35,7 +35,7 @@ fail() { echo "quickstart: $*" >&2; exit 2; }
 .ci/install .ci/packages.txt
 echo "quickstart: building"
 cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
-cmake --build build --target myfs-tree myfsd myfs-shell myfs-server-shared
+cmake --build build --target myfs-tree myfsd myfs-shell myfs-server
 bin=$PWD/build/bin
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/myfs-quickstart.XXXXXX")

@@ -9,7 +9,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "sdk/base/clock.h"
 #include "sdk/base/error_detail.h"
+#include "sdk/base/limits.h"
+#include "sdk/base/log.h"
 #include "sdk/base/sync.h"
 
 namespace myfs::api {
@@ -39,9 +42,10 @@ std::string canonical(const std::string& dir) {
 }  // namespace
 
 struct EmbeddedServer::Library {
-  int (*start)(const char* dir, char* why, size_t why_size, void** server);
+  // As server/embedded.h declares them; an absent options pointer means the defaults.
+  int (*start)(const char* dir, const void* options, void** server, char* why, size_t why_size);
   int (*connect)(void* server);
-  void (*stop)(void* server);
+  int (*stop)(void* server, int64_t limit_ms);
 };
 
 Result<const EmbeddedServer::Library*> EmbeddedServer::load() {
@@ -74,14 +78,20 @@ Result<std::shared_ptr<EmbeddedServer>> EmbeddedServer::get(const std::string& d
   if (auto found = servers().by_dir[canonical(data_dir)].lock()) return found;
   char why[kWhyMax_bytes] = "";
   void* server = nullptr;
-  int result = library->start(data_dir.c_str(), why, sizeof why, &server);
+  int result = library->start(data_dir.c_str(), nullptr, &server, why, sizeof why);
   if (result < 0) return fail(Errno(-result), absl::StrCat("embedded server: ", why));
   std::shared_ptr<EmbeddedServer> started(new EmbeddedServer(*library, server));
   servers().by_dir[canonical(data_dir)] = started;
   return started;
 }
 
-EmbeddedServer::~EmbeddedServer() { library_.stop(server_); }
+EmbeddedServer::~EmbeddedServer() {
+  int result = library_.stop(server_, kUmountTimeout_ns / kNsPerMs);
+  if (result < 0) {
+    Errno error(-result);
+    log(LogLevel::kError, "embedded server: shutdown: %s", std::string(error.text()));
+  }
+}
 
 Result<int> EmbeddedServer::connect() {
   int fd = library_.connect(server_);
