@@ -5,8 +5,8 @@
 // calls, which see it only as time passing.
 // Thread safety: all methods, from any thread that is not inside a loop callback (the *_async and
 // non-waiting ones may be called there too).
-// Lock rank: synchronous methods wait, so LEAF locks must not be held; *_async, release, ack,
-// glimpsed take LEAF locks only.
+// Lock rank: whoever calls a synchronous method or one of *_async holds no LEAF lock; release, ack,
+// glimpsed and lock_granted take LEAF locks only.
 // Owns / is owned by: owns its connections and everything KJ; borrows the Loop and the
 // CallbackSink, which outlive it.
 // Invariants: (1) a call that changes something is executed exactly once within a session, over any
@@ -52,8 +52,8 @@ inline constexpr Errno kSessionLost{EREMCHG};
 using Connector = std::function<Result<int>()>;
 
 struct ClientOptions {
-  std::vector<std::string>
-      addresses;        // "host:port", "[v6]:port", or a path with '/': unix socket; tried in turn
+  // "tcp:HOST:PORT", "tcp:[V6]:PORT" or "unix:PATH" as uv_io::Endpoint reads them; tried in turn.
+  std::vector<std::string> addresses;
   Connector connector;  // if set, addresses[0] is only its name in messages
   std::string export_path = "/";
   std::string secret;  // key of the login's HMAC; empty: the peer's credentials decide
@@ -139,16 +139,19 @@ class Client {
   Result<CopyReply> copy(const CallContext& ctx, CopyArgs args);
   Result<NodesReply> read_many(const CallContext& ctx, ReadManyArgs args);
 
-  // --- The session. renew, ping, stats wait; the others are sent and forgotten: a failure means
-  // that the connection or the session is gone, which the sink learns anyway. They need no
-  // admission and are not sent again after a reconnect of another incarnation.
+  // --- The session. renew, ping, stats wait; the others are sent and forgotten: they survive
+  // reconnects, and what ends them is the end of the session, which the sink learns anyway. They
+  // need no admission. `incarnation`: that of the session which they speak of
+  // (SessionInfo::incarnation); sent in no other, since numbers of an old session would mean
+  // something else there. 0: of the present one.
   Result<RenewReply> renew(const CallContext& ctx);
   Result<void> ping(const CallContext& ctx);
   Result<ServerStats> server_stats(const CallContext& ctx);
-  void release(std::vector<Grant> grants, std::vector<uint64_t> closed_open_ids);
+  void release(std::vector<Grant> grants, std::vector<uint64_t> closed_open_ids,
+               uint64_t incarnation = 0);
   void ack(AckArgs args);
   void glimpsed(GlimpsedArgs args);
-  void lock_granted(uint64_t lock_id);
+  void lock_granted(uint64_t lock_id, uint64_t incarnation = 0);
 
   ClientStats stats() const;
   std::vector<ActiveCall> active_calls() const;  // unanswered, oldest first
@@ -158,7 +161,7 @@ class Client {
  private:
   class Impl;
   explicit Client(std::unique_ptr<Impl> impl);
-  const std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace myfs::rpc

@@ -192,6 +192,7 @@ struct AckArgs {
   bool have_size = false;
   uint64_t size = 0;
   Time mtime;
+  uint64_t incarnation = 0;  // SessionInfo's; of another session: not sent
 };
 struct GlimpsedArgs {
   uint64_t glimpse_id = 0;
@@ -199,6 +200,7 @@ struct GlimpsedArgs {
   uint64_t size = 0;
   Time mtime;
   bool valid = false;
+  uint64_t incarnation = 0;  // SessionInfo's; of another session: not sent
 };
 struct ServerStats {
   uint64_t operations = 0;  // every call of every session but ping, renew, stats

@@ -123,6 +123,7 @@ struct RecallItem {
 };
 
 struct SessionInfo {
+  uint64_t incarnation = 0;  // the client's count of logins, not sent
   uint64_t session_id = 0;
   uint64_t epoch = 0;
   std::string secret;
