@@ -1,5 +1,5 @@
-// WaitTable: where threads sleep for a page's lock bit, a file's writes in flight, its commit.
-// Kernel counterpart: folio_wait_table, struct wait_page_queue (mm/filemap.c).  Differs: each waiter
+// WaitTable: where threads sleep for a page lock, for writes in flight of a file, for its commit.
+// Kernel counterpart: folio_wait_table, struct wait_page_queue.  Differs: each waiter
 // has an Event of its own, so that the file system can drive its I/O loop until it is set.
 // Thread safety: all. Lock rank: buckets kCall; the wake-up runs under it and only sets Events.
 // Owns / is owned by: process-wide; waiters live on their threads' stacks.

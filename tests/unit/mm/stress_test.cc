@@ -12,7 +12,7 @@
 namespace myfs::mm {
 namespace {
 
-constexpr int kRounds = 3000;
+constexpr int kRounds = 1500;
 constexpr size_t kPages = 8;
 
 // Threads that end when the main loop of the test ends.
