@@ -41,8 +41,13 @@ void tell(char* why, size_t why_size, Errno error) {
 
 }  // namespace
 
-MYFS_SERVER_API int myfs_server_start(const char* dir, const myfs_server_options* given,
-                                      myfs_server** server, char* why, size_t why_size) {
+MYFS_SERVER_API int myfs_server_start(const char* dir, char* why, size_t why_size,
+                                      myfs_server** server) {
+  return myfs_server_start_with(dir, nullptr, why, why_size, server);
+}
+
+MYFS_SERVER_API int myfs_server_start_with(const char* dir, const myfs_server_options* given,
+                                           char* why, size_t why_size, myfs_server** server) {
   int saved_errno = errno;
   myfs::clear_error_detail();
   myfs_server_options wanted = known_options(given);
@@ -72,9 +77,9 @@ MYFS_SERVER_API int myfs_server_connect(myfs_server* server) {
   return fd.ok() ? *fd : -fd.error().value();
 }
 
-MYFS_SERVER_API int myfs_server_stop(myfs_server* server, int64_t limit_ms) {
+MYFS_SERVER_API int myfs_server_stop(myfs_server* server) {
   int saved_errno = errno;
-  Errno error = server->server->shutdown(limit_ms * myfs::kNsPerMs);
+  Errno error = server->server->shutdown();
   delete server;
   errno = saved_errno;
   return -error.value();

@@ -117,7 +117,8 @@ void announce(const Server& server, int ready_fd) {
   std::fflush(stdout);
   if (ready_fd < 0) return;
   if (::write(ready_fd, text.data(), text.size()) < 0) {
-    std::fprintf(stderr, "myfsd: --ready-fd %d: %s\n", ready_fd, ::strerror(errno));
+    std::fprintf(stderr, "myfsd: --ready-fd %d: %s\n", ready_fd,
+                 std::string(Errno(errno).text()).c_str());
   }
   if (ready_fd > STDERR_FILENO) ::close(ready_fd);
 }
@@ -139,7 +140,9 @@ int serve(const CommandLine& line) {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &ignore, nullptr);
 
   auto server = Server::create(std::move(*options));
   if (!server.ok()) return failed(server.error());

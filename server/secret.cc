@@ -24,10 +24,10 @@ Errno bad(const std::string& path, int error, const std::string& why) {
 
 Result<std::string> read_secret_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return bad(path, errno, ::strerror(errno));
+  if (fd < 0) return bad(path, errno, std::string(Errno(errno).text()));
   absl::Cleanup closer = [fd] { ::close(fd); };
   struct stat status;
-  if (::fstat(fd, &status) != 0) return bad(path, errno, ::strerror(errno));
+  if (::fstat(fd, &status) != 0) return bad(path, errno, std::string(Errno(errno).text()));
   if ((status.st_mode & 077) != 0) {
     return bad(path, EACCES, "others may read or write it; it must have mode 0600 or less");
   }
@@ -35,7 +35,7 @@ Result<std::string> read_secret_file(const std::string& path) {
   size_t size = 0;
   while (size < sizeof buffer) {
     ssize_t n = ::read(fd, buffer + size, sizeof buffer - size);
-    if (n < 0) return bad(path, errno, ::strerror(errno));
+    if (n < 0) return bad(path, errno, std::string(Errno(errno).text()));
     if (n == 0) break;
     size += static_cast<size_t>(n);
   }
@@ -59,7 +59,7 @@ Result<std::string> read_or_make_secret_file(const std::string& path) {
   std::string temporary = path + ".new";
   ::unlink(temporary.c_str());
   int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) return bad(temporary, errno, ::strerror(errno));
+  if (fd < 0) return bad(temporary, errno, std::string(Errno(errno).text()));
   bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                  ::fsync(fd) == 0;
   int error = written ? 0 : errno;
@@ -67,7 +67,7 @@ Result<std::string> read_or_make_secret_file(const std::string& path) {
   // Never over a secret that another process has made meanwhile.
   if (error == 0 && ::link(temporary.c_str(), path.c_str()) != 0 && errno != EEXIST) error = errno;
   ::unlink(temporary.c_str());
-  if (error != 0) return bad(path, error, ::strerror(error));
+  if (error != 0) return bad(path, error, std::string(Errno(error).text()));
   return read_secret_file(path);
 }
 

@@ -23,7 +23,8 @@ constexpr mode_t kDataDirMode = 0700;
 
 Result<void> make_data_dir(const std::string& dir) {
   if (::mkdir(dir.c_str(), kDataDirMode) == 0 || errno == EEXIST) return ok_result();
-  return fail(Errno(errno), "cannot make the data directory " + dir + ": " + ::strerror(errno));
+  return fail(Errno(errno),
+              "cannot make the data directory " + dir + ": " + std::string(Errno(errno).text()));
 }
 
 Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
@@ -152,7 +153,7 @@ void Server::sweep() {
 Result<int> Server::connect_local() {
   int fds[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
-    return fail(Errno(errno), std::string("socketpair: ") + ::strerror(errno));
+    return fail(Errno(errno), std::string("socketpair: ") + std::string(Errno(errno).text()));
   }
   bool ran = loop_->run_sync([&] { accept(uv_io::wrap_socket(loop_->port(), fds[0])); });
   if (ran) return fds[1];

@@ -2,7 +2,8 @@
 // Kernel counterpart: see loop.h.
 // Thread safety: as loop.h says. Lock rank: kLead, kLoop.
 // Owns / is owned by: owned by Loop.
-// Invariants: (1) `queued_` is true while `queue_` is not empty, and is set before a submitter looks at `led_`, while a
+// Invariants: (1) `queued_` is true while `queue_` is not empty, and is set before a submitter
+// looks at `led_`, while a
 // leader clears `led_` before he looks at `queued_`: one of the two sees the other; (2) the same
 // holds for `asleep_` and `background_`; (3) background_ is kTicking only while the background
 // thread does not watch the loop's descriptor.

@@ -3,7 +3,8 @@
 // Kernel counterpart: none.
 // Thread safety: kick(), wake() any simulated thread; the rest only the driver.
 // Owns / is owned by: owned by Loop; borrows its sources.
-// Invariants: (1) simulated threads run one at a time, so nothing comes between the last look and the wait;
+// Invariants: (1) simulated threads run one at a time, so nothing comes between the last look and
+// the wait;
 // (2) sources are asked in the order in which they were added.
 #pragma once
 

@@ -1,7 +1,8 @@
 // SpinPolicy: decides whether looking again and again is cheaper than sleeping and being woken.
 // Kernel counterpart: the haltpoll cpuidle governor.
 // Thread safety: none; used by the driver of a loop.
-// Invariants: (1) spins only while one of the last two events came within the window of the loop's going idle, so an idle
+// Invariants: (1) spins only while one of the last two events came within the window of the loop's
+// going idle, so an idle
 // process never spins.
 #pragma once
 

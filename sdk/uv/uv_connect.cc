@@ -226,7 +226,7 @@ class ConnectOperation final : private FdWatcher::Client {
     fd_ = nullptr;
     timer_.disarm();
     std::string why = "cannot connect to " + endpoint_.text() + ": ";
-    why += detail.empty() ? ::strerror(error) : detail;
+    why += detail.empty() ? std::string(Errno(error).text()) : detail;
     fulfiller_.fulfill(Connected{Errno(error), std::move(why), {}});
   }
 

@@ -87,7 +87,11 @@ bool UvEventPort::finish_look() {
 bool UvEventPort::poll() {
   // What was taken in is run first: what it sends goes out in one piece, and one look at the kernel
   // is spared.
-  if (drain() && kj_loop().isRunnable()) return false;
+  if (!drained_ && drain() && kj_loop().isRunnable()) {
+    drained_ = true;
+    return false;
+  }
+  drained_ = false;
   run_flush_hooks();
   turn();
   return finish_look();
@@ -127,7 +131,11 @@ void UvEventPort::sleep() {
 }
 
 bool UvEventPort::wait() {
-  if (drain()) return false;
+  if (!drained_ && drain()) {
+    drained_ = true;
+    return false;
+  }
+  drained_ = false;
   run_flush_hooks();
   int64_t idle_since_ns = boottime_ns();
   if (policy_.worth_it(spin_ns()) && spin(idle_since_ns)) {

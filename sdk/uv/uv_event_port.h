@@ -2,7 +2,8 @@
 // Kernel counterpart: epoll_wait with busy polling (net.core.busy_poll).
 // Thread safety: kick() and wake() any thread; backend_fd() any thread; the rest only the driver.
 // Owns / is owned by: owned by Loop; owns the uv loop. Every handle on it is closed before it.
-// Invariants: (1) wait() spins only as SpinPolicy says and never longer than spin_ns(); (2) `sleeping_` is set before
+// Invariants: (1) wait() spins only as SpinPolicy says and never longer than spin_ns(); (2)
+// `sleeping_` is set before
 // the last look at the submissions, so a kick is never lost.
 #pragma once
 
@@ -54,6 +55,7 @@ class UvEventPort final : public EventPort {
   std::vector<int> descriptors_;
   SpinPolicy policy_;
   bool watcher_changed_ = false;
+  bool drained_ = false;  // submissions were taken in since the last look: they do not starve it
   std::atomic<bool> sleeping_{false};
   mutable std::atomic<bool> woken_{false};
 };

@@ -97,8 +97,9 @@ class UvListener final : public Listener, private FdWatcher::Client {
 };
 
 Errno cannot_listen(const Endpoint& endpoint, int error, const char* what) {
-  return fail(Errno(error), "cannot listen on " + endpoint.text() + ": " + what +
-                                (error != 0 ? std::string(": ") + ::strerror(error) : ""));
+  return fail(Errno(error),
+              "cannot listen on " + endpoint.text() + ": " + what +
+                  (error != 0 ? std::string(": ") + std::string(Errno(error).text()) : ""));
 }
 
 bool somebody_listens(const sockaddr_un& address) {

@@ -23,7 +23,7 @@ constexpr size_t kBusySocket_bytes = 16
 
 kj::Exception disconnected(std::string_view what, int error = 0) {
   std::string text(what);
-  if (error != 0) text.append(": ").append(::strerror(error));
+  if (error != 0) text.append(": ").append(std::string(Errno(error).text()));
   return kj::Exception(kj::Exception::Type::DISCONNECTED, __FILE__, __LINE__,
                        kj::heapString(text.data(), text.size()));
 }

@@ -3,7 +3,8 @@
 // Kernel counterpart: net/sunrpc/xprtsock.c (record marking over TCP).
 // Thread safety: stats() any thread; the rest only inside the loop.
 // Owns / is owned by: see MessageStream. Owns the descriptor.
-// Invariants: (1) `body_` is either idle or has room for exactly the message whose header was read; (2) a message above
+// Invariants: (1) `body_` is either idle or has room for exactly the message whose header was read;
+// (2) a message above
 // kMessageWireMax_bytes or of more than kSegmentsMax segments is refused before memory is taken for
 // it; (3) the queue holds whole messages except at its front, so what is sent is always cut at the
 // right place; (4) a segment sent by reference is held by its SegmentHold; if that dies first, the

@@ -221,7 +221,7 @@ TEST_P(LoopTest, PeerDeathFailsTheCallInFlight) {
   auto failed = std::make_shared<Event>();
   auto type = std::make_shared<kj::Exception::Type>(kj::Exception::Type::FAILED);
   rig.client_loop->submit([&rig, failed, type] {
-    rig.client_loop->tasks().add(rig.service_client->seekRequest().send().ignoreResult().then(
+    rig.client_loop->tasks().add(rig.service_client->neverRequest().send().ignoreResult().then(
         [failed] { failed->set(); },
         [failed, type](kj::Exception&& exception) {
           *type = exception.getType();
@@ -256,8 +256,7 @@ TEST(Follow, WhatTheServerAsksIsAnsweredWhileNobodyCalls) {
   auto active = std::move(Loop::create(options).value());
   std::unique_ptr<RpcEnd> serving, calling;
   quiet->run_sync([&] {
-    serving.reset(
-        new RpcEnd(quiet->port(), fds[0], wire::DataService::Client(kj::heap<EchoService>())));
+    serving.reset(new RpcEnd(quiet->port(), fds[0], echo::Echo::Client(kj::heap<EchoService>())));
   });
   active->run_sync([&] { calling.reset(new RpcEnd(active->port(), fds[1])); });
   for (int i = 0; i < 20; ++i) {

@@ -3,7 +3,7 @@
 
 #include <capnp/rpc-twoparty.h>
 #include <gtest/gtest.h>
-#include <myfs/myfs.capnp.h>
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +13,7 @@
 #include "sdk/uv/loop.h"
 #include "sdk/uv/network.h"
 #include "sdk/uv/uv_message_stream.h"
+#include "tests/unit/uv/echo.capnp.h"
 
 namespace myfs::uv_io {
 
@@ -20,7 +21,7 @@ using Side = capnp::rpc::twoparty::Side;
 using Rpc = capnp::RpcSystem<capnp::rpc::twoparty::VatId>;
 
 // Answers ping with what it was sent, and counts.
-class EchoService final : public wire::DataService::Server {
+class EchoService final : public echo::Echo::Server {
  public:
   std::atomic<int> pings{0};
 
@@ -31,7 +32,7 @@ class EchoService final : public wire::DataService::Server {
     return kj::READY_NOW;
   }
   // Never answers; counts as long as it is not cancelled.
-  kj::Promise<void> seek(SeekContext context) override {
+  kj::Promise<void> never(NeverContext context) override {
     context.allowCancellation();
     return kj::NEVER_DONE;
   }
@@ -48,11 +49,11 @@ struct RpcEnd {
         network(*stream, Side::SERVER, reader_options()),
         rpc(capnp::makeRpcServer(network, kj::mv(bootstrap))) {}
 
-  wire::DataService::Client bootstrap() {
+  echo::Echo::Client bootstrap() {
     capnp::MallocMessageBuilder message(8);
     auto vat = message.initRoot<capnp::rpc::twoparty::VatId>();
     vat.setSide(Side::SERVER);
-    return rpc.bootstrap(vat).castAs<wire::DataService>();
+    return rpc.bootstrap(vat).castAs<echo::Echo>();
   }
 
   kj::Own<MessageStream> stream;
@@ -81,12 +82,11 @@ class Rig {
     server_loop->run_sync([&] {
       auto service = kj::heap<EchoService>();
       echo = service.get();
-      server.reset(
-          new RpcEnd(server_loop->port(), fds[0], wire::DataService::Client(kj::mv(service))));
+      server.reset(new RpcEnd(server_loop->port(), fds[0], echo::Echo::Client(kj::mv(service))));
     });
     client_loop->run_sync([&] {
       client.reset(new RpcEnd(client_loop->port(), fds[1]));
-      service_client = std::make_unique<wire::DataService::Client>(client->bootstrap());
+      service_client = std::make_unique<echo::Echo::Client>(client->bootstrap());
     });
   }
   ~Rig() {
@@ -112,7 +112,7 @@ class Rig {
           auto payload = request.initPayload(static_cast<kj::uint>(size));
           if (size > 0) payload[size - 1] = 0x5a;
           client_loop->tasks().add(request.send().then(
-              [call, size](capnp::Response<wire::DataService::PingResults>&& response) {
+              [call, size](capnp::Response<echo::Echo::PingResults>&& response) {
                 auto echoed = response.getPayload();
                 bool right = echoed.size() == size && (size == 0 || echoed[size - 1] == 0x5a);
                 call->result = right ? static_cast<int64_t>(size) : -2;
@@ -128,7 +128,7 @@ class Rig {
   std::unique_ptr<Loop> client_loop;
   std::unique_ptr<RpcEnd> server;
   std::unique_ptr<RpcEnd> client;
-  std::unique_ptr<wire::DataService::Client> service_client;
+  std::unique_ptr<echo::Echo::Client> service_client;
   EchoService* echo = nullptr;
 };
 
