@@ -1,0 +1,191 @@
+#include "sdk/netfs/addr.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "sdk/mm/runtime.h"
+#include "sdk/netfs/super.h"
+
+namespace myfs::netfs {
+
+namespace {
+
+struct RpcGrant final : mm::Admission::Grant {
+  explicit RpcGrant(rpc::Admission taken) : admission(std::move(taken)) {}
+  rpc::Admission admission;
+};
+
+rpc::Admission take(mm::Admission& admission) {
+  return std::move(admission.as<RpcGrant>()->admission);
+}
+
+NetInode& host_of(const mm::AddressSpace& mapping) {
+  return *static_cast<NetInode*>(mapping.host());
+}
+
+std::vector<iovec> frames(std::span<mm::Page* const> pages, size_t size_bytes) {
+  std::vector<iovec> iov;
+  iov.reserve(pages.size());
+  for (mm::Page* page : pages) {
+    const size_t part = std::min(size_bytes, kPageSize_bytes);
+    iov.push_back({page->data(), part});
+    size_bytes -= part;
+  }
+  return iov;
+}
+
+// Zeroes what the server did not fill: bytes at and behind `end` (of the file or of the answer).
+void zero_behind(std::span<mm::Page* const> pages, uint64_t end) {
+  for (mm::Page* page : pages) {
+    if (end >= page->offset() + kPageSize_bytes) continue;
+    const size_t keep = end > page->offset() ? end - page->offset() : 0;
+    page->zero(keep, kPageSize_bytes - keep);
+  }
+}
+
+void fail_reads(std::span<mm::Page* const> pages, Errno error) {
+  for (mm::Page* page : pages) mm::end_page_read(*page, error);
+}
+
+}  // namespace
+
+Result<mm::Admission> NetAddressSpaceOps::admit(const CallContext& ctx, mm::IoKind kind,
+                                                size_t bytes) {
+  rpc::AdmitArgs args{.bytes = static_cast<uint32_t>(bytes)};
+  args.changes = kind != mm::IoKind::kRead && kind != mm::IoKind::kReadahead;
+  if (kind == mm::IoKind::kRecallWrite) args.urgency = rpc::Urgency::kRecall;
+  const bool waits = kind != mm::IoKind::kReadahead && kind != mm::IoKind::kFlush;
+  MYFS_ASSIGN(rpc::Admission admission,
+              waits ? super_.client().admit(ctx, args) : super_.client().try_admit(args));
+  return mm::Admission(std::make_unique<RpcGrant>(std::move(admission)));
+}
+
+void NetAddressSpaceOps::read_pages(mm::Admission admission, mm::AddressSpace& mapping,
+                                    std::span<mm::Page* const> pages) {
+  NetInode& inode = host_of(mapping);
+  const fs::LeaseWord::Sample sample = inode.i_lease.sample();
+  rpc::Handle handle;
+  if (!fs::LeaseWord::covers(sample, fs::kLeaseR, super_.validity()) || !inode.handle(&handle)) {
+    fail_reads(pages, Errno(EAGAIN));
+    return;
+  }
+  const uint64_t offset = pages.front()->offset();
+  const size_t size_bytes = pages.size() * kPageSize_bytes;
+  const std::vector<iovec> iov = frames(pages, size_bytes);
+  rpc::ReadArgs args{.node = handle,
+                     .opener = inode.lease.any_opener(rpc::kAccessRead),
+                     .off = offset,
+                     .len = static_cast<uint32_t>(size_bytes)};
+  std::vector<mm::Page*> held(pages.begin(), pages.end());
+  auto done = [&inode, sample, held = std::move(held)](Result<rpc::ReadReply> reply) {
+    Errno error = reply.error();
+    if (reply.ok()) {
+      zero_behind(held, reply->size);
+      if (!inode.i_lease.still(sample, fs::kLeaseR)) error = Errno(EAGAIN);
+    } else if (error == rpc::kSessionLost) {
+      error = Errno(EAGAIN);
+    }
+    fail_reads(held, error);
+  };
+  super_.client().read_async(super_.background_ctx(), args, iov, take(admission), std::move(done));
+}
+
+void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& mapping,
+                                     const mm::WriteRequest& request) {
+  NetInode& inode = host_of(mapping);
+  rpc::Handle handle;
+  rpc::WriteArgs args{.opener = inode.writer(),
+                      .off = request.offset,
+                      .trunc_gen = request.trunc_gen,
+                      .has_trunc_gen = true,
+                      .flags = rpc::kWriteWriteback};
+  bool lost;
+  {
+    MutexLock lock(inode.lease.mu);
+    lost = inode.lease.pages_generation !=
+           super_.validity().generation.load(std::memory_order_acquire);
+    args.lease_seq = inode.lease.grant_seq_locked();
+    args.mtime = inode.i_attr().mtime;
+  }
+  if (lost || !inode.handle(&handle)) {
+    for (mm::Page* page : request.pages) mm::end_page_writeback(*page, Errno(EIO), false);
+    return;
+  }
+  args.node = handle;
+  const std::vector<iovec> iov = frames(request.pages, request.size_bytes);
+  std::vector<mm::Page*> held(request.pages.begin(), request.pages.end());
+  const Ticket ticket = super_.leases().begin_call();
+  auto done = [this, &inode, &mapping, ticket,
+               held = std::move(held)](Result<rpc::WriteReply> reply) {
+    // Before the pages are let go: with the last of them the inode may lose its pin.
+    RefPtr<fs::Inode> hold = RefPtr<fs::Inode>::try_from(&inode);
+    Errno error = reply.error();
+    bool unstable = false;
+    if (reply.ok()) {
+      if (reply->node.has_attr) inode.learn(reply->node, ticket);
+      unstable = !reply->stable;
+      if (unstable) {
+        const uint64_t old = inode.unstable_verifier.exchange(reply->verifier);
+        if (old != 0 && old != reply->verifier) mm::redirty_unstable(mapping);
+      }
+    } else if (error == rpc::kSessionLost) {
+      error = Errno(EIO);
+    }
+    super_.leases().end_call(ticket);
+    for (mm::Page* page : held) mm::end_page_writeback(*page, error, unstable);
+    super_.runtime().writeback().kick();
+    if (hold) super_.put_later(std::move(hold));
+  };
+  super_.client().write_async(super_.background_ctx(), args, iov, take(admission), std::move(done));
+}
+
+void NetAddressSpaceOps::commit_pages(mm::Admission admission, mm::AddressSpace& mapping,
+                                      uint32_t round) {
+  NetInode& inode = host_of(mapping);
+  rpc::CommitArgs args{.verifier = inode.unstable_verifier.load(std::memory_order_acquire)};
+  bool lost;
+  {
+    MutexLock lock(inode.lease.mu);
+    lost = inode.lease.pages_generation !=
+           super_.validity().generation.load(std::memory_order_acquire);
+  }
+  if (lost || !inode.handle(&args.node)) {
+    mm::end_commit(mapping, round, Errno(EIO));
+    return;
+  }
+  const Ticket ticket = super_.leases().begin_call();
+  auto done = [this, &inode, &mapping, ticket, round,
+               sent = args.verifier](Result<rpc::CommitReply> reply) {
+    RefPtr<fs::Inode> hold = RefPtr<fs::Inode>::try_from(&inode);
+    Errno error = reply.error();
+    if (reply.ok()) {
+      if (reply->node.has_attr) inode.learn(reply->node, ticket);
+      if (reply->verifier != sent) {
+        mm::redirty_unstable(mapping);
+        error = Errno(EAGAIN);
+      }
+    } else if (error == rpc::kSessionLost) {
+      error = Errno(EIO);
+    }
+    super_.leases().end_call(ticket);
+    mm::end_commit(mapping, round, error);
+    if (hold) super_.put_later(std::move(hold));
+  };
+  super_.client().commit_async(super_.background_ctx(), args, take(admission), std::move(done));
+}
+
+bool NetAddressSpaceOps::wait(Event& event, int64_t deadline_ns) {
+  return event.wait_until(deadline_ns);
+}
+
+size_t NetAddressSpaceOps::rsize_bytes() const {
+  return std::min<size_t>(super_.options().rsize_bytes, super_.client().max_io_bytes());
+}
+
+size_t NetAddressSpaceOps::wsize_bytes() const {
+  return std::min<size_t>(super_.options().wsize_bytes, super_.client().max_io_bytes());
+}
+
+}  // namespace myfs::netfs

@@ -1,0 +1,109 @@
+// NetInodeOps: attributes, symbolic links' targets, extended attributes.
+#include <optional>
+#include <utility>
+
+#include "sdk/mm/filemap.h"
+#include "sdk/netfs/super.h"
+
+namespace myfs::netfs {
+
+Result<Kstat> NetInodeOps::getattr(const CallContext& ctx, fs::Inode& inode) {
+  NetInode& mine = net_inode(inode);
+  const LeaseParts want =
+      fs::kLeaseA | (inode.is_dir() ? fs::LeaseParts{fs::kLeaseD} : fs::LeaseParts{fs::kLeaseR});
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<Kstat> {
+    MYFS_ASSIGN(const rpc::Node node, super_.client().getattr(ctx, {.node = handle, .want = want}));
+    if (!node.error.ok()) return node.error;
+    if (!node.has_attr) return Errno(EPROTO);
+    return mine.learn(node, ticket);
+  };
+  return super_.call(ctx, mine, ask);
+}
+
+Result<void> NetInodeOps::setattr(const CallContext& ctx, fs::Inode& inode, const fs::Iattr& attr,
+                                  fs::File* file) {
+  NetInode& mine = net_inode(inode);
+  constexpr uint32_t kTimes =
+      fs::Iattr::kAtime | fs::Iattr::kMtime | fs::Iattr::kAtimeNow | fs::Iattr::kMtimeNow;
+  const bool sizes = (attr.ia_valid & fs::Iattr::kSize) != 0 && mine.mapping() != nullptr;
+  // The server's order of size, times and data is the order: what was written before goes first.
+  if ((sizes || (attr.ia_valid & kTimes) != 0) && mine.has_dirty_pages()) {
+    MYFS_TRY(mm::filemap_write_and_wait_range(ctx, *mine.mapping(), 0, UINT64_MAX));
+  }
+  rpc::SetattrArgs args{.mask = attr.ia_valid};
+  args.attr.mode = attr.ia_mode;
+  args.attr.uid = attr.ia_uid;
+  args.attr.gid = attr.ia_gid;
+  args.attr.size = attr.ia_size;
+  args.attr.atime = attr.ia_atime;
+  args.attr.mtime = attr.ia_mtime;
+  if (file != nullptr) args.opener = opener_of(*file);
+  std::optional<mm::WriteSeqSection> hidden;  // lock-free readers wait
+  if (sizes) hidden.emplace(mine.mapping()->i_write_seq);
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    args.node = handle;
+    MYFS_ASSIGN(rpc::Changed changed, super_.client().setattr(ctx, args));
+    if (!changed.node.has_attr) {
+      MYFS_ASSIGN(changed.node, super_.client().getattr(ctx, {.node = handle}));
+    }
+    if (sizes || (attr.ia_valid & kTimes) != 0) {
+      MutexLock lock(mine.lease.mu);
+      mine.lease.own_times = false;
+    }
+    if (sizes) mine.learn_size(changed.node.attr.size, changed.node.attr.trunc_gen);
+    mine.learn(changed.node, ticket);
+    return {};
+  };
+  return super_.call(ctx, mine, ask);
+}
+
+Result<std::string> NetInodeOps::readlink(const CallContext& ctx, fs::Inode& inode) {
+  if (const std::string* target = inode.i_link(); target != nullptr) return *target;
+  MYFS_TRY(getattr(ctx, inode));
+  const std::string* target = inode.i_link();
+  if (target == nullptr) return Errno(EIO);
+  return *target;
+}
+
+// --- extended attributes
+
+Result<std::string> NetInodeOps::getxattr(const CallContext& ctx, fs::Inode& inode,
+                                          std::string_view name) {
+  return super_.call(ctx, net_inode(inode), [&](const rpc::Handle& handle, const Ticket&) {
+    return super_.client().getxattr(ctx, {.node = handle, .name = std::string(name)});
+  });
+}
+
+Result<std::vector<std::string>> NetInodeOps::listxattr(const CallContext& ctx, fs::Inode& inode) {
+  auto ask = [&](const rpc::Handle& handle, const Ticket&) -> Result<std::vector<std::string>> {
+    MYFS_ASSIGN(rpc::ListxattrReply reply, super_.client().listxattr(ctx, handle));
+    return std::move(reply.names);
+  };
+  return super_.call(ctx, net_inode(inode), ask);
+}
+
+Result<void> NetInodeOps::change_xattr(const CallContext& ctx, fs::Inode& inode,
+                                       rpc::SetxattrArgs args) {
+  NetInode& mine = net_inode(inode);
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    args.node = handle;
+    MYFS_ASSIGN(const rpc::Changed changed, super_.client().setxattr(ctx, args));
+    mine.learn(changed.node, ticket);
+    return {};
+  };
+  return super_.call(ctx, mine, ask);
+}
+
+Result<void> NetInodeOps::setxattr(const CallContext& ctx, fs::Inode& inode, std::string_view name,
+                                   std::string_view value, uint32_t flags) {
+  return change_xattr(
+      ctx, inode,
+      {.name = std::string(name), .value = std::string(value), .flags = flags, .remove = false});
+}
+
+Result<void> NetInodeOps::removexattr(const CallContext& ctx, fs::Inode& inode,
+                                      std::string_view name) {
+  return change_xattr(ctx, inode, {.name = std::string(name), .remove = true});
+}
+
+}  // namespace myfs::netfs

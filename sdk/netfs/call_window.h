@@ -1,0 +1,52 @@
+// CallWindow: which calls that may bring grants are unanswered, and the lease seqs that must be
+// remembered until they are (coherency.md rule 1).
+// Kernel counterpart: none; fs/ceph keeps the inode while a cap message may be on its way.
+// Differs: an inode may leave the cache at any time; what a late reply must not resurrect is kept
+// here, in a table of fixed size.
+// Thread safety: none; guarded by LeaseTable's mutex.
+// Owns / is owned by: part of a LeaseTable.
+// Invariants: (1) an entry lives until every call that was unanswered when it was made has been
+// answered; (2) if it could not be kept, the grants of all those replies are void.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+
+#include "absl/container/flat_hash_map.h"
+
+namespace myfs::netfs {
+
+inline constexpr size_t kRememberedSeqsMax = 1024;
+
+class CallWindow {
+ public:
+  // The number of a call, from before it is sent until its reply has been taken in.
+  uint64_t begin();
+  void end(uint64_t number);
+
+  void remember(uint64_t ino, uint64_t seq);
+  // The newest seq that was remembered for `ino`; 0: none.
+  uint64_t newest_seq(uint64_t ino) const;
+  // Whether the table overflowed while the call was unanswered: its grants are not to be used.
+  bool grants_void(uint64_t number) const { return number < void_below_; }
+  // A new session: seqs start anew. Calls that are unanswered now belong to the old one.
+  void clear();
+  size_t remembered() const { return entries_.size(); }
+
+ private:
+  void forget_answered();
+
+  struct Entry {
+    uint64_t seq = 0;
+    uint64_t until = 0;  // forgotten when all calls below this number are answered
+  };
+
+  uint64_t first_ = 1;         // the oldest unanswered call, or the next number
+  std::deque<bool> answered_;  // of first_, first_ + 1, ...
+  uint64_t void_below_ = 0;    // after an overflow: grants of calls below are void
+  absl::flat_hash_map<uint64_t, Entry> entries_;
+  uint64_t soonest_ = UINT64_MAX;  // smallest `until` of all entries
+};
+
+}  // namespace myfs::netfs

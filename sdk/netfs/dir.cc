@@ -1,0 +1,245 @@
+// NetInodeOps: look-up and changes of names.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "sdk/fs/dcache.h"
+#include "sdk/netfs/super.h"
+
+namespace myfs::netfs {
+
+namespace {
+
+// What the next call will want of the last node of a walk.
+LeaseParts wanted_parts(fs::LookupIntent intent) {
+  switch (intent) {
+    case fs::LookupIntent::kOpenWrite:
+      return fs::kLeaseA | fs::kLeaseW | fs::kLeaseP;
+    case fs::LookupIntent::kOpenRead:
+      return fs::kLeaseA | fs::kLeaseD | fs::kLeaseR | fs::kLeaseP;
+    case fs::LookupIntent::kStat:
+    case fs::LookupIntent::kWalk:
+      break;
+  }
+  return fs::kLeaseA | fs::kLeaseD | fs::kLeaseR;
+}
+
+LeaseParts wanted_parts_of_new(uint32_t mode, const fs::File* file) {
+  if (S_ISDIR(mode)) return fs::kLeaseA | fs::kLeaseD;
+  if (file == nullptr) return fs::kLeaseA | fs::kLeaseR;
+  const LeaseParts data = file->may_write() ? fs::kLeaseW : fs::kLeaseR;
+  return fs::kLeaseA | fs::kLeaseP | data;
+}
+
+fs::DirVersion version_of(const fs::Dentry& dir, const Kstat& stat) {
+  return {dir.d_inode()->i_lease.sample(), stat.change};
+}
+
+}  // namespace
+
+Result<fs::LookupChain> NetInodeOps::lookup(const CallContext& ctx, fs::Dentry& dir,
+                                            std::span<const std::string_view> names,
+                                            fs::LookupIntent intent) {
+  NetInode& inode = net_inode(*dir.d_inode());
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<fs::LookupChain> {
+    rpc::LookupArgs args{.dir = handle, .want = wanted_parts(intent)};
+    const size_t count = std::min<size_t>(names.size(), kLookupNamesMax);
+    args.names.assign(names.begin(), names.begin() + count);
+    MYFS_ASSIGN(const rpc::LookupReply reply, super_.client().lookup(ctx, std::move(args)));
+    if (reply.nodes.empty() || reply.nodes.size() > count) return Errno(EPROTO);
+    fs::LookupChain chain;
+    Ref<fs::Dentry> parent(dir);
+    const Kstat dir_stat = inode.learn(reply.dir_node, ticket);
+    fs::DirVersion version = version_of(dir, reply.dir_node.has_attr ? dir_stat : Kstat());
+    for (size_t i = 0; i < reply.nodes.size(); ++i) {
+      const rpc::Node& node = reply.nodes[i];
+      fs::LookupStep step{.error = node.error};
+      if (!node.error.ok()) {
+        if (node.error == Errno(ENOENT)) {
+          step.dentry = super_.sb().s_dcache.d_learn(*parent, names[i], nullptr, version);
+        }
+        chain.push_back(std::move(step));
+        break;
+      }
+      MYFS_ASSIGN(Ref<NetInode> child, super_.learn(node, ticket, &step.stat));
+      child->set_place(net_inode(*parent->d_inode()), names[i]);
+      step.has_stat = true;
+      Ref<fs::Dentry> dentry = super_.sb().s_dcache.d_learn(*parent, names[i], child, version);
+      version = version_of(*dentry, step.stat);
+      step.dentry = dentry;
+      parent = dentry;
+      chain.push_back(std::move(step));
+    }
+    return chain;
+  };
+  return super_.call(ctx, inode, ask);
+}
+
+Result<Ref<fs::Dentry>> NetInodeOps::get_parent(const CallContext& ctx, fs::Dentry& dir) {
+  NetInode& inode = net_inode(*dir.d_inode());
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<Ref<fs::Dentry>> {
+    MYFS_ASSIGN(const rpc::ParentReply reply, super_.client().parent_of(ctx, handle));
+    MYFS_ASSIGN(Ref<NetInode> parent, super_.learn(reply.node, ticket, nullptr));
+    if (!reply.name.empty()) inode.set_place(*parent, reply.name);
+    fs::Dentry& root = super_.sb().s_root();
+    if (root.d_inode() == parent.get()) return Ref<fs::Dentry>(root);
+    return super_.sb().s_dcache.d_alloc_anon(parent);
+  };
+  return super_.call(ctx, inode, ask);
+}
+
+// --- changes
+
+fs::DirVersion NetInodeOps::learn_dir(const CallContext& ctx, fs::Dentry& dir,
+                                      const rpc::Node& node, const Ticket& ticket) {
+  NetInode& inode = net_inode(*dir.d_inode());
+  if (node.has_attr) return version_of(dir, inode.learn(node, ticket));
+  // A replayed answer carries no attributes.
+  rpc::Handle handle;
+  if (!inode.handle(&handle)) return {};
+  Result<rpc::Node> fresh =
+      super_.client().getattr(ctx, {.node = handle, .want = fs::kLeaseA | fs::kLeaseD});
+  if (!fresh.ok() || !fresh->has_attr) return {};
+  return version_of(dir, inode.learn(*fresh, ticket));
+}
+
+Result<Ref<NetInode>> NetInodeOps::learn_changed(const CallContext& ctx, const rpc::Node& node,
+                                                 const Ticket& ticket, LeaseParts want,
+                                                 Kstat* stat) {
+  if (node.has_attr) return super_.learn(node, ticket, stat);
+  MYFS_ASSIGN(const rpc::Node fresh,
+              super_.client().getattr(ctx, {.node = node.handle, .want = want}));
+  return super_.learn(fresh, ticket, stat);
+}
+
+Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry& dir,
+                                             std::string_view name, const fs::CreateArgs& args) {
+  NetInode& parent = net_inode(*dir.d_inode());
+  const bool opens = args.file != nullptr && S_ISREG(args.mode);
+  const LeaseParts want = wanted_parts_of_new(args.mode, opens ? args.file : nullptr);
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<fs::CreateResult> {
+    rpc::CreateArgs wire{.dir = handle,
+                         .name = std::string(name),
+                         .mode = args.mode,
+                         .rdev = args.rdev,
+                         .target = std::string(args.target),
+                         .flags = args.exclusive ? rpc::kCreateExcl : 0,
+                         .want = want};
+    if (opens) {
+      wire.flags |= rpc::kCreateOpen;
+      if ((args.file->f_flags() & O_TRUNC) != 0) wire.flags |= rpc::kCreateTrunc;
+      wire.opener = opener_of(*args.file);
+    }
+    const uint64_t dir_change = parent.i_change.load(std::memory_order_acquire);
+    MYFS_ASSIGN(const rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
+    const fs::DirVersion version = learn_dir(ctx, dir, changed.dir, ticket);
+    fs::CreateResult result{.dentry = Ref<fs::Dentry>(dir)};
+    MYFS_ASSIGN(Ref<NetInode> inode, learn_changed(ctx, changed.node, ticket, want, &result.stat));
+    inode->set_place(parent, name);
+    result.has_stat = true;
+    // Found, not made: the directory did not change, or the file is older than its last change.
+    result.created =
+        args.exclusive || (version.change > dir_change && result.stat.btime == result.stat.ctime &&
+                           result.stat.btime == parent.i_attr().mtime);
+    if (opens && inode->is_regular()) {
+      inode->lease.add_open(args.file->f_open_id, args.file->f_cred,
+                            static_cast<uint8_t>(args.file->access()), true);
+      super_.counters().server_opens.add();
+      NetFileOps::opened(*inode, *args.file);
+      if (!result.created && (args.file->f_flags() & O_TRUNC) != 0) {
+        inode->i_rwsem.lock_nested();  // directories come first
+        inode->learn_size(result.stat.size, result.stat.trunc_gen);
+        inode->i_rwsem.unlock();
+      }
+      result.opened = true;
+    }
+    result.dentry = super_.sb().s_dcache.d_add(dir, name, inode, version);
+    return result;
+  };
+  return super_.call(ctx, parent, ask);
+}
+
+Result<void> NetInodeOps::link(const CallContext& ctx, fs::Inode& inode, fs::Dentry& dir,
+                               std::string_view name) {
+  NetInode& target = net_inode(inode);
+  NetInode& parent = net_inode(*dir.d_inode());
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    MYFS_ASSIGN(const rpc::Handle node, super_.handle_of(ctx, target));
+    MYFS_ASSIGN(
+        const rpc::Changed changed,
+        super_.client().link(ctx, {.node = node, .dir = handle, .name = std::string(name)}));
+    const fs::DirVersion version = learn_dir(ctx, dir, changed.dir, ticket);
+    if (changed.node.has_attr) {
+      target.learn(changed.node, ticket);
+    } else if (Result<rpc::Node> fresh = super_.client().getattr(ctx, {.node = node}); fresh.ok()) {
+      target.learn(*fresh, ticket);
+    }
+    super_.sb().s_dcache.d_add(dir, name, RefPtr<fs::Inode>(Ref<fs::Inode>(inode)), version);
+    return {};
+  };
+  return super_.call(ctx, parent, ask);
+}
+
+Result<void> NetInodeOps::unlink(const CallContext& ctx, fs::Dentry& dir, std::string_view name) {
+  return remove(ctx, dir, name, false);
+}
+
+Result<void> NetInodeOps::rmdir(const CallContext& ctx, fs::Dentry& dir, std::string_view name) {
+  return remove(ctx, dir, name, true);
+}
+
+Result<void> NetInodeOps::remove(const CallContext& ctx, fs::Dentry& dir, std::string_view name,
+                                 bool directory) {
+  NetInode& parent = net_inode(*dir.d_inode());
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    MYFS_ASSIGN(const rpc::Changed changed,
+                super_.client().unlink(
+                    ctx, {.dir = handle, .name = std::string(name), .directory = directory}));
+    const fs::DirVersion version = learn_dir(ctx, dir, changed.dir, ticket);
+    if (RefPtr<NetInode> victim = super_.learn_cached(changed.victim, ticket); victim) {
+      if (victim->is_dir()) victim->i_flags.fetch_or(fs::Inode::kDead, std::memory_order_acq_rel);
+    }
+    super_.sb().s_dcache.d_add(dir, name, nullptr, version);
+    return {};
+  };
+  return super_.call(ctx, parent, ask);
+}
+
+Result<void> NetInodeOps::rename(const CallContext& ctx, fs::Dentry& old_dir,
+                                 std::string_view old_name, fs::Dentry& new_dir,
+                                 std::string_view new_name, uint32_t flags) {
+  NetInode& from = net_inode(*old_dir.d_inode());
+  NetInode& to = net_inode(*new_dir.d_inode());
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    MYFS_ASSIGN(const rpc::Handle target, super_.handle_of(ctx, to));
+    MYFS_ASSIGN(const rpc::Changed changed,
+                super_.client().rename(ctx, {.old_dir = handle,
+                                             .old_name = std::string(old_name),
+                                             .new_dir = target,
+                                             .new_name = std::string(new_name),
+                                             .flags = flags}));
+    const fs::DirVersion old_version = learn_dir(ctx, old_dir, changed.dir, ticket);
+    const fs::DirVersion new_version =
+        &from == &to ? old_version : learn_dir(ctx, new_dir, changed.other_dir, ticket);
+    if (RefPtr<NetInode> moved = super_.learn_cached(changed.node, ticket); moved) {
+      moved->set_place(to, new_name);
+    }
+    RefPtr<NetInode> victim = super_.learn_cached(changed.victim, ticket);
+    fs::Dcache& dcache = super_.sb().s_dcache;
+    constexpr uint32_t kExchange = 2;
+    if ((flags & kExchange) != 0) {
+      if (victim) victim->set_place(from, old_name);
+      dcache.d_exchange(old_dir, old_name, old_version, new_dir, new_name, new_version);
+    } else {
+      if (victim && victim->is_dir()) {
+        victim->i_flags.fetch_or(fs::Inode::kDead, std::memory_order_acq_rel);
+      }
+      dcache.d_move(old_dir, old_name, old_version, new_dir, new_name, new_version);
+    }
+    return {};
+  };
+  return super_.call(ctx, from, ask);
+}
+
+}  // namespace myfs::netfs

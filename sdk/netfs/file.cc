@@ -1,0 +1,386 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "sdk/fs/namei_ops.h"
+#include "sdk/fs/permission.h"
+#include "sdk/mm/filemap.h"
+#include "sdk/mm/truncate.h"
+#include "sdk/netfs/super.h"
+
+namespace myfs::netfs {
+
+namespace {
+
+using IoVecs = absl::InlinedVector<iovec, 8>;
+
+// The part [skip, skip + count) of `all`.
+IoVecs slice(fs::IoVec all, size_t skip, size_t count) {
+  IoVecs part;
+  for (const iovec& v : all) {
+    if (count == 0) break;
+    if (skip >= v.iov_len) {
+      skip -= v.iov_len;
+      continue;
+    }
+    const size_t take = std::min(v.iov_len - skip, count);
+    part.push_back({static_cast<std::byte*>(v.iov_base) + skip, take});
+    count -= take;
+    skip = 0;
+  }
+  return part;
+}
+
+uint32_t may_mask(uint32_t access) {
+  return ((access & rpc::kAccessRead) != 0 ? fs::MAY_READ : 0) |
+         ((access & rpc::kAccessWrite) != 0 ? fs::MAY_WRITE : 0);
+}
+
+bool is_lease_refusal(Errno error) { return error == Errno(EACCES) || error == Errno(EPERM); }
+
+}  // namespace
+
+rpc::Opener opener_of(const fs::File& file) {
+  return {.open_id = file.f_open_id,
+          .cred = file.f_cred,
+          .access = static_cast<uint8_t>(file.access())};
+}
+
+// --- open and close
+
+void NetFileOps::opened(NetInode& inode, fs::File& file) {
+  file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
+  file.f_private = std::make_unique<FileState>();
+}
+
+bool NetFileOps::open_locally(NetInode& inode, fs::File& file) {
+  if ((file.f_flags() & O_TRUNC) != 0) return false;
+  // The check that the VFS made may have been under an older A; the cache is asked once more.
+  uint32_t mode, uid, gid;
+  if (!inode.perm_hit(&mode, &uid, &gid)) return false;
+  if ((inode.i_flags.load(std::memory_order_acquire) & fs::Inode::kHasAcl) != 0) return false;
+  if (!fs::generic_permission(*file.f_cred, mode, uid, gid, may_mask(file.access())).ok()) {
+    return false;
+  }
+  const auto access = static_cast<uint8_t>(file.access());
+  const uint32_t version = inode.i_lease.version();
+  if (!inode.lease.add_open_if_covered(file.f_open_id, file.f_cred, access)) return false;
+  if (inode.i_lease.version() == version && super_.validity().alive()) return true;
+  if (inode.lease.remove_open(file.f_open_id)) super_.leases().closed(file.f_open_id);
+  return false;
+}
+
+Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file) {
+  const bool truncates = (file.f_flags() & O_TRUNC) != 0;
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    const LeaseParts data = file.may_write() ? fs::kLeaseW : fs::kLeaseR;
+    MYFS_ASSIGN(rpc::Changed changed,
+                super_.client().open(
+                    ctx, {.node = handle,
+                          .flags = truncates ? rpc::kCreateTrunc : 0,
+                          .want = static_cast<LeaseParts>(fs::kLeaseA | fs::kLeaseP | data),
+                          .opener = opener_of(file)}));
+    inode.lease.add_open(file.f_open_id, file.f_cred, static_cast<uint8_t>(file.access()), true);
+    if (!changed.node.has_attr) {
+      MYFS_ASSIGN(changed.node, super_.client().getattr(ctx, {.node = handle}));
+    }
+    if (truncates) inode.learn_size(changed.node.attr.size, changed.node.attr.trunc_gen);
+    inode.learn(changed.node, ticket);
+    return {};
+  };
+  super_.counters().server_opens.add();
+  return super_.call(ctx, inode, ask);
+}
+
+Result<void> NetFileOps::open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file) {
+  // Nested in the directory's when O_CREAT found the file; directories come first.
+  inode.i_rwsem.lock_nested();
+  Result<void> result;
+  {
+    mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
+    fs::ChangeInFlight change({}, {&inode});
+    // What was written before the truncation must not come after it.
+    result = flush_data(ctx, inode);
+    if (result.ok()) result = open_at_server(ctx, inode, file);
+  }
+  inode.i_rwsem.unlock();
+  return result;
+}
+
+Result<void> NetFileOps::open(const CallContext& ctx, fs::Inode& vfs_inode, fs::File& file,
+                              bool permitted) {
+  NetInode& inode = net_inode(vfs_inode);
+  if (!inode.is_regular()) {
+    if (permitted) return {};
+    CallContext opener = ctx;
+    opener.cred = file.f_cred;
+    return fs::inode_permission(opener, inode, may_mask(file.access()));
+  }
+  if (open_locally(inode, file)) {
+    super_.counters().local_opens.add();
+  } else if ((file.f_flags() & O_TRUNC) != 0) {
+    MYFS_TRY(open_truncating(ctx, inode, file));
+  } else {
+    MYFS_TRY(open_at_server(ctx, inode, file));
+  }
+  opened(inode, file);
+  return {};
+}
+
+Result<void> NetFileOps::flush_data(const CallContext& ctx, NetInode& inode) {
+  if (!inode.has_dirty_pages()) return {};
+  return mm::filemap_write_and_wait_range(ctx, *inode.mapping(), 0, UINT64_MAX);
+}
+
+Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (inode.mapping() == nullptr || !file.may_write()) return {};
+  MYFS_TRY(flush_data(ctx, inode));
+  auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
+  const Errno error = inode.mapping()->wb_err.check_and_advance(&since);
+  file.f_wb_err.store(since, std::memory_order_relaxed);
+  return error;
+}
+
+void NetFileOps::release(fs::File& file) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (!inode.is_regular()) return;
+  if (!inode.lease.remove_open(file.f_open_id)) return;
+  const bool full = super_.leases().closed(file.f_open_id);
+  // A deleted file lives at the server until its last open goes.
+  super_.returns_pending(full || inode.i_attr().nlink == 0);
+}
+
+// --- read
+
+Result<size_t> NetFileOps::read(const CallContext& ctx, fs::File& file, fs::IoVec to,
+                                uint64_t offset) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (inode.mapping() == nullptr) return Errno(EINVAL);
+  auto& state = static_cast<FileState&>(*file.f_private);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const fs::LeaseWord::Sample sample = inode.i_lease.sample();
+    if (fs::LeaseWord::covers(sample, fs::kLeaseR, super_.validity())) {
+      Result<size_t> count = mm::filemap_read(ctx, *inode.mapping(), state.readahead, offset, to);
+      if (!count.ok() && count.error() != Errno(EAGAIN)) return count;
+      if (count.ok() && inode.i_lease.still(sample, fs::kLeaseR) && super_.validity().alive()) {
+        return count;
+      }
+    }
+    // Rule 7: one lost lease, then the server is asked.
+    if (attempt != 0) break;
+    Result<bool> held = inode.acquire(ctx, fs::kLeaseR, opener_of(file));
+    if (!held.ok() && !is_lease_refusal(held.error())) return held.error();
+    if (!held.ok() || !*held) break;
+  }
+  return read_uncached(ctx, inode, file, to, offset);
+}
+
+Result<size_t> NetFileOps::read_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                         fs::IoVec to, uint64_t offset) {
+  super_.counters().uncached_reads.add();
+  const size_t wanted = fs::iov_length_bytes(to);
+  size_t done = 0;
+  while (done < wanted) {
+    const size_t part = std::min<size_t>(wanted - done, super_.client().max_io_bytes());
+    const IoVecs buffers = slice(to, done, part);
+    auto ask = [&](const rpc::Handle& handle, const Ticket&) {
+      return super_.client().read(ctx,
+                                  {.node = handle,
+                                   .opener = opener_of(file),
+                                   .off = offset + done,
+                                   .len = static_cast<uint32_t>(part)},
+                                  buffers);
+    };
+    Result<rpc::ReadReply> reply = super_.call(ctx, inode, ask);
+    if (!reply.ok()) {
+      if (done != 0) break;
+      return reply.error();
+    }
+    const uint64_t at = offset + done;
+    const size_t got = reply->size > at ? std::min<uint64_t>(part, reply->size - at) : 0;
+    done += got;
+    if (got < part) break;
+  }
+  return done;
+}
+
+// --- write
+
+Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file, fs::IoVec from,
+                                          uint64_t offset, bool append) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (inode.mapping() == nullptr) return Errno(EINVAL);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (inode.begin_write()) {
+      Result<fs::WriteResult> result = write_cached(ctx, inode, file, from, offset, append);
+      inode.end_write();
+      if (result.ok() && super_.options().sync_writes) MYFS_TRY(flush_data(ctx, inode));
+      return result;
+    }
+    if (attempt != 0) break;
+    Result<bool> held = inode.acquire(ctx, fs::kLeaseW, opener_of(file));
+    if (!held.ok() && !is_lease_refusal(held.error())) return held.error();
+    if (!held.ok() || !*held) break;
+  }
+  return write_uncached(ctx, inode, file, from, offset, append);
+}
+
+Result<fs::WriteResult> NetFileOps::write_cached(const CallContext& ctx, NetInode& inode,
+                                                 fs::File& file, fs::IoVec from, uint64_t offset,
+                                                 bool append) {
+  fs::WriteResult result;
+  result.offset = append ? inode.mapping()->i_size.load(std::memory_order_acquire) : offset;
+  const size_t wanted = fs::iov_length_bytes(from);
+  if (result.offset > kFileSizeMax_bytes || wanted > kFileSizeMax_bytes - result.offset) {
+    return Errno(EFBIG);
+  }
+  inode.set_writer(opener_of(file));
+  MYFS_ASSIGN(result.count, mm::filemap_write(ctx, *inode.mapping(), result.offset, from));
+  if (result.count != 0) inode.stamp_write();
+  return result;
+}
+
+Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& ctx, NetInode& inode,
+                                                   fs::File& file, fs::IoVec from, uint64_t offset,
+                                                   bool append) {
+  super_.counters().uncached_writes.add();
+  const size_t wanted = fs::iov_length_bytes(from);
+  fs::WriteResult result{.offset = offset};
+  mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
+  while (result.count < wanted) {
+    const size_t part = std::min<size_t>(wanted - result.count, super_.client().max_io_bytes());
+    const IoVecs buffers = slice(from, result.count, part);
+    size_t written = 0;
+    auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+      if (append) {
+        MYFS_ASSIGN(
+            const rpc::AppendReply reply,
+            super_.client().append(ctx, {.node = handle, .opener = opener_of(file)}, buffers));
+        if (result.count == 0) result.offset = reply.off;
+        written = part;
+        inode.learn(reply.node, ticket);
+        return {};
+      }
+      MYFS_ASSIGN(const rpc::WriteReply reply,
+                  super_.client().write(ctx,
+                                        {.node = handle,
+                                         .opener = opener_of(file),
+                                         .off = offset + result.count,
+                                         .flags = rpc::kWriteStable | rpc::kWriteUncached},
+                                        buffers));
+      written = std::min<size_t>(reply.count, part);
+      inode.learn(reply.node, ticket);
+      return {};
+    };
+    if (Result<void> done = super_.call(ctx, inode, ask); !done.ok()) {
+      if (result.count == 0) return done.error();
+      break;
+    }
+    result.count += written;
+    if (written < part) break;
+  }
+  // What was cached of these bytes is old (rule 2); readers wait for i_rwsem meanwhile.
+  const uint64_t end = result.offset + result.count;
+  WriteLock lock(inode.mapping()->invalidate_lock);
+  (void)mm::invalidate_pages_range(*inode.mapping(), result.offset, end);
+  if (inode.mapping()->i_size.load(std::memory_order_acquire) < end) {
+    mm::truncate_setsize(*inode.mapping(), end);
+  }
+  return result;
+}
+
+// --- the rest
+
+Result<void> NetFileOps::fsync(const CallContext& ctx, fs::File& file, bool datasync) {
+  (void)datasync;  // size and times travel with the data
+  NetInode& inode = net_inode(file.f_inode());
+  // The reply of every change of names and attributes meant that it is durable, or, on a relaxed
+  // server, is made so by this.
+  if (inode.mapping() == nullptr) {
+    MYFS_TRY(super_.client().sync(ctx));
+    return {};
+  }
+  auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
+  Result<void> result = mm::filemap_fsync(ctx, *inode.mapping(), &since);
+  file.f_wb_err.store(since, std::memory_order_relaxed);
+  return result;
+}
+
+Result<uint64_t> NetFileOps::seek_data(const CallContext& ctx, fs::File& file, uint64_t offset,
+                                       bool hole) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (inode.mapping() == nullptr) return Errno(EINVAL);
+  MYFS_TRY(flush_data(ctx, inode));
+  return super_.call(ctx, inode, [&](const rpc::Handle& handle, const Ticket&) {
+    return super_.client().seek(
+        ctx, {.node = handle, .opener = opener_of(file), .off = offset, .hole = hole});
+  });
+}
+
+Result<void> NetFileOps::fallocate(const CallContext& ctx, fs::File& file, int mode,
+                                   uint64_t offset, uint64_t length) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (inode.mapping() == nullptr) return Errno(ENODEV);
+  MYFS_TRY(flush_data(ctx, inode));
+  mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    MYFS_ASSIGN(rpc::Changed changed,
+                super_.client().fallocate(ctx, {.node = handle,
+                                                .opener = opener_of(file),
+                                                .mode = static_cast<uint32_t>(mode),
+                                                .off = offset,
+                                                .len = length}));
+    if (!changed.node.has_attr) {
+      MYFS_ASSIGN(changed.node, super_.client().getattr(ctx, {.node = handle}));
+    }
+    {
+      WriteLock lock(inode.mapping()->invalidate_lock);
+      if (!mm::invalidate_pages(*inode.mapping()).ok()) mm::discard_pages(*inode.mapping());
+    }
+    inode.learn_size(changed.node.attr.size, changed.node.attr.trunc_gen);
+    inode.learn(changed.node, ticket);
+    return {};
+  };
+  return super_.call(ctx, inode, ask);
+}
+
+Result<fs::DirPage> NetFileOps::readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) {
+  constexpr uint32_t kPage_bytes = 256 << 10;
+  NetInode& inode = net_inode(file.f_inode());
+  fs::Dentry& dir = *file.f_path().dentry;
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<fs::DirPage> {
+    MYFS_ASSIGN(rpc::ReaddirReply reply,
+                super_.client().readdir(ctx, {.dir = handle,
+                                              .cookie = cookie,
+                                              .max_bytes = kPage_bytes,
+                                              .plus = true,
+                                              .want = fs::kLeaseA | fs::kLeaseD | fs::kLeaseR}));
+    fs::DirPage page;
+    page.eof = reply.eof;
+    page.learned = reply.dir_node.has_attr;
+    const Kstat stat = inode.learn(reply.dir_node, ticket);
+    page.version = {inode.i_lease.sample(), reply.dir_node.has_attr ? stat.change : 0};
+    page.entries.reserve(reply.entries.size());
+    for (rpc::Entry& entry : reply.entries) {
+      if (entry.node.has_attr) {
+        MYFS_ASSIGN(Ref<NetInode> child, super_.learn(entry.node, ticket, nullptr));
+        child->set_place(inode, entry.name);
+        super_.sb().s_dcache.d_learn(dir, entry.name, child, page.version);
+      } else {
+        page.learned = false;
+      }
+      page.entries.push_back({.name = std::move(entry.name),
+                              .cookie = entry.cookie,
+                              .ino = entry.ino,
+                              .type = entry.type});
+    }
+    return page;
+  };
+  return super_.call(ctx, inode, ask);
+}
+
+}  // namespace myfs::netfs

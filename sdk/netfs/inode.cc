@@ -1,0 +1,255 @@
+#include "sdk/netfs/inode.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sdk/base/log.h"
+#include "sdk/mm/filemap.h"
+#include "sdk/mm/runtime.h"
+#include "sdk/mm/truncate.h"
+#include "sdk/netfs/super.h"
+
+namespace myfs::netfs {
+
+namespace {
+constexpr size_t kLostRangesNamed = 8;  // in one line of the log
+}  // namespace
+
+NetInode::NetInode(Super& super, const Kstat& stat)
+    : fs::Inode(super.sb(), stat, super.inode_ops(), super.file_ops()),
+      lease(i_lease, super.validity(), this),
+      super_(super) {
+  if (!is_regular()) return;
+  mapping_ = std::make_unique<mm::AddressSpace>(super.runtime(), super.address_space_ops(), this);
+  mapping_->i_size.store(stat.size, std::memory_order_relaxed);
+  i_mapping = mapping_.get();
+}
+
+NetInode::~NetInode() = default;
+
+bool NetInode::handle(rpc::Handle* handle) const {
+  MutexLock lock(i_lock);
+  if (handle_generation_ != super_.validity().generation.load(std::memory_order_acquire)) {
+    return false;
+  }
+  *handle = handle_;
+  return true;
+}
+
+void NetInode::set_handle(const rpc::Handle& handle, uint16_t generation) {
+  if (handle.ino == 0) return;
+  MutexLock lock(i_lock);
+  handle_ = handle;
+  handle_generation_ = generation;
+}
+
+void NetInode::set_place(const NetInode& dir, std::string_view name) {
+  MutexLock lock(i_lock);
+  if (place_.dir_ino == dir.i_ino && place_.dir_generation == dir.i_generation &&
+      place_.name == name) {
+    return;
+  }
+  place_ = {dir.i_ino, dir.i_generation, std::string(name)};
+}
+
+NetInode::Place NetInode::place() const {
+  MutexLock lock(i_lock);
+  return place_;
+}
+
+// --- answers
+
+Kstat NetInode::merge_locked(const rpc::Node& node) {
+  Kstat stat = node.attr;
+  if (mapping_ == nullptr || !lease.covers(fs::kLeaseW)) return stat;
+  // W is the authority over size and times.
+  stat.size = mapping_->i_size.load(std::memory_order_acquire);
+  if (lease.own_times) {
+    const Kstat own = i_attr();
+    stat.mtime = own.mtime;
+    stat.ctime = std::max(stat.ctime, own.ctime);
+  }
+  return stat;
+}
+
+bool NetInode::adopt_size_locked() {
+  const uint16_t now = super_.validity().generation.load(std::memory_order_acquire);
+  if (lease.pages_generation != now && mapping_->nr_pages() != 0) return false;
+  lease.pages_generation = now;
+  mapping_->i_size.store(i_size(), std::memory_order_release);
+  return true;
+}
+
+Kstat NetInode::learn(const rpc::Node& node, const Ticket& ticket) {
+  super_.leases().add(i_ino, lease);
+  const bool usable = super_.leases().usable(ticket);
+  set_handle(node.handle, ticket.generation);
+  if (!node.target.empty()) set_link(node.target);
+  MutexLock lock(lease.mu);
+  const bool had_data = lease.covers(fs::kLeaseR);
+  Kstat stat = merge_locked(node);
+  if (!node.has_attr || !learn_attr(stat)) stat = i_attr();
+  if (!usable || !lease.accept_locked(node.grant, ticket.generation)) return stat;
+  const LeaseParts held = lease.held_locked();
+  LeaseParts except = 0;
+  if (mapping_ != nullptr && (held & kDataParts) != 0) {
+    if (!had_data && !adopt_size_locked()) except = kDataParts;
+    mapping_->trunc_gen.store(stat.trunc_gen, std::memory_order_release);
+  }
+  lease.publish_locked(except);
+  return stat;
+}
+
+void NetInode::learn_size(uint64_t size_bytes, uint32_t trunc_gen) {
+  {
+    WriteLock lock(mapping_->invalidate_lock);
+    mm::truncate_setsize(*mapping_, size_bytes);
+    mapping_->trunc_gen.store(trunc_gen, std::memory_order_release);
+  }
+  MutexLock lock(lease.mu);
+  if (lease.covers(fs::kLeaseR)) update_attr([&](Kstat& attr) { attr.size = size_bytes; });
+}
+
+// --- data leases
+
+Result<bool> NetInode::acquire(const CallContext& ctx, LeaseParts parts,
+                               const rpc::Opener& opener) {
+  settle_pages();
+  if (lease.covers(parts)) return true;
+  super_.counters().lease_acquires.add();
+  MYFS_TRY(
+      super_.call(ctx, *this, [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+        MYFS_ASSIGN(const rpc::Node node,
+                    super_.client().getattr(
+                        ctx, {.node = handle,
+                              .want = static_cast<LeaseParts>(fs::kLeaseA | fs::kLeaseP | parts),
+                              .opener = opener,
+                              .must_grant = true}));
+        learn(node, ticket);
+        return {};
+      }));
+  settle_pages();
+  return lease.covers(parts);
+}
+
+void NetInode::settle_pages() {
+  {
+    MutexLock lock(lease.mu);
+    if ((lease.held_locked() & kDataParts) == 0 || lease.covers(fs::kLeaseR)) return;
+    if (lease.stopping_locked() != 0) return;
+  }
+  lose_pages("the session ended");
+  MutexLock lock(lease.mu);
+  if ((lease.held_locked() & kDataParts) == 0 || lease.covers(fs::kLeaseR)) return;
+  if (adopt_size_locked()) lease.publish_locked(0);
+}
+
+bool NetInode::begin_write() {
+  if (!lease.begin_write(super_.dirty_deadline_ns())) return false;
+  MutexLock lock(lease.mu);
+  if (!lease.pinned) {
+    lease.pinned = true;
+    ref();
+  }
+  return true;
+}
+
+void NetInode::end_write() { lease.end_write(); }
+
+void NetInode::stamp_write() {
+  const Time now = super_.server_now();
+  MutexLock lock(lease.mu);
+  lease.own_times = true;
+  update_attr([&](Kstat& attr) {
+    attr.size = mapping_->i_size.load(std::memory_order_acquire);
+    attr.mtime = std::max(attr.mtime, now);
+    attr.ctime = std::max(attr.ctime, attr.mtime);
+  });
+}
+
+void NetInode::set_writer(const rpc::Opener& opener) {
+  MutexLock lock(i_lock);
+  if (writer_.open_id != opener.open_id) writer_ = opener;
+}
+
+rpc::Opener NetInode::writer() const {
+  MutexLock lock(i_lock);
+  return writer_;
+}
+
+void NetInode::maybe_unpin() {
+  {
+    MutexLock lock(lease.mu);
+    if (!lease.pinned || lease.write_uses_locked() != 0 || has_dirty_pages()) return;
+    lease.pinned = false;
+  }
+  unref();
+}
+
+// --- recalls and losses
+
+void NetInode::flush_for_recall() {
+  Result<void> result =
+      mm::filemap_fsync(super_.background_ctx(), *mapping_, nullptr, mm::IoKind::kRecallWrite);
+  if (mapping_->is_clean()) return;
+  lose_pages(result.ok() ? "write-back for a recall failed" : result.error().name());
+}
+
+void NetInode::honour_recall() {
+  for (;;) {
+    LeaseParts parts;
+    {
+      MutexLock lock(lease.mu);
+      lease.queued = false;
+      parts = lease.stopping_locked();
+      if (parts == 0) break;
+      if ((parts & fs::kLeaseW) != 0) lease.wait_no_writers_locked();
+    }
+    if (mapping_ != nullptr && (parts & fs::kLeaseW) != 0) flush_for_recall();
+    const Kstat own = i_attr();
+    std::vector<rpc::AckArgs> acks;
+    {
+      MutexLock lock(lease.mu);
+      if ((lease.stopping_locked() & parts) != parts) continue;  // another session
+      lease.drop_locked(parts);
+    }
+    if (mapping_ != nullptr && (parts & fs::kLeaseR) != 0) {
+      WriteLock lock(mapping_->invalidate_lock);
+      if (!mm::invalidate_pages(*mapping_).ok()) mm::discard_pages(*mapping_);
+    }
+    {
+      MutexLock lock(lease.mu);
+      acks = lease.finish_locked();
+    }
+    for (rpc::AckArgs& ack : acks) {
+      if (ack.have_size && mapping_ != nullptr) {
+        ack.size = mapping_->i_size.load(std::memory_order_acquire);
+        ack.mtime = own.mtime;
+      }
+      super_.client().ack(std::move(ack));
+    }
+  }
+  maybe_unpin();
+}
+
+void NetInode::lose_pages(std::string_view why) {
+  if (mapping_ == nullptr) return;
+  size_t lost;
+  std::string ranges;
+  {
+    WriteLock lock(mapping_->invalidate_lock);
+    for (const auto& range : mapping_->unwritten_ranges(kLostRangesNamed)) {
+      absl::StrAppendFormat(&ranges, " %d+%d", range.offset, range.size_bytes);
+    }
+    lost = mm::discard_pages(*mapping_);
+  }
+  if (lost != 0) {
+    mapping_->wb_err.set(Errno(EIO));
+    super_.counters().lost_bytes.add(static_cast<int64_t>(lost * kPageSize_bytes));
+    log(LogLevel::kError, "%s: lost what was written to %s (%s):%s", super_.options().s_id,
+        super_.path_of(*this), std::string(why), ranges);
+  }
+  maybe_unpin();
+}
+
+}  // namespace myfs::netfs

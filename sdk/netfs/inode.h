@@ -1,0 +1,99 @@
+// NetInode: an inode of a MyFS server: its handle, its lease record, its cached pages.
+// Kernel counterpart: struct ceph_inode_info, struct nfs_inode.
+// Differs: leases decide what may be used; attributes and names live in the VFS's Inode and dcache.
+// Thread safety: all, see each field.
+// Lock rank: LeaseRecord::mu (kLease), then i_lock. Pages: kInvalidate and inwards.
+// Owns / is owned by: as fs::Inode. While its pages may hold what the server lacks it has a
+// reference to itself (pin), so that it is not evicted.
+// Invariants: (1) R and W enter the word only while every page in the tree was read or written
+// under the present session and i_size is the server's (or, under W, ours); (2) a handle is used
+// only in the session generation from which it came.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "sdk/fs/inode.h"
+#include "sdk/mm/address_space.h"
+#include "sdk/netfs/lease.h"
+#include "sdk/rpc/types.h"
+
+namespace myfs::netfs {
+
+class Super;
+
+class NetInode final : public fs::Inode {
+ public:
+  NetInode(Super& super, const Kstat& stat);
+  ~NetInode() override;
+
+  Super& super() const { return super_; }
+  LeaseRecord lease;
+  // Null unless it is a regular file.
+  mm::AddressSpace* mapping() const { return mapping_.get(); }
+
+  // --- identity at the server
+  // False: none of the present session; Super::handle_of() finds one.
+  bool handle(rpc::Handle* handle) const;
+  void set_handle(const rpc::Handle& handle, uint16_t generation);
+  // Where the inode was last seen: for finding it again in a new session, and for messages.
+  void set_place(const NetInode& dir, std::string_view name);
+  struct Place {
+    uint64_t dir_ino = 0;  // 0: not known
+    uint32_t dir_generation = 0;
+    std::string name;
+  };
+  Place place() const;
+
+  // --- answers
+  // Takes in what an answer says about this inode: handle, attributes, grant. Returns attributes
+  // that are good for the call: the answer's, or newer ones; under W with our own size and times.
+  // LEAF locks only: also for completions on the loop.
+  Kstat learn(const rpc::Node& node, const Ticket& ticket);
+  // The result of an own change of the size at the server, with invalidate_lock not held: the cache
+  // follows. i_rwsem is held exclusive.
+  void learn_size(uint64_t size_bytes, uint32_t trunc_gen);
+
+  // --- data leases
+  // Whether `parts` may be used now. Acquires them (once) from the server if not.
+  Result<bool> acquire(const CallContext& ctx, LeaseParts parts, const rpc::Opener& opener);
+  // A grant of R or W whose pages are those of a lost session: drops these, then uses it.
+  void settle_pages();
+  // Between them pages may be dirtied. begin: false without W.
+  bool begin_write();
+  void end_write();
+  // After a copy into pages under begin_write.
+  void stamp_write();
+  // Who write-back acts for: the newest opener that wrote.
+  void set_writer(const rpc::Opener& opener);
+  rpc::Opener writer() const;
+
+  // --- recalls and losses; on a worker
+  void honour_recall();
+  // Drops all pages; if the server lacked some of them, their loss is reported: logged with the
+  // byte ranges, and EIO once per open file.
+  void lose_pages(std::string_view why);
+  // Drops the pin if nothing is dirty any more. Not under leaf locks.
+  void maybe_unpin();
+  bool has_dirty_pages() const { return mapping_ != nullptr && !mapping_->is_clean(); }
+
+  // Boot verifier that unstable pages were written under; 0: none.
+  std::atomic<uint64_t> unstable_verifier{0};
+
+ private:
+  Kstat merge_locked(const rpc::Node& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lease.mu);
+  bool adopt_size_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lease.mu);
+  void flush_for_recall();
+
+  Super& super_;
+  std::unique_ptr<mm::AddressSpace> mapping_;
+  rpc::Handle handle_ ABSL_GUARDED_BY(i_lock);
+  uint16_t handle_generation_ ABSL_GUARDED_BY(i_lock) = 0;
+  Place place_ ABSL_GUARDED_BY(i_lock);
+  rpc::Opener writer_ ABSL_GUARDED_BY(i_lock);
+};
+
+inline NetInode& net_inode(fs::Inode& inode) { return static_cast<NetInode&>(inode); }
+
+}  // namespace myfs::netfs

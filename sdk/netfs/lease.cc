@@ -1,0 +1,308 @@
+#include "sdk/netfs/lease.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace myfs::netfs {
+
+// --- LeaseRecord
+
+void LeaseRecord::refresh_locked() {
+  const uint16_t now = generation();
+  if (generation_ == now) return;
+  generation_ = now;
+  held_ = 0;
+  seq_seen_ = grant_seq_ = 0;  // a new session counts anew
+  recalls_.clear();
+  stopping_ = 0;
+  own_times = false;
+  space_bytes = 0;
+}
+
+bool LeaseRecord::accept_locked(const rpc::Grant& grant, uint16_t call_generation) {
+  refresh_locked();
+  if (grant.seq == 0 || call_generation != generation_ || grant.seq <= seq_seen_) return false;
+  seq_seen_ = grant_seq_ = grant.seq;
+  held_ = effective_parts(grant.parts);
+  space_bytes = grant.space_bytes;
+  return true;
+}
+
+void LeaseRecord::publish_locked(LeaseParts except) {
+  refresh_locked();
+  const LeaseParts usable = held_ & ~except & ~stopping_;
+  word_.revoke(static_cast<LeaseParts>(kAllParts & ~held_));
+  word_.grant(usable, generation_);
+}
+
+LeaseParts LeaseRecord::held_locked() {
+  refresh_locked();
+  return held_;
+}
+
+LeaseSeq LeaseRecord::grant_seq_locked() {
+  refresh_locked();
+  return grant_seq_;
+}
+
+LeaseSeq LeaseRecord::seq_seen_locked() {
+  refresh_locked();
+  return seq_seen_;
+}
+
+void LeaseRecord::raise_seq_locked(LeaseSeq seq) {
+  refresh_locked();
+  seq_seen_ = std::max(seq_seen_, seq);
+}
+
+bool LeaseRecord::begin_write(int64_t dirty_deadline_ns) {
+  MutexLock lock(mu);
+  refresh_locked();
+  if (!covers(fs::kLeaseW) || (stopping_ & fs::kLeaseW) != 0) return false;
+  if (dirty_deadline_ns != kNoDeadline && boottime_ns() >= dirty_deadline_ns) return false;
+  ++write_uses_;
+  return true;
+}
+
+void LeaseRecord::end_write() {
+  MutexLock lock(mu);
+  assert(write_uses_ > 0);
+  if (--write_uses_ == 0) idle_.notify_all();
+}
+
+std::optional<rpc::AckArgs> LeaseRecord::begin_recall_locked(const rpc::RecallItem& item) {
+  refresh_locked();
+  seq_seen_ = std::max(seq_seen_, item.seq);
+  LeaseParts lost = item.parts & kAllParts;
+  if ((lost & fs::kLeaseR) != 0) lost |= fs::kLeaseW;  // W without R is nothing
+  const Recall recall{.id = item.recall_id,
+                      .seq = item.seq,
+                      .parts = lost,
+                      .had_write = (held_ & lost & fs::kLeaseW) != 0};
+  const LeaseParts at_once = lost & ~kDataParts;
+  word_.revoke(at_once);
+  held_ &= ~at_once;
+  if ((held_ & lost & kDataParts) == 0) return ack_locked(recall);
+  stopping_ |= held_ & lost & kDataParts;
+  // Cached pages of an R that goes are not shown any more. Under W they stay the truth until the
+  // acknowledgement.
+  if ((held_ & fs::kLeaseW) == 0) word_.revoke(fs::kLeaseR);
+  recalls_.push_back(recall);
+  return std::nullopt;
+}
+
+LeaseParts LeaseRecord::stopping_locked() {
+  refresh_locked();
+  return stopping_;
+}
+
+void LeaseRecord::wait_no_writers_locked() {
+  while (write_uses_ != 0) idle_.wait(mu);
+}
+
+void LeaseRecord::drop_locked(LeaseParts parts) {
+  refresh_locked();
+  word_.revoke(parts);
+  held_ &= ~parts;
+  stopping_ &= ~parts;
+  if ((parts & fs::kLeaseW) != 0) own_times = false;
+}
+
+std::vector<rpc::AckArgs> LeaseRecord::finish_locked() {
+  refresh_locked();
+  std::vector<rpc::AckArgs> acks;
+  for (auto it = recalls_.begin(); it != recalls_.end();) {
+    if ((held_ & it->parts & kDataParts) != 0) {
+      ++it;
+      continue;
+    }
+    acks.push_back(ack_locked(*it));
+    it = recalls_.erase(it);
+  }
+  return acks;
+}
+
+rpc::AckArgs LeaseRecord::ack_locked(const Recall& recall) {
+  rpc::AckArgs ack;
+  ack.recall_id = recall.id;
+  ack.ino = ino_;
+  ack.kept = held_ & ~recall.parts;
+  ack.seq = recall.seq;
+  ack.have_size = recall.had_write;
+  for (Open& open : opens_) {
+    if (open.registered_in == generation_) continue;
+    ack.opens.push_back({.open_id = open.open_id, .cred = open.cred, .access = open.access});
+    open.registered_in = generation_;
+  }
+  return ack;
+}
+
+void LeaseRecord::add_open(uint64_t open_id, const CredRef& cred, uint8_t access, bool registered) {
+  MutexLock lock(mu);
+  refresh_locked();
+  opens_.push_back({open_id, cred, access, registered ? generation_ : uint16_t{0}});
+}
+
+bool LeaseRecord::add_open_if_covered(uint64_t open_id, const CredRef& cred, uint8_t access) {
+  MutexLock lock(mu);
+  refresh_locked();
+  if (!covers(fs::kLeaseA) || (!covers(fs::kLeaseR) && !covers(fs::kLeaseW))) return false;
+  opens_.push_back({open_id, cred, access, 0});
+  return true;
+}
+
+bool LeaseRecord::remove_open(uint64_t open_id) {
+  MutexLock lock(mu);
+  refresh_locked();
+  for (auto it = opens_.begin(); it != opens_.end(); ++it) {
+    if (it->open_id != open_id) continue;
+    const bool known = it->registered_in == generation_;
+    opens_.erase(it);
+    return known;
+  }
+  return false;
+}
+
+size_t LeaseRecord::opens() {
+  MutexLock lock(mu);
+  return opens_.size();
+}
+
+rpc::Opener LeaseRecord::any_opener(uint8_t access) {
+  MutexLock lock(mu);
+  rpc::Opener found;
+  for (const Open& open : opens_) {
+    if (found.open_id != 0 && (open.access & access) == 0) continue;
+    found = {.open_id = open.open_id, .cred = open.cred, .access = open.access};
+    if ((open.access & access) != 0) break;
+  }
+  return found;
+}
+
+// --- LeaseTable
+
+Ticket LeaseTable::begin_call() {
+  MutexLock lock(mutex_);
+  return {window_.begin(), validity_.generation.load(std::memory_order_acquire)};
+}
+
+void LeaseTable::end_call(const Ticket& ticket) {
+  MutexLock lock(mutex_);
+  window_.end(ticket.number);
+}
+
+bool LeaseTable::usable(const Ticket& ticket) {
+  if (ticket.generation != validity_.generation.load(std::memory_order_acquire)) return false;
+  MutexLock lock(mutex_);
+  return !window_.grants_void(ticket.number);
+}
+
+void LeaseTable::add(uint64_t ino, LeaseRecord& record) {
+  {
+    MutexLock lock(record.mu);
+    if (record.ino_ == ino) return;
+  }
+  MutexLock lock(mutex_);
+  LeaseSeq seq = window_.newest_seq(ino), granted = 0;
+  auto [entry, fresh] = records_.try_emplace(ino, &record);
+  if (!fresh && entry->second != &record) {
+    // An inode of this number is on its way out of the cache: the new one speaks from now on.
+    LeaseRecord& old = *entry->second;
+    old.mu.lock_nested();
+    seq = std::max(seq, old.seq_seen_locked());
+    granted = old.grant_seq_;
+    old.mu.unlock();
+    entry->second = &record;
+  }
+  record.mu.lock_nested();
+  record.raise_seq_locked(seq);
+  record.grant_seq_ = std::max(record.grant_seq_, granted);
+  record.ino_ = ino;
+  record.mu.unlock();
+}
+
+void LeaseTable::remove(uint64_t ino, LeaseRecord& record) {
+  MutexLock lock(mutex_);
+  auto found = records_.find(ino);
+  if (found == records_.end() || found->second != &record) return;
+  record.mu.lock_nested();
+  const LeaseSeq seq = record.seq_seen_locked();
+  const LeaseSeq granted = record.grant_seq_locked();
+  record.drop_locked(kAllParts);
+  record.recalls_.clear();
+  record.ino_ = 0;
+  record.mu.unlock();
+  records_.erase(found);
+  window_.remember(ino, seq);
+  if (granted != 0) returns_.grants.push_back({.ino = ino, .parts = kAllParts, .seq = seq});
+}
+
+bool LeaseTable::release(const rpc::Grant& grant) {
+  MutexLock lock(mutex_);
+  returns_.grants.push_back(grant);
+  return returns_.grants.size() + returns_.closed.size() >= kReturnBatchMax;
+}
+
+bool LeaseTable::closed(uint64_t open_id) {
+  MutexLock lock(mutex_);
+  returns_.closed.push_back(open_id);
+  return returns_.grants.size() + returns_.closed.size() >= kReturnBatchMax;
+}
+
+LeaseTable::Returns LeaseTable::take_returns() {
+  MutexLock lock(mutex_);
+  return std::exchange(returns_, {});
+}
+
+void LeaseTable::new_session() {
+  MutexLock lock(mutex_);
+  window_.clear();
+  returns_ = {};
+}
+
+std::vector<rpc::Grant> LeaseTable::held_grants(size_t max) {
+  MutexLock lock(mutex_);
+  std::vector<rpc::Grant> grants;
+  for (auto& [ino, record] : records_) {
+    record->mu.lock_nested();
+    const LeaseParts held = record->held_locked();
+    if (held != 0) grants.push_back({.ino = ino, .parts = held, .seq = record->grant_seq_});
+    record->mu.unlock();
+  }
+  // Newest first, and the same order whatever the hash table's.
+  std::sort(grants.begin(), grants.end(),
+            [](const rpc::Grant& a, const rpc::Grant& b) { return a.seq > b.seq; });
+  if (grants.size() > max) grants.resize(max);
+  return grants;
+}
+
+std::vector<uint64_t> LeaseTable::keep_only(const std::vector<rpc::Grant>& kept) {
+  absl::flat_hash_map<uint64_t, LeaseParts> keep;
+  for (const rpc::Grant& grant : kept) keep[grant.ino] = effective_parts(grant.parts);
+  std::vector<uint64_t> lost_data;
+  MutexLock lock(mutex_);
+  for (auto& [ino, record] : records_) {
+    record->mu.lock_nested();
+    const LeaseParts held = record->held_locked();
+    auto found = keep.find(ino);
+    const LeaseParts lost = held & ~(found == keep.end() ? LeaseParts{0} : found->second);
+    if (lost != 0) {
+      record->drop_locked(lost);
+      if ((lost & kDataParts) != 0) {
+        record->pages_generation = 0;
+        lost_data.push_back(ino);
+      }
+    }
+    record->mu.unlock();
+  }
+  std::sort(lost_data.begin(), lost_data.end());
+  return lost_data;
+}
+
+size_t LeaseTable::size() {
+  MutexLock lock(mutex_);
+  return records_.size();
+}
+
+}  // namespace myfs::netfs

@@ -1,0 +1,232 @@
+// LeaseRecord: what the session holds of one inode and who uses it. LeaseTable: all records of a
+// session, and what it gives back.
+// Kernel counterpart: struct ceph_cap, ceph_inode_info::i_wrbuffer_ref (fs/ceph/caps.c).
+// Differs: what a reader may use is one lock-free word (fs::LeaseWord); this is the slow side of it:
+// grants, recalls, uses of W, local opens.
+// Thread safety: all; *_locked methods require mu.
+// Lock rank: kLease; the table's mutex first, then a record's (lock_nested). Inside a record's
+// mutex: Inode::i_lock.
+// Owns / is owned by: a record is part of its Inode; the table, part of a Super, names records that
+// are registered and never frees one.
+// Invariants: (1) a grant whose seq is not above the newest seen of the inode is dropped; (2) parts
+// that a recall names are not in the word when the recall is acknowledged; (3) from the moment in
+// which a recall of W is taken note of, begin_write() fails; its acknowledgement waits for
+// write_uses == 0; (4) what was held under another session generation counts as nothing; (5) an
+// open made locally is in the acknowledgement of the first recall after it, or the server knows it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "sdk/base/sync.h"
+#include "sdk/fs/lease_word.h"
+#include "sdk/netfs/call_window.h"
+#include "sdk/rpc/meta_calls.h"
+
+namespace myfs::fs {
+class Inode;
+}
+
+namespace myfs::netfs {
+
+using fs::LeaseParts;
+using LeaseSeq = uint64_t;
+
+inline constexpr LeaseParts kDataParts = fs::kLeaseR | fs::kLeaseW;
+inline constexpr LeaseParts kAllParts = 0xff;
+
+// W implies R.
+constexpr LeaseParts effective_parts(LeaseParts parts) {
+  return (parts & fs::kLeaseW) != 0 ? static_cast<LeaseParts>(parts | fs::kLeaseR) : parts;
+}
+
+// Names one call from before it is sent until its reply has been taken in.
+struct Ticket {
+  uint64_t number = 0;
+  uint16_t generation = 0;  // of the session when the call began; grants to an older one are void
+};
+
+class LeaseRecord {
+ public:
+  // `host`: the inode, for those who find the record by number; may be null in tests.
+  LeaseRecord(fs::LeaseWord& word, const fs::Validity& validity, fs::Inode* host)
+      : host(host), word_(word), validity_(validity) {}
+  LeaseRecord(const LeaseRecord&) = delete;
+  LeaseRecord& operator=(const LeaseRecord&) = delete;
+
+  fs::Inode* const host;
+  Mutex mu{LockRank::kLease};
+
+  // --- grants
+  // Takes note of a grant. False: it is old or void, and changes nothing. The word is set by
+  // publish_locked(), after the attributes that came with it.
+  bool accept_locked(const rpc::Grant& grant, uint16_t generation)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Lets readers use what is held, but for `except`.
+  void publish_locked(LeaseParts except) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // What the server believes that we hold.
+  LeaseParts held_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  LeaseSeq grant_seq_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  LeaseSeq seq_seen_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void raise_seq_locked(LeaseSeq seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Whether the word covers `parts` under the present generation.
+  bool covers(LeaseParts parts) const {
+    return fs::LeaseWord::covers(word_.sample(), parts, validity_);
+  }
+
+  // --- uses of W: for the time of copying into pages
+  // `dirty_deadline_ns`: no new dirty data after it (2/3 of the term without a renewal).
+  bool begin_write(int64_t dirty_deadline_ns);
+  void end_write();
+
+  // --- recalls
+  // From the loop. Gives up A and D at once and stops new uses of R and W; if nothing more has to
+  // be done, the acknowledgement. Else a worker must do it: next_step_locked(), finish_locked().
+  std::optional<rpc::AckArgs> begin_recall_locked(const rpc::RecallItem& item)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Those of R and W that recalls want back; 0: no recall is waiting for us.
+  LeaseParts stopping_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void wait_no_writers_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // The parts are out of use, what W covered is durable: they leave the word.
+  void drop_locked(LeaseParts parts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // The acknowledgements of all recalls that want nothing more.
+  std::vector<rpc::AckArgs> finish_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // A worker was told of this record and has not looked yet.
+  bool queued ABSL_GUARDED_BY(mu) = false;
+
+  // --- local opens
+  // Registered: the server knows the open.
+  void add_open(uint64_t open_id, const CredRef& cred, uint8_t access, bool registered);
+  // Only if the word covers A and one of R and W at that moment: an open that the server does not
+  // know of.
+  bool add_open_if_covered(uint64_t open_id, const CredRef& cred, uint8_t access);
+  // True if the server knows it and must be told.
+  bool remove_open(uint64_t open_id);
+  size_t opens();
+  // Some open, if possible one with `access`: who reads ahead or fills a page is nobody special.
+  rpc::Opener any_opener(uint8_t access);
+
+  // --- content
+  // The generation under which the cached pages were read; pages of another one are not used.
+  uint16_t pages_generation ABSL_GUARDED_BY(mu) = 0;
+  // Under W: mtime and ctime in the inode are newer than the server's.
+  bool own_times ABSL_GUARDED_BY(mu) = false;
+  // The inode has a reference of its own because it may have content that the server lacks.
+  bool pinned ABSL_GUARDED_BY(mu) = false;
+  uint32_t write_uses_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return write_uses_; }
+  uint64_t space_bytes ABSL_GUARDED_BY(mu) = 0;
+
+ private:
+  friend class LeaseTable;
+  struct Open {
+    uint64_t open_id = 0;
+    CredRef cred;
+    uint8_t access = 0;
+    uint16_t registered_in = 0;  // generation of the session that knows it; 0: none
+  };
+  struct Recall {
+    uint64_t id = 0;
+    LeaseSeq seq = 0;
+    LeaseParts parts = 0;
+    bool had_write = false;
+  };
+
+  // Forgets what belongs to a lost session (invariant 4).
+  void refresh_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  rpc::AckArgs ack_locked(const Recall& recall) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  uint16_t generation() const { return validity_.generation.load(std::memory_order_acquire); }
+
+  fs::LeaseWord& word_;
+  const fs::Validity& validity_;
+  uint64_t ino_ ABSL_GUARDED_BY(mu) = 0;         // 0: not registered
+  uint16_t generation_ ABSL_GUARDED_BY(mu) = 0;  // that what follows belongs to
+  LeaseParts held_ ABSL_GUARDED_BY(mu) = 0;
+  LeaseSeq seq_seen_ ABSL_GUARDED_BY(mu) = 0;   // of grants and recalls
+  LeaseSeq grant_seq_ ABSL_GUARDED_BY(mu) = 0;  // of the newest grant accepted
+  absl::InlinedVector<Recall, 1> recalls_ ABSL_GUARDED_BY(mu);
+  LeaseParts stopping_ ABSL_GUARDED_BY(mu) = 0;
+
+  uint32_t write_uses_ ABSL_GUARDED_BY(mu) = 0;
+  CondVar idle_;
+  absl::InlinedVector<Open, 1> opens_ ABSL_GUARDED_BY(mu);
+};
+
+class LeaseTable {
+ public:
+  explicit LeaseTable(const fs::Validity& validity) : validity_(validity) {}
+
+  // --- calls that may bring grants
+  Ticket begin_call();
+  void end_call(const Ticket& ticket);
+  // Whether the grants in the reply of this call may be used.
+  bool usable(const Ticket& ticket);
+
+  // --- records
+  // Makes the record known; idempotent and cheap when it is.
+  void add(uint64_t ino, LeaseRecord& record);
+  // Before the record's inode is freed. What it held is released.
+  void remove(uint64_t ino, LeaseRecord& record);
+  // Runs fn(record) under the table's and the record's mutex; a recall's seq is remembered if there
+  // is no record. Returns whether there was.
+  template <typename Fn>
+  bool with_record(uint64_t ino, LeaseSeq recall_seq, Fn fn) {
+    MutexLock lock(mutex_);
+    auto found = records_.find(ino);
+    if (found == records_.end()) {
+      window_.remember(ino, recall_seq);
+      return false;
+    }
+    found->second->mu.lock_nested();
+    fn(*found->second);
+    found->second->mu.unlock();
+    return true;
+  }
+
+  // --- what is given back
+  // Both return true if there is enough for a message.
+  bool release(const rpc::Grant& grant);
+  bool closed(uint64_t open_id);
+  struct Returns {
+    std::vector<rpc::Grant> grants;
+    std::vector<uint64_t> closed;
+    bool empty() const { return grants.empty() && closed.empty(); }
+  };
+  Returns take_returns();
+
+  // --- sessions
+  // After the generation has changed.
+  void new_session();
+  // What bind() is told, at most `max`.
+  std::vector<rpc::Grant> held_grants(size_t max);
+  // After a bind: what is not in `kept` is no longer held. Returns the inodes that lost data parts.
+  std::vector<uint64_t> keep_only(const std::vector<rpc::Grant>& kept);
+  size_t size();
+
+ private:
+  const fs::Validity& validity_;
+  Mutex mutex_{LockRank::kLease};
+  CallWindow window_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint64_t, LeaseRecord*> records_ ABSL_GUARDED_BY(mutex_);
+  Returns returns_ ABSL_GUARDED_BY(mutex_);
+};
+
+inline constexpr size_t kReturnBatchMax = 64;  // releases and closes of one message
+
+// A ticket for the time of one call and of taking in its reply.
+class CallScope {
+ public:
+  explicit CallScope(LeaseTable& table) : table_(table), ticket_(table.begin_call()) {}
+  ~CallScope() { table_.end_call(ticket_); }
+  CallScope(const CallScope&) = delete;
+  CallScope& operator=(const CallScope&) = delete;
+  const Ticket& ticket() const { return ticket_; }
+
+ private:
+  LeaseTable& table_;
+  const Ticket ticket_;
+};
+
+}  // namespace myfs::netfs

@@ -1,0 +1,106 @@
+// NetInodeOps, NetFileOps: what the VFS asks of a MyFS server.
+// Kernel counterpart: ceph_dir_iops, ceph_file_iops, ceph_file_fops; nfs_dir_inode_operations.
+// Differs: names are resolved many at a time; opens, stats and reads that the leases cover ask
+// nobody. Names: dir.cc, attributes and xattrs: attr.cc, files: file.cc. Thread safety: all; no
+// state. Lock rank: as fs::InodeOps and fs::FileOps say.
+// Owns / is owned by: part of a Super.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdk/fs/file.h"
+#include "sdk/fs/inode.h"
+#include "sdk/mm/readahead.h"
+#include "sdk/netfs/inode.h"
+
+namespace myfs::netfs {
+
+class Super;
+
+class NetInodeOps final : public fs::InodeOps {
+ public:
+  explicit NetInodeOps(Super& super) : super_(super) {}
+
+  Result<fs::LookupChain> lookup(const CallContext& ctx, fs::Dentry& dir,
+                                 std::span<const std::string_view> names,
+                                 fs::LookupIntent intent) override;
+  Result<Kstat> getattr(const CallContext& ctx, fs::Inode& inode) override;
+  Result<void> setattr(const CallContext& ctx, fs::Inode& inode, const fs::Iattr& attr,
+                       fs::File* file) override;
+  Result<std::string> readlink(const CallContext& ctx, fs::Inode& inode) override;
+  Result<Ref<fs::Dentry>> get_parent(const CallContext& ctx, fs::Dentry& dir) override;
+  Result<fs::CreateResult> create(const CallContext& ctx, fs::Dentry& dir, std::string_view name,
+                                  const fs::CreateArgs& args) override;
+  Result<void> link(const CallContext& ctx, fs::Inode& inode, fs::Dentry& dir,
+                    std::string_view name) override;
+  Result<void> unlink(const CallContext& ctx, fs::Dentry& dir, std::string_view name) override;
+  Result<void> rmdir(const CallContext& ctx, fs::Dentry& dir, std::string_view name) override;
+  Result<void> rename(const CallContext& ctx, fs::Dentry& old_dir, std::string_view old_name,
+                      fs::Dentry& new_dir, std::string_view new_name, uint32_t flags) override;
+  Result<std::string> getxattr(const CallContext& ctx, fs::Inode& inode,
+                               std::string_view name) override;
+  Result<std::vector<std::string>> listxattr(const CallContext& ctx, fs::Inode& inode) override;
+  Result<void> setxattr(const CallContext& ctx, fs::Inode& inode, std::string_view name,
+                        std::string_view value, uint32_t flags) override;
+  Result<void> removexattr(const CallContext& ctx, fs::Inode& inode,
+                           std::string_view name) override;
+
+ private:
+  // A directory after a change of its names; asks again if the answer was a replay.
+  fs::DirVersion learn_dir(const CallContext& ctx, fs::Dentry& dir, const rpc::Node& node,
+                           const Ticket& ticket);
+  // The inode that a change was about; asks again if the answer was a replay.
+  Result<Ref<NetInode>> learn_changed(const CallContext& ctx, const rpc::Node& node,
+                                      const Ticket& ticket, LeaseParts want, Kstat* stat);
+  Result<void> remove(const CallContext& ctx, fs::Dentry& dir, std::string_view name,
+                      bool directory);
+  Result<void> change_xattr(const CallContext& ctx, fs::Inode& inode, rpc::SetxattrArgs args);
+  Super& super_;
+};
+
+class NetFileOps final : public fs::FileOps {
+ public:
+  explicit NetFileOps(Super& super) : super_(super) {}
+
+  Result<void> open(const CallContext& ctx, fs::Inode& inode, fs::File& file,
+                    bool permitted) override;
+  Result<void> flush(const CallContext& ctx, fs::File& file) override;
+  void release(fs::File& file) override;
+  Result<size_t> read(const CallContext& ctx, fs::File& file, fs::IoVec to,
+                      uint64_t offset) override;
+  Result<fs::WriteResult> write(const CallContext& ctx, fs::File& file, fs::IoVec from,
+                                uint64_t offset, bool append) override;
+  Result<void> fsync(const CallContext& ctx, fs::File& file, bool datasync) override;
+  Result<uint64_t> seek_data(const CallContext& ctx, fs::File& file, uint64_t offset,
+                             bool hole) override;
+  Result<void> fallocate(const CallContext& ctx, fs::File& file, int mode, uint64_t offset,
+                         uint64_t length) override;
+  Result<fs::DirPage> readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) override;
+
+  // What open() and create(O_CREAT) leave in the file.
+  static void opened(NetInode& inode, fs::File& file);
+
+ private:
+  Result<void> open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file);
+  Result<void> open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file);
+  bool open_locally(NetInode& inode, fs::File& file);
+  Result<size_t> read_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
+                               fs::IoVec to, uint64_t offset);
+  Result<fs::WriteResult> write_cached(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                       fs::IoVec from, uint64_t offset, bool append);
+  Result<fs::WriteResult> write_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                         fs::IoVec from, uint64_t offset, bool append);
+  Result<void> flush_data(const CallContext& ctx, NetInode& inode);
+  Super& super_;
+};
+
+// Of an open regular file.
+struct FileState final : fs::File::Private {
+  mm::FileRaState readahead;
+};
+
+rpc::Opener opener_of(const fs::File& file);
+
+}  // namespace myfs::netfs

@@ -1,0 +1,249 @@
+#include "sdk/netfs/super.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sdk/base/error_detail.h"
+#include "sdk/base/log.h"
+#include "sdk/mm/runtime.h"
+#include "sdk/mm/truncate.h"
+#include "sdk/mm/writeback.h"
+
+namespace myfs::netfs {
+
+namespace {
+constexpr size_t kPathDepthMax = 4096 / 2;
+constexpr int64_t kReturnsDelay_ns = 10 * kNsPerMs;
+constexpr int64_t kCloseTimeout_ns = 5 * kNsPerSec;
+}  // namespace
+
+Super::Super(MountOptions options, mm::Runtime& runtime)
+    : options_(std::move(options)),
+      runtime_(runtime),
+      inode_ops_(*this),
+      file_ops_(*this),
+      address_space_ops_(*this) {
+  background_ctx_.cred = std::make_shared<const Cred>();
+}
+
+Super::~Super() { worker_.stop(); }
+
+Result<Ref<fs::SuperBlock>> Super::mount(uv_io::Loop& loop, MountOptions options,
+                                         const CallContext& ctx) {
+  mm::Runtime& runtime = options.runtime != nullptr ? *options.runtime : mm::Runtime::process();
+  options.client.read_only = options.read_only;
+  auto owned = std::unique_ptr<Super>(new Super(std::move(options), runtime));
+  Super& super = *owned;
+  fs::SuperOptions sb_options;
+  sb_options.read_only = super.options_.read_only;
+  sb_options.s_id = super.options_.s_id;
+  sb_options.budget = &runtime.budget();
+  Ref<fs::SuperBlock> sb = fs::SuperBlock::create(std::move(owned), std::move(sb_options));
+  super.sb_ = sb.get();
+  super.leases_ = std::make_unique<LeaseTable>(sb->s_validity);
+  sb->s_validity.deadline_ns.store(0, std::memory_order_release);
+  MYFS_ASSIGN(super.client_, rpc::Client::create(loop, super.options_.client, super, ctx));
+  super.client_ready_.store(super.client_.get(), std::memory_order_release);
+  CallScope scope(super.leases());
+  const rpc::SessionInfo info = super.client_->session();
+  MYFS_ASSIGN(Ref<NetInode> root, super.learn(info.root, scope.ticket(), nullptr));
+  sb->set_root(root);
+  super.worker_.post([&super] { super.renew(); });
+  return sb;
+}
+
+fs::Validity& Super::validity() const { return sb_->s_validity; }
+
+Time Super::server_now() const {
+  return Time::from_ns(boottime_ns() + server_minus_boottime_ns_.load(std::memory_order_relaxed));
+}
+
+// --- inodes and handles
+
+Result<Ref<NetInode>> Super::learn(const rpc::Node& node, const Ticket& ticket, Kstat* stat) {
+  if (!node.has_attr || node.attr.ino == 0) return Errno(EPROTO);
+  Ref<fs::Inode> inode =
+      sb_->s_inodes.iget(node.attr, [&]() -> fs::Inode* { return new NetInode(*this, node.attr); });
+  if (inode->i_type != (node.attr.mode & S_IFMT)) return Errno(EPROTO);
+  auto* mine = static_cast<NetInode*>(inode.leak());
+  Ref<NetInode> result(mine, Ref<NetInode>::Adopt{});
+  const Kstat learned = mine->learn(node, ticket);
+  if (stat != nullptr) *stat = learned;
+  return result;
+}
+
+RefPtr<NetInode> Super::learn_cached(const rpc::Node& node, const Ticket& ticket) {
+  const uint64_t ino = node.has_attr ? node.attr.ino : node.handle.ino;
+  if (ino == 0) return nullptr;
+  const uint32_t generation = node.has_attr ? node.attr.generation : node.handle.gen;
+  RefPtr<fs::Inode> inode = sb_->s_inodes.ilookup(ino, generation);
+  if (!inode) return nullptr;
+  auto* mine = static_cast<NetInode*>(inode.leak());
+  mine->learn(node, ticket);
+  return RefPtr<NetInode>::adopt(mine);
+}
+
+bool Super::was_void(Errno error, const Ticket& ticket) const {
+  if (error == rpc::kSessionLost) return true;
+  return (error == Errno(EACCES) || error == Errno(ESTALE)) &&
+         ticket.generation != validity().generation.load(std::memory_order_acquire);
+}
+
+Result<rpc::Handle> Super::handle_of(const CallContext& ctx, NetInode& inode) {
+  rpc::Handle handle;
+  for (int attempt = 0; attempt < kHandleAttempts; ++attempt) {
+    if (inode.handle(&handle)) return handle;
+    MYFS_TRY(find_again(ctx, inode));
+  }
+  return Errno(ESTALE);
+}
+
+bool Super::names_to(const NetInode& inode, std::vector<std::string>* names) const {
+  NetInode::Place place = inode.place();
+  const uint64_t root = sb_->s_root().d_inode()->i_ino;
+  uint64_t ino = inode.i_ino;
+  while (ino != root) {
+    if (place.dir_ino == 0 || names->size() == kPathDepthMax) return false;
+    names->push_back(std::move(place.name));
+    ino = place.dir_ino;
+    if (ino == root) break;
+    RefPtr<fs::Inode> dir = sb_->s_inodes.ilookup(ino, place.dir_generation);
+    if (!dir) return false;
+    place = net_inode(*dir).place();
+  }
+  std::reverse(names->begin(), names->end());
+  return true;
+}
+
+std::string Super::path_of(const NetInode& inode) const {
+  std::vector<std::string> names;
+  if (!names_to(inode, &names)) return absl::StrFormat("inode %d", inode.i_ino);
+  std::string path;
+  for (const std::string& name : names) path += "/" + name;
+  return path.empty() ? "/" : path;
+}
+
+Result<void> Super::find_again(const CallContext& ctx, NetInode& inode) {
+  std::vector<std::string> names;
+  if (!names_to(inode, &names)) return Errno(ESTALE);
+  CallScope scope(*leases_);
+  rpc::Handle dir;
+  bool have_root = false;
+  {
+    MutexLock lock(root_mutex_);
+    have_root = root_generation_ == scope.ticket().generation;
+    dir = root_handle_;
+  }
+  // Between two sessions: a call waits for the new one.
+  if (!have_root) return client_->ping(ctx);
+  net_inode(*sb_->s_root().d_inode()).set_handle(dir, scope.ticket().generation);
+  for (size_t first = 0; first < names.size();) {
+    const size_t count = std::min<size_t>(names.size() - first, kLookupNamesMax);
+    rpc::LookupArgs args{.dir = dir};
+    args.names.assign(names.begin() + first, names.begin() + first + count);
+    Result<rpc::LookupReply> reply = client_->lookup(ctx, std::move(args));
+    if (!reply.ok()) return reply.error() == rpc::kSessionLost ? Errno(0) : reply.error();
+    if (reply->nodes.empty()) return Errno(ESTALE);
+    for (const rpc::Node& node : reply->nodes) {
+      if (!node.error.ok()) return Errno(ESTALE);
+      learn_cached(node, scope.ticket());
+    }
+    dir = reply->nodes.back().handle;
+    first += reply->nodes.size();
+  }
+  if (dir.ino != inode.i_ino || dir.gen != inode.i_generation) return Errno(ESTALE);
+  inode.set_handle(dir, scope.ticket().generation);
+  return {};
+}
+
+// --- what is given back
+
+void Super::put_later(RefPtr<fs::Inode> inode) {
+  bool first;
+  {
+    MutexLock lock(deferred_mutex_);
+    first = deferred_.empty();
+    deferred_.push_back(std::move(inode));
+  }
+  if (first) worker_.post_at(deadline_after_ns(kReturnsDelay_ns), [this] { put_deferred(); });
+}
+
+void Super::put_deferred() {
+  std::vector<RefPtr<fs::Inode>> inodes;
+  {
+    MutexLock lock(deferred_mutex_);
+    inodes.swap(deferred_);
+  }
+  for (RefPtr<fs::Inode>& inode : inodes) net_inode(*inode).maybe_unpin();
+}
+
+void Super::returns_pending(bool urgent) {
+  if (urgent) return send_returns();
+  if (returns_scheduled_.exchange(true, std::memory_order_acq_rel)) return;
+  worker_.post_at(deadline_after_ns(kReturnsDelay_ns), [this] { send_returns(); });
+}
+
+void Super::send_returns() {
+  returns_scheduled_.store(false, std::memory_order_release);
+  LeaseTable::Returns returns = leases_->take_returns();
+  if (returns.empty() || client_ == nullptr) return;
+  client_->release(std::move(returns.grants), std::move(returns.closed));
+}
+
+// --- SuperOps
+
+Result<fs::Kstatfs> Super::statfs(const CallContext& ctx, fs::Dentry& dentry) {
+  NetInode& inode = net_inode(*dentry.d_inode());
+  MYFS_ASSIGN(const rpc::StatfsReply reply,
+              call(ctx, inode, [&](const rpc::Handle& handle, const Ticket&) {
+                return client_->statfs(ctx, handle);
+              }));
+  fs::Kstatfs stat;
+  stat.f_bsize = reply.block_size;
+  stat.f_blocks = reply.blocks;
+  stat.f_bfree = reply.blocks_free;
+  stat.f_bavail = reply.blocks_avail;
+  stat.f_files = reply.files;
+  stat.f_ffree = reply.files_free;
+  stat.f_fsid = reply.fsid;
+  stat.f_namelen = reply.name_max;
+  return stat;
+}
+
+Result<void> Super::sync_fs(const CallContext& ctx) {
+  MYFS_TRY(runtime_.writeback().sync(ctx, address_space_ops_));
+  MYFS_TRY(client_->sync(ctx));
+  return {};
+}
+
+void Super::evict_inode(fs::Inode& inode) {
+  NetInode& mine = net_inode(inode);
+  if (mine.mapping() != nullptr) mm::truncate_inode_pages_final(*mine.mapping());
+  leases_->remove(mine.i_ino, mine.lease);
+  // A deleted file lives at the server until its pin goes.
+  returns_pending(mine.i_attr().nlink == 0);
+}
+
+void Super::umount_begin(const CallContext& ctx, bool force) {
+  closing_.store(true, std::memory_order_release);
+  if (client_ == nullptr) return;
+  Result<void> written = runtime_.writeback().sync(ctx, address_space_ops_);
+  if (!written.ok()) {
+    log(LogLevel::kError, "%s: umount%s: %s", options_.s_id, force ? " by force" : "",
+        std::string(written.error().text()));
+    client_->break_connections();
+  }
+  lose_dirty_pages("unmounted");
+  put_deferred();
+}
+
+void Super::put_super() {
+  if (client_ == nullptr) return;
+  send_returns();
+  CallContext ctx = background_ctx_;
+  ctx.deadline_ns = deadline_after_ns(kCloseTimeout_ns);
+  client_->close(ctx);
+  worker_.stop();
+}
+
+}  // namespace myfs::netfs

@@ -1,0 +1,170 @@
+// Super: a mount of a MyFS server: session, leases, recalls, the operations of its super block.
+// Kernel counterpart: fs/ceph/super.c, mds_client.c; fs/nfs/super.c, nfs4state.c.
+// Differs: one server, one session at a time; a lost session drops all caches in O(1) by a
+// generation. Thread safety: all; CallbackSink's methods on the I/O loop with LEAF locks only.
+// Lock rank: kLease (LeaseTable), kSession (RecallWorker).
+// Owns / is owned by: owned by its SuperBlock (as SuperOps); owns client, lease table, worker and
+// the operation tables. Inodes refer to it and die before it.
+// Invariants: (1) a recall of A or D is acknowledged from the loop; R and W by a worker; (2) no
+// reference to an inode is dropped on the loop; (3) Validity::generation rises before anything of
+// a new session is accepted.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sdk/fs/super_block.h"
+#include "sdk/netfs/addr.h"
+#include "sdk/netfs/inode.h"
+#include "sdk/netfs/lease.h"
+#include "sdk/netfs/ops.h"
+#include "sdk/netfs/recall.h"
+#include "sdk/rpc/client.h"
+
+namespace myfs::mm {
+class Runtime;
+}
+namespace myfs::uv_io {
+class Loop;
+}
+
+namespace myfs::netfs {
+
+struct MountOptions {
+  rpc::ClientOptions client;
+  std::string s_id;  // the URL, for messages
+  bool read_only = false;
+  bool sync_writes = false;  // write_policy=sync: write() returns when the server has the bytes
+  size_t rsize_bytes = kDefaultIo_bytes;
+  size_t wsize_bytes = kDefaultIo_bytes;
+  mm::Runtime* runtime = nullptr;  // null: the process's
+};
+
+// Counts what tests and statistics want to know of coherence.
+struct NetCounters {
+  Counter recalls, recalls_of_data, glimpses, lease_acquires, uncached_reads, uncached_writes,
+      local_opens, server_opens, sessions_lost, lost_bytes;
+};
+
+class Super final : public fs::SuperOps, public rpc::CallbackSink {
+ public:
+  // Connects, logs in and makes the super block with its root. The loop outlives it.
+  static Result<Ref<fs::SuperBlock>> mount(uv_io::Loop& loop, MountOptions options,
+                                           const CallContext& ctx);
+  ~Super() override;
+
+  fs::SuperBlock& sb() const { return *sb_; }
+  fs::Validity& validity() const;
+  rpc::Client& client() const { return *client_; }
+  LeaseTable& leases() { return *leases_; }
+  RecallWorker& worker() { return worker_; }
+  mm::Runtime& runtime() const { return runtime_; }
+  NetCounters& counters() { return counters_; }
+  const MountOptions& options() const { return options_; }
+  NetInodeOps& inode_ops() { return inode_ops_; }
+  NetFileOps& file_ops() { return file_ops_; }
+  NetAddressSpaceOps& address_space_ops() { return address_space_ops_; }
+  // No new dirty data after it; boottime_ns scale.
+  int64_t dirty_deadline_ns() const { return dirty_deadline_ns_.load(std::memory_order_acquire); }
+  // The server's clock: times of files that we stamp.
+  Time server_now() const;
+  // For work that no caller waits for: root's credentials, no deadline.
+  const CallContext& background_ctx() const { return background_ctx_; }
+
+  // The inode of an answer, made if it is new; the answer is taken in. `stat`: see NetInode::learn.
+  // EPROTO if the answer carries no attributes.
+  Result<Ref<NetInode>> learn(const rpc::Node& node, const Ticket& ticket, Kstat* stat);
+  // The same only if the inode is cached; for victims of unlink.
+  RefPtr<NetInode> learn_cached(const rpc::Node& node, const Ticket& ticket);
+
+  // A handle of the present session; finds the inode again by its path if the session is new.
+  // ESTALE: it is not there any more.
+  Result<rpc::Handle> handle_of(const CallContext& ctx, NetInode& inode);
+  // Runs fn(handle, ticket) -> Result<T>, which makes one call and takes in its reply; again with a
+  // new handle if the session ended before the call was executed.
+  template <typename Fn>
+  auto call(const CallContext& ctx, NetInode& inode, Fn fn)
+      -> decltype(fn(rpc::Handle(), Ticket())) {
+    for (int attempt = 1;; ++attempt) {
+      Result<rpc::Handle> handle = handle_of(ctx, inode);
+      if (!handle.ok()) return handle.error();
+      CallScope scope(*leases_);
+      auto reply = fn(*handle, scope.ticket());
+      if (reply.ok() || !was_void(reply.error(), scope.ticket())) return reply;
+      if (attempt == kHandleAttempts) return Errno(EIO);
+    }
+  }
+
+  // Drops a reference, and the inode's pin if nothing is dirty any more, on a worker a little
+  // later: for the loop, which must not destroy.
+  void put_later(RefPtr<fs::Inode> inode);
+  // Gives back what was collected, at once or soon.
+  void returns_pending(bool urgent);
+  void send_returns();
+  std::string path_of(const NetInode& inode) const;
+
+  // --- SuperOps
+  Result<fs::Kstatfs> statfs(const CallContext& ctx, fs::Dentry& dentry) override;
+  Result<void> sync_fs(const CallContext& ctx) override;
+  void evict_inode(fs::Inode& inode) override;
+  void umount_begin(const CallContext& ctx, bool force) override;
+  void put_super() override;
+
+  // --- CallbackSink
+  void on_session_started(const rpc::SessionInfo& info, int64_t sent_boottime_ns,
+                          int64_t server_time_ns) override;
+  void on_session_lost(std::string_view why) override;
+  std::vector<rpc::Grant> held_grants() override;
+  void on_rebound(const rpc::SessionInfo& info, std::vector<rpc::Grant> kept, bool grace,
+                  int64_t sent_boottime_ns) override;
+  void on_recall(std::vector<rpc::RecallItem> items) override;
+  void on_glimpse(uint64_t glimpse_id, uint64_t ino) override;
+  void on_lock_granted(uint64_t lock_id, uint64_t seq) override;
+  void on_trim(uint32_t leases) override;
+  void on_evicted(std::string_view why) override;
+  void on_changed(uint64_t ino, uint64_t change, uint32_t mask, std::string name) override;
+
+ private:
+  static constexpr int kHandleAttempts = 3;
+  Super(MountOptions options, mm::Runtime& runtime);
+  bool was_void(Errno error, const Ticket& ticket) const;
+  Result<void> find_again(const CallContext& ctx, NetInode& inode);
+  // The names from the root down to it; false: not known.
+  bool names_to(const NetInode& inode, std::vector<std::string>* names) const;
+  void set_deadlines(int64_t sent_boottime_ns, uint32_t term_ms);
+  void recall_one(const rpc::RecallItem& item);
+  void put_deferred();
+  void lose_dirty_pages(std::string why);
+  void renew();
+
+  const MountOptions options_;
+  mm::Runtime& runtime_;
+  NetInodeOps inode_ops_;
+  NetFileOps file_ops_;
+  NetAddressSpaceOps address_space_ops_;
+  CallContext background_ctx_;
+  fs::SuperBlock* sb_ = nullptr;  // our owner
+  std::unique_ptr<LeaseTable> leases_;
+  NetCounters counters_;
+  std::atomic<int64_t> dirty_deadline_ns_{0};
+  std::atomic<int64_t> term_ns_{kDefaultLeaseTerm_ns};
+  std::atomic<int64_t> server_minus_boottime_ns_{0};
+  std::atomic<uint64_t> boot_verifier_{0};
+  std::atomic<bool> returns_scheduled_{false};
+  std::atomic<bool> closing_{false};
+
+  Mutex deferred_mutex_{LockRank::kCall};
+  std::vector<RefPtr<fs::Inode>> deferred_ ABSL_GUARDED_BY(deferred_mutex_);
+
+  Mutex root_mutex_{LockRank::kCall};
+  rpc::Handle root_handle_ ABSL_GUARDED_BY(root_mutex_);
+  uint16_t root_generation_ ABSL_GUARDED_BY(root_mutex_) = 0;
+
+  RecallWorker worker_;
+  std::atomic<rpc::Client*> client_ready_{nullptr};  // client_ once mount() has it
+  std::unique_ptr<rpc::Client> client_;              // last: its callbacks use all of the above
+};
+
+}  // namespace myfs::netfs

@@ -1,0 +1,167 @@
+// What the server tells unasked (CallbackSink), and the session's time lease.
+#include <algorithm>
+#include <utility>
+
+#include "sdk/base/log.h"
+#include "sdk/netfs/super.h"
+
+namespace myfs::netfs {
+
+namespace {
+constexpr int64_t kRenewRetry_ns = 100 * kNsPerMs;
+}  // namespace
+
+// --- time
+
+void Super::set_deadlines(int64_t sent_boottime_ns, uint32_t term_ms) {
+  const int64_t term_ns = term_ms * kNsPerMs;
+  term_ns_.store(term_ns, std::memory_order_relaxed);
+  std::atomic<int64_t>& deadline = validity().deadline_ns;
+  if (sent_boottime_ns + term_ns <= deadline.load(std::memory_order_acquire)) return;
+  dirty_deadline_ns_.store(sent_boottime_ns + term_ns / 3 * 2, std::memory_order_release);
+  deadline.store(sent_boottime_ns + term_ns, std::memory_order_release);
+}
+
+void Super::renew() {
+  if (closing_.load(std::memory_order_acquire)) return;
+  const uint16_t generation = validity().generation.load(std::memory_order_acquire);
+  CallContext ctx = background_ctx_;
+  const int64_t third_ns = std::max<int64_t>(term_ns_.load(std::memory_order_relaxed) / 3, 1);
+  ctx.deadline_ns = deadline_after_ns(third_ns);
+  Result<rpc::RenewReply> reply = client_->renew(ctx);
+  int64_t wait_ns = kRenewRetry_ns;
+  if (reply.ok() && generation == validity().generation.load(std::memory_order_acquire)) {
+    set_deadlines(reply->sent_boottime_ns, reply->term_ms);
+    wait_ns = std::max<int64_t>(reply->term_ms * kNsPerMs / 3, kNsPerMs);
+  }
+  worker_.post_at(deadline_after_ns(wait_ns), [this] { renew(); });
+}
+
+// --- sessions
+
+void Super::on_session_started(const rpc::SessionInfo& info, int64_t sent_boottime_ns,
+                               int64_t server_time_ns) {
+  leases_->new_session();
+  boot_verifier_.store(info.boot_verifier, std::memory_order_release);
+  server_minus_boottime_ns_.store(server_time_ns - sent_boottime_ns, std::memory_order_relaxed);
+  {
+    MutexLock lock(root_mutex_);
+    root_handle_ = info.root.handle;
+    root_generation_ = validity().generation.load(std::memory_order_acquire);
+  }
+  set_deadlines(sent_boottime_ns, info.term_ms);
+}
+
+void Super::on_session_lost(std::string_view why) {
+  std::atomic<uint16_t>& generation = validity().generation;
+  uint16_t next = generation.load(std::memory_order_relaxed) + 1;
+  if (next == 0) ++next;  // the generation of words that never held anything
+  validity().deadline_ns.store(0, std::memory_order_release);
+  dirty_deadline_ns_.store(0, std::memory_order_release);
+  generation.store(next, std::memory_order_release);
+  counters_.sessions_lost.add();
+  log(LogLevel::kWarning, "%s: the session ended: %s", options_.s_id, std::string(why));
+  worker_.post([this, why = std::string(why)] { lose_dirty_pages("the session ended: " + why); });
+}
+
+void Super::lose_dirty_pages(std::string why) {
+  sb_->s_inodes.for_each([&](fs::Inode& inode) {
+    NetInode& mine = net_inode(inode);
+    if (mine.has_dirty_pages()) {
+      mine.lose_pages(why);
+    } else {
+      mine.maybe_unpin();
+    }
+  });
+}
+
+std::vector<rpc::Grant> Super::held_grants() { return leases_->held_grants(rpc::kHeldGrantsMax); }
+
+void Super::on_rebound(const rpc::SessionInfo& info, std::vector<rpc::Grant> kept, bool grace,
+                       int64_t sent_boottime_ns) {
+  (void)grace;  // the server parks what has to wait for its end
+  boot_verifier_.store(info.boot_verifier, std::memory_order_release);
+  std::vector<uint64_t> lost = leases_->keep_only(kept);
+  set_deadlines(sent_boottime_ns, info.term_ms);
+  if (lost.empty()) return;
+  worker_.post([this, lost = std::move(lost)] {
+    for (uint64_t ino : lost) {
+      RefPtr<fs::Inode> inode = sb_->s_inodes.ilookup(ino);
+      if (inode) net_inode(*inode).lose_pages("the lease was not kept over a reconnect");
+    }
+  });
+}
+
+void Super::on_evicted(std::string_view why) {
+  log(LogLevel::kWarning, "%s: the server ends the session: %s", options_.s_id, std::string(why));
+}
+
+// --- recalls
+
+void Super::on_recall(std::vector<rpc::RecallItem> items) {
+  if (client_ready_.load(std::memory_order_acquire) == nullptr) {
+    // The login is answered, but mount() has not got the client yet.
+    worker_.post_at(deadline_after_ns(kNsPerMs),
+                    [this, items = std::move(items)] { on_recall(items); });
+    return;
+  }
+  for (const rpc::RecallItem& item : items) recall_one(item);
+}
+
+void Super::recall_one(const rpc::RecallItem& item) {
+  counters_.recalls.add();
+  std::vector<rpc::AckArgs> acks;
+  RefPtr<fs::Inode> work;
+  const bool found = leases_->with_record(item.ino, item.seq, [&](LeaseRecord& record) {
+    record.mu.assert_held();
+    if (std::optional<rpc::AckArgs> ack = record.begin_recall_locked(item); ack.has_value()) {
+      acks.push_back(std::move(*ack));
+      return;
+    }
+    counters_.recalls_of_data.add();
+    if (record.queued) return;
+    work = sb_->s_inodes.ilookup(item.ino, record.host->i_generation);
+    if (work && work.get() == record.host) {
+      record.queued = true;
+      return;
+    }
+    // The inode is on its way out of the cache: clean, and nobody reads its pages any more.
+    record.drop_locked(kDataParts);
+    acks = record.finish_locked();
+  });
+  if (!found) acks.push_back({.recall_id = item.recall_id, .ino = item.ino, .seq = item.seq});
+  for (rpc::AckArgs& ack : acks) client_->ack(std::move(ack));
+  if (!work) return;
+  // Also if it turned out to be another inode of that number: nothing will be found to do, and the
+  // reference is dropped there.
+  worker_.post([work = std::move(work)] { net_inode(*work).honour_recall(); });
+}
+
+void Super::on_glimpse(uint64_t glimpse_id, uint64_t ino) {
+  if (client_ready_.load(std::memory_order_acquire) == nullptr) return;
+  counters_.glimpses.add();
+  rpc::GlimpsedArgs answer{.glimpse_id = glimpse_id, .ino = ino};
+  leases_->with_record(ino, 0, [&](LeaseRecord& record) {
+    auto& inode = static_cast<NetInode&>(*record.host);
+    if (inode.mapping() == nullptr || !record.covers(fs::kLeaseW)) return;
+    answer.valid = true;
+    answer.size = inode.mapping()->i_size.load(std::memory_order_acquire);
+    answer.mtime = inode.i_attr().mtime;
+  });
+  client_->glimpsed(answer);
+}
+
+void Super::on_trim(uint32_t leases) {
+  worker_.post([this, leases] {
+    sb_->s_dcache.shrink(leases);
+    sb_->s_inodes.shrink(leases);
+    send_returns();
+  });
+}
+
+// Waiting locks and watches are not offered yet, so neither can come for one of ours.
+void Super::on_lock_granted(uint64_t lock_id, uint64_t) { client_->lock_granted(lock_id); }
+
+void Super::on_changed(uint64_t, uint64_t, uint32_t, std::string) {}
+
+}  // namespace myfs::netfs
