@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "sdk/base/clock.h"
+#include "sdk/base/errno.h"
 #include "sdk/uv/socket_util.h"
 
 namespace myfs::uv_io {

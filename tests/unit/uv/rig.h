@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <sys/socket.h>
+#include <tests/unit/uv/echo.capnp.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -13,7 +14,6 @@
 #include "sdk/uv/loop.h"
 #include "sdk/uv/network.h"
 #include "sdk/uv/uv_message_stream.h"
-#include "tests/unit/uv/echo.capnp.h"
 
 namespace myfs::uv_io {
 
