@@ -1,0 +1,91 @@
+// ChunkState, BlockFile: what the loop knows of one chunk of a file and of the file that holds it.
+// Kernel counterpart: the extent status tree (fs/ext4/extents_status.c) and the block bitmap.
+// Thread safety: the loop's; of BlockFile id and ensure_created() are for workers too.
+// Owns / is owned by: a ChunkState is shared by FileData's cache and the commits that change it; a
+// BlockFile by its chunk, by layers with slots in it and by readers, whose presence keeps it.
+// Invariants: (1) a slot is free iff its count of holders is 0; (2) `next_file` is where new writes
+// go while the chunk has no committed file or will lose it by a running commit (`doomed`).
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "sdk/base/sync.h"
+#include "server/overlay.h"
+#include "server/records.h"
+#include "server/store/block_store.h"
+#include "server/store/meta_store.h"
+
+namespace myfs::server {
+
+class BlockFile {
+ public:
+  enum class Presence : uint8_t { kAbsent, kPresent, kLeftover };
+  BlockFile(BlockId id, Presence presence) : id_(id), presence_(presence) {}
+
+  BlockId id() const { return id_; }
+  // Makes the file if it is not there; several workers may ask at once. What a crash left under a
+  // number that no slot was committed of is removed first.
+  Result<void> ensure_created(BlockStore& store);
+  bool present() const;
+
+  void hold(uint16_t slot) { ++holders_[slot]; }
+  void release(uint16_t slot);
+  // `count` free slots, now held, in one run if there is one. Empty: there are not as many.
+  std::vector<uint16_t> take(size_t count);
+  // Slots that were written and that nobody holds: now held, for discarding.
+  std::vector<uint16_t> take_garbage(size_t at_least);
+  void discarded(const std::vector<uint16_t>& slots);
+
+  // Slots whose fate is unknown stay held: the file must not be forgotten before the next boot.
+  void quarantine() { quarantined_ = true; }
+  bool quarantined() const { return quarantined_; }
+
+ private:
+  const BlockId id_;
+  std::array<uint16_t, kSlotsMax> holders_{};
+  std::bitset<kSlotsMax> written_;
+  bool quarantined_ = false;
+  mutable Mutex mutex_{LockRank::kStore};
+  Presence presence_ ABSL_GUARDED_BY(mutex_);
+};
+using BlockFileRef = std::shared_ptr<BlockFile>;
+
+// The content of a chunk: per checksum block a slot, an overlay, both or neither.
+struct ChunkContent {
+  std::array<BlockEntry, kBlocksPerChunk> entries{};  // length 0: none
+  std::map<uint8_t, std::shared_ptr<const Overlay>> overlays;
+
+  bool has(uint8_t blk) const { return entries[blk].length > 0 || overlays.contains(blk); }
+  bool empty() const;
+  uint32_t length(uint8_t blk) const;
+  uint64_t blocks512() const;
+  size_t deferred_bytes() const;
+  ChunkRecord to_record(BlockId id) const;
+};
+
+struct ChunkState {
+  ChunkContent committed;
+  BlockFileRef file;  // null: no chunk record
+  BlockFileRef next_file;
+  bool doomed = false;
+
+  const BlockFileRef& writable_file() const {
+    return file != nullptr && !doomed ? file : next_file;
+  }
+  // Nobody but the cache knows it.
+  bool evictable() const;
+};
+using ChunkRef = std::shared_ptr<ChunkState>;
+
+// 512-byte units that a block of this effective length counts for.
+uint64_t blocks512_of(uint32_t length);
+
+// What the store says. EUCLEAN, EIO.
+Result<ChunkRef> load_chunk(const ReadView& view, uint64_t ino, uint32_t chunk);
+
+}  // namespace myfs::server

@@ -1,0 +1,282 @@
+#include "server/file_data.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "sdk/base/limits.h"
+#include "server/file_data_impl.h"
+
+namespace myfs::server {
+
+DataBuffer::DataBuffer(size_t size_bytes)
+    : words_(size_bytes == 0 ? nullptr : new uint64_t[(size_bytes + 7) / 8]),
+      size_bytes_(size_bytes) {
+  if (size_bytes % 8 != 0) words_[size_bytes / 8] = 0;
+}
+
+// ---- DataChange
+
+DataChange::DataChange(DataChange&& other) noexcept = default;
+
+DataChange& DataChange::operator=(DataChange&& other) noexcept {
+  if (this != &other) {
+    settle(false);
+    owner_ = std::exchange(other.owner_, {});
+    ino_ = other.ino_;
+    size_ = other.size_;
+    blocks_ = other.blocks_;
+    inline_data_ = std::move(other.inline_data_);
+    changes_inode_ = other.changes_inode_;
+    mutations_ = std::move(other.mutations_);
+  }
+  return *this;
+}
+
+DataChange::~DataChange() { settle(false); }
+
+void DataChange::apply_to(InodeRecord& inode) const {
+  if (!changes_inode_) return;
+  inode.size = size_;
+  inode.blocks = blocks_;
+  inode.data = inline_data_;
+}
+
+void DataChange::move_to(Txn& txn) {
+  for (Mutation& mutation : mutations_) txn.append(std::move(mutation));
+  mutations_.clear();
+}
+
+void DataChange::settle(bool durable) {
+  if (auto owner = std::exchange(owner_, {}).lock()) owner->settle(ino_, durable);
+}
+
+// ---- FileData: the door
+
+FileData::FileData(std::shared_ptr<FileDataImpl> impl) : impl_(std::move(impl)) {}
+FileData::~FileData() = default;
+
+Result<std::unique_ptr<FileData>> FileData::create(const Options& options) {
+  const std::string key = meta_key(kMetaBlockEpoch);
+  MYFS_ASSIGN(std::optional<std::string> value, options.meta->get(key));
+  uint64_t epoch = 0;
+  if (value.has_value()) {
+    MYFS_ASSIGN(epoch, decode_u64(*value));
+  }
+  // A number of 32 bits in front of 32 that count: no block is named twice, whatever a crash took.
+  if (++epoch > UINT32_MAX) return Errno(EOVERFLOW);
+  Txn txn;
+  txn.put(key, encode_u64(epoch));
+  const Txn* batch[] = {&txn};
+  MYFS_TRY(options.meta->commit_batch(batch, Durability::kDurable));
+  return std::unique_ptr<FileData>(
+      new FileData(std::make_shared<FileDataImpl>(options, static_cast<uint32_t>(epoch))));
+}
+
+void FileData::start_recovery() { impl_->start_recovery(); }
+
+void FileData::read(uint64_t ino, uint64_t offset, size_t length, ReadDone done) {
+  impl_->read(ino, offset, length, std::move(done));
+}
+
+void FileData::write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done) {
+  impl_->write(ino, offset, data, std::move(done));
+}
+
+void FileData::commit(uint64_t ino, ChangeDone done) {
+  impl_->lane(ino, {LaneOp::Kind::kCommit, 0, 0, std::move(done)});
+}
+
+void FileData::truncate(uint64_t ino, uint64_t size, ChangeDone done) {
+  impl_->lane(ino, {LaneOp::Kind::kTruncate, size, 0, std::move(done)});
+}
+
+void FileData::punch(uint64_t ino, uint64_t from, uint64_t to, ChangeDone done) {
+  impl_->lane(ino, {LaneOp::Kind::kPunch, from, to, std::move(done)});
+}
+
+void FileData::drop_pending(uint64_t ino) {
+  impl_->lane(ino, {LaneOp::Kind::kDrop, 0, 0, nullptr});
+}
+
+void FileData::add_removal(uint64_t ino, Txn& txn) { txn.put(garbage_key(ino), std::string()); }
+void FileData::removed(uint64_t ino) { impl_->removed(ino); }
+
+Result<std::vector<DataExtent>> FileData::extents(uint64_t ino, uint64_t offset, uint64_t length,
+                                                  size_t max) {
+  return impl_->extents(ino, offset, length, max);
+}
+
+Result<uint64_t> FileData::seek(uint64_t ino, uint64_t offset, bool hole) {
+  return impl_->seek(ino, offset, hole);
+}
+
+bool FileData::has_pending(uint64_t ino) const { return impl_->has_pending(ino); }
+std::vector<uint64_t> FileData::inodes_with_pending() const { return impl_->inodes_with_pending(); }
+uint32_t FileData::verifier_count() const { return impl_->verifier_count(); }
+bool FileData::idle() const { return impl_->idle(); }
+BlockSpace FileData::space() const { return impl_->space(); }
+
+// ---- order
+
+FileState& FileDataImpl::file(uint64_t ino) {
+  auto& slot = files_[ino];
+  if (slot == nullptr) slot = std::make_unique<FileState>(ino);
+  return *slot;
+}
+
+void FileDataImpl::write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data,
+                         WriteDone done) {
+  if (offset > kFileSizeMax_bytes || data.size() > kFileSizeMax_bytes - offset) {
+    return answer(std::move(done), Result<WriteReply>(Errno(EFBIG)));
+  }
+  if (data.empty()) return answer(std::move(done), Result<WriteReply>(WriteReply{}));
+  auto op = std::make_shared<WriteOp>();
+  op->offset = offset;
+  op->data = data;
+  op->done = std::move(done);
+  FileState& state = file(ino);
+  state.waiting.push_back({std::move(op), std::nullopt});
+  pump(state);
+}
+
+void FileDataImpl::lane(uint64_t ino, LaneOp op) {
+  if (op.kind == LaneOp::Kind::kTruncate && op.from > kFileSizeMax_bytes) {
+    return answer(std::move(op.done), Result<DataChange>(Errno(EFBIG)));
+  }
+  FileState& state = file(ino);
+  state.waiting.push_back({nullptr, std::move(op)});
+  pump(state);
+}
+
+bool FileDataImpl::may_start(const FileState& file, size_t position) const {
+  const FileState::Waiting& me = file.waiting[position];
+  if (me.lane.has_value()) {
+    if (file.lane_busy && me.lane->kind != LaneOp::Kind::kDrop) return false;
+    if (me.lane->is_edit()) return position == 0 && file.writing.empty();
+    return std::none_of(file.waiting.begin(), file.waiting.begin() + static_cast<int>(position),
+                        [](const auto& earlier) { return earlier.lane.has_value(); });
+  }
+  auto overlaps = [&me](const WriteOp& other) {
+    return other.first() <= me.write->last() && me.write->first() <= other.last();
+  };
+  for (const auto& other : file.writing) {
+    if (overlaps(*other)) return false;
+  }
+  for (size_t i = 0; i < position; ++i) {
+    const FileState::Waiting& earlier = file.waiting[i];
+    if (earlier.lane.has_value() ? earlier.lane->is_edit() : overlaps(*earlier.write)) return false;
+  }
+  return true;
+}
+
+void FileDataImpl::pump(FileState& file) {
+  const uint64_t ino = file.ino;
+  for (size_t i = 0; i < file.waiting.size();) {
+    if (!may_start(file, i)) {
+      ++i;
+      continue;
+    }
+    FileState::Waiting op = std::move(file.waiting[i]);
+    file.waiting.erase(file.waiting.begin() + static_cast<int>(i));
+    if (op.write != nullptr) {
+      start_write(file, std::move(op.write));
+    } else {
+      start_lane(file, std::move(*op.lane));
+      i = 0;  // what waited for it may go, also what stood before
+    }
+  }
+  forget_if_idle(ino);
+}
+
+void FileDataImpl::forget_if_idle(uint64_t ino) {
+  auto it = files_.find(ino);
+  if (it == files_.end()) return;
+  FileState& state = *it->second;
+  if (state.removed && !state.lane_busy && state.writing.empty() && state.waiting.empty()) {
+    drop_layer(state.pending, false);
+    auto first = chunks_.lower_bound({ino, 0});
+    auto last = chunks_.upper_bound({ino, UINT32_MAX});
+    for (auto chunk = first; chunk != last; ++chunk) {
+      if (chunk->second->next_file != nullptr) remove_stray_file(chunk->second->next_file);
+    }
+    chunks_.erase(first, last);
+    files_.erase(it);
+    add_garbage({ino, 0, nullptr});
+    return;
+  }
+  if (state.idle()) files_.erase(it);
+}
+
+void FileDataImpl::removed(uint64_t ino) {
+  file(ino).removed = true;
+  forget_if_idle(ino);
+}
+
+std::vector<uint64_t> FileDataImpl::inodes_with_pending() const {
+  std::vector<uint64_t> inodes;
+  inodes.reserve(files_.size());
+  for (const auto& [ino, state] : files_) inodes.push_back(ino);
+  return inodes;
+}
+
+bool FileDataImpl::idle() const {
+  return jobs_ == 0 && std::none_of(files_.begin(), files_.end(), [](const auto& entry) {
+           return entry.second->lane_busy || !entry.second->writing.empty();
+         });
+}
+
+BlockSpace FileDataImpl::space() const {
+  BlockSpace space = blocks_.space();
+  space.free_bytes -= std::min(space.free_bytes, options_.space_reserve_bytes);
+  return space;
+}
+
+// ---- chunks
+
+Result<ChunkRef> FileDataImpl::chunk(uint64_t ino, uint32_t index) {
+  auto it = chunks_.find({ino, index});
+  if (it != chunks_.end()) return it->second;
+  if (chunks_.size() >= options_.cached_chunks_max) evict_chunks();
+  MYFS_ASSIGN(ChunkRef state, load_chunk(meta_, ino, index));
+  chunks_.emplace(ChunkId{ino, index}, state);
+  return state;
+}
+
+void FileDataImpl::evict_chunks() {
+  constexpr int kLook = 256, kEvict = 64;
+  int evicted = 0;
+  auto it = chunks_.upper_bound(eviction_hand_);
+  for (int looked = 0; looked < kLook && evicted < kEvict && !chunks_.empty(); ++looked) {
+    if (it == chunks_.end()) it = chunks_.begin();
+    if (it->second.use_count() > 1 || !it->second->evictable()) {
+      ++it;
+      continue;
+    }
+    if (it->second->next_file != nullptr) remove_stray_file(it->second->next_file);
+    it = chunks_.erase(it);
+    ++evicted;
+  }
+  eviction_hand_ = it == chunks_.end() ? ChunkId{} : it->first;
+}
+
+const BlockFileRef& FileDataImpl::writable_file(ChunkState& chunk) {
+  if (chunk.writable_file() == nullptr) {
+    assert(next_block_ != 0);
+    BlockId id = BlockId{block_epoch_} << 32 | next_block_++;
+    chunk.next_file = std::make_shared<BlockFile>(id, BlockFile::Presence::kAbsent);
+  }
+  return chunk.writable_file();
+}
+
+void FileDataImpl::run_job(Job work, Job done) {
+  ++jobs_;
+  pool_.run(std::move(work), [weak = weak_from_this(), done = std::move(done)]() mutable {
+    auto self = weak.lock();
+    if (self == nullptr) return;
+    --self->jobs_;
+    done();
+  });
+}
+
+}  // namespace myfs::server

@@ -1,0 +1,230 @@
+// What runs behind the scenes: deferred writes, garbage, and what a boot owes.
+#include <algorithm>
+#include <utility>
+
+#include "sdk/base/log.h"
+#include "server/file_data_impl.h"
+
+namespace myfs::server {
+namespace {
+
+constexpr size_t kReapBatch = 64;       // garbage items in one transaction
+constexpr size_t kReapBlocksMax = 256;  // blocks removed by one
+constexpr size_t kDiscardAtLeast = 32;  // slots: below 2 MiB of garbage in a file it stays
+
+// Runs in a worker at boot: removes files that no record names. What this boot makes has a higher
+// epoch.
+void remove_unnamed_blocks(const MetaStore& meta, BlockStore& blocks, uint32_t epoch) {
+  auto ids = blocks.list();
+  if (!ids.ok()) {
+    log(LogLevel::kError, "cannot list the blocks: %s", ids.error().text());
+    return;
+  }
+  for (BlockId id : *ids) {
+    if (id >> 32 >= epoch) continue;
+    auto named = meta.get(block_key(id));
+    if (!named.ok() || named->has_value()) continue;
+    log(LogLevel::kInfo, "block %016x: nothing names it, removed", id);
+    if (auto removed = blocks.remove(id); !removed.ok()) {
+      log(LogLevel::kWarning, "block %016x: cannot be removed: %s", id, removed.error().text());
+    }
+  }
+}
+
+}  // namespace
+
+void FileDataImpl::start_recovery() {
+  run_job([&meta = meta_, &blocks = blocks_,
+           epoch = block_epoch_] { remove_unnamed_blocks(meta, blocks, epoch); },
+          [] {});
+  auto range = type_range('W');
+  auto scanned =
+      meta_.scan(range.first, range.second, 0, [this](std::string_view, std::string_view value) {
+        auto record = DeferredRecord::decode(value);
+        if (!record.ok()) return true;  // whoever reads it is told
+        auto known = deferred_.find({record->ino, record->chunk});
+        size_t bytes = known == deferred_.end() ? 0 : known->second;
+        note_deferred(record->ino, record->chunk, bytes + value.size());
+        return true;
+      });
+  if (scanned.ok()) {
+    range = type_range('G');
+    scanned =
+        meta_.scan(range.first, range.second, 0, [this](std::string_view key, std::string_view) {
+          auto ino = parse_number(key);
+          auto block = parse_garbage_block(key);
+          if (ino.ok() && block.ok()) garbage_.push_back({*ino, block->value_or(0), nullptr});
+          return true;
+        });
+  }
+  if (!scanned.ok()) log(LogLevel::kError, "recovery: %s", scanned.error().text());
+  fold_some();
+  reap();
+}
+
+// ---- deferred writes
+
+void FileDataImpl::note_deferred(uint64_t ino, uint32_t index, size_t bytes) {
+  auto it = deferred_.find({ino, index});
+  if (it != deferred_.end()) {
+    deferred_bytes_ -= it->second;
+    if (bytes == 0) {
+      deferred_.erase(it);
+      return;
+    }
+    it->second = bytes;
+  } else if (bytes > 0) {
+    deferred_.emplace(ChunkId{ino, index}, bytes);
+  }
+  deferred_bytes_ += bytes;
+}
+
+void FileDataImpl::fold_some() {
+  while (!folding_ && deferred_bytes_ > options_.deferred_memory_max_bytes && !deferred_.empty()) {
+    auto it = deferred_.upper_bound(fold_hand_);
+    if (it == deferred_.end()) it = deferred_.begin();
+    const auto [ino, index] = fold_hand_ = it->first;
+    const InodeRecord* inode = host_.committed_inode(ino);
+    if (inode == nullptr) {
+      note_deferred(ino, index, 0);  // a dead inode's: its removal takes them
+      continue;
+    }
+    folding_ = true;
+    lane(ino, {LaneOp::Kind::kFold, index, 0,
+               [weak = weak_from_this(), ino = ino, index = index](Result<DataChange> change) {
+                 auto self = weak.lock();
+                 if (self == nullptr) return;
+                 if (!change.ok()) {
+                   self->folding_ = false;
+                   self->note_deferred(ino, index, 0);  // not again in this boot
+                   return;
+                 }
+                 Txn txn;
+                 change->move_to(txn);
+                 self->host_.submit_background(
+                     std::move(txn),
+                     [weak, change = std::move(change).value()](bool durable) mutable {
+                       if (auto self = weak.lock()) self->folding_ = false;
+                       change.settle(durable);
+                     });
+               }});
+  }
+}
+
+// ---- garbage
+
+void FileDataImpl::add_garbage(Garbage garbage) {
+  garbage_.push_back(std::move(garbage));
+  reap();
+}
+
+void FileDataImpl::reap() {
+  if (reaping_ || garbage_.empty()) return;
+  std::vector<Garbage> batch;
+  std::vector<BlockId> removals;
+  Txn txn;
+  for (size_t looked = garbage_.size(); looked > 0 && batch.size() < kReapBatch; --looked) {
+    if (removals.size() >= kReapBlocksMax) break;
+    Garbage garbage = std::move(garbage_.front());
+    garbage_.pop_front();
+    if (garbage.file.use_count() > 1) {
+      garbage_.push_back(std::move(garbage));  // somebody reads it
+      continue;
+    }
+    if (garbage.block != 0) {
+      removals.push_back(garbage.block);
+      txn.del(garbage_key(garbage.ino, garbage.block));
+      batch.push_back(std::move(garbage));
+      continue;
+    }
+    size_t chunks = 0;
+    const size_t most = kReapBlocksMax - removals.size();
+    auto range = number_range('C', garbage.ino);
+    auto scanned = meta_.scan(range.first, range.second, most,
+                              [&](std::string_view key, std::string_view value) {
+                                ++chunks;
+                                txn.del(std::string(key));
+                                auto record = ChunkRecord::decode(value);
+                                if (!record.ok()) return true;
+                                removals.push_back(record->block);
+                                txn.del(block_key(record->block));
+                                auto deferred = number_range('W', record->block);
+                                return meta_
+                                    .scan(deferred.first, deferred.second, 0,
+                                          [&](std::string_view w, auto) {
+                                            txn.del(std::string(w));
+                                            return true;
+                                          })
+                                    .ok();
+                              });
+    if (!scanned.ok()) continue;  // the next boot's
+    if (chunks < most) {
+      txn.del(garbage_key(garbage.ino));
+      auto first = deferred_.lower_bound({garbage.ino, 0});
+      while (first != deferred_.end() && first->first.first == garbage.ino) {
+        deferred_bytes_ -= first->second;
+        first = deferred_.erase(first);
+      }
+    } else {
+      garbage.block = UINT64_MAX;  // more of it: comes back
+    }
+    batch.push_back(std::move(garbage));
+  }
+  if (batch.empty()) return;
+  reaping_ = true;
+  auto failed = std::make_shared<bool>(false);
+  run_job(
+      [removals = std::move(removals), &blocks = blocks_, failed] {
+        for (BlockId id : removals) {
+          if (blocks.remove(id).ok()) continue;
+          log(LogLevel::kWarning, "block %016x: cannot be removed", id);
+          *failed = true;
+        }
+      },
+      [this, batch = std::move(batch), txn = std::move(txn), failed]() mutable {
+        if (*failed) {
+          reaping_ = false;  // the records stay, and the next boot tries again
+          return;
+        }
+        finish_reap(std::move(batch), std::move(txn));
+      });
+}
+
+void FileDataImpl::finish_reap(std::vector<Garbage> batch, Txn txn) {
+  host_.submit_background(
+      std::move(txn), [weak = weak_from_this(), batch = std::move(batch)](bool durable) mutable {
+        auto self = weak.lock();
+        if (self == nullptr) return;
+        self->reaping_ = false;
+        if (!durable) return;
+        for (Garbage& garbage : batch) {
+          if (garbage.block == UINT64_MAX) self->garbage_.push_back({garbage.ino, 0, nullptr});
+        }
+        self->reap();
+      });
+}
+
+// Gives the space of overwritten slots back once it is worth a system call.
+void FileDataImpl::discard_garbage(const BlockFileRef& file) {
+  std::vector<uint16_t> slots = file->take_garbage(kDiscardAtLeast);
+  if (slots.empty()) return;
+  run_job(
+      [file, slots, &blocks = blocks_] {
+        for (size_t i = 0; i < slots.size();) {
+          size_t next = i + 1;
+          while (next < slots.size() && slots[next] == slots[next - 1] + 1) ++next;
+          blocks.discard(file->id(), uint64_t{slots[i]} * kBlockSize_bytes,
+                         (next - i) * uint64_t{kBlockSize_bytes});
+          i = next;
+        }
+      },
+      [file, slots] { file->discarded(slots); });
+}
+
+// A file of this boot that no commit has named.
+void FileDataImpl::remove_stray_file(const BlockFileRef& file) {
+  if (file->quarantined() || !file->present()) return;
+  run_job([file, &blocks = blocks_] { (void)blocks.remove(file->id()); }, [] {});
+}
+
+}  // namespace myfs::server
