@@ -1,0 +1,138 @@
+#include <gtest/gtest.h>
+
+#include "sdk/netfs/lease.h"
+
+namespace myfs::netfs {
+namespace {
+
+using fs::kLeaseA;
+using fs::kLeaseR;
+using fs::kLeaseW;
+
+// An inode's share of it: a word and a record.
+struct Cached {
+  explicit Cached(const fs::Validity& validity) : record(word, validity, nullptr) {}
+  fs::LeaseWord word;
+  LeaseRecord record;
+
+  bool grant(uint64_t ino, LeaseParts parts, LeaseSeq seq, uint16_t generation = 1) {
+    MutexLock lock(record.mu);
+    if (!record.accept_locked({.ino = ino, .parts = parts, .seq = seq}, generation)) return false;
+    record.publish_locked(0);
+    return true;
+  }
+};
+
+class LeaseTableTest : public ::testing::Test {
+ protected:
+  fs::Validity validity;
+  LeaseTable table{validity};
+};
+
+TEST_F(LeaseTableTest, ARecallOfAnInodeNotCachedVoidsTheGrantThatIsOnItsWay) {
+  const Ticket ticket = table.begin_call();
+  EXPECT_FALSE(table.with_record(7, 20, [](LeaseRecord&) { FAIL(); }));
+  Cached inode(validity);
+  table.add(7, inode.record);
+  EXPECT_FALSE(inode.grant(7, kLeaseA, 19));
+  EXPECT_TRUE(inode.grant(7, kLeaseA, 21));
+  table.end_call(ticket);
+  table.remove(7, inode.record);
+}
+
+TEST_F(LeaseTableTest, AnEvictedInodeIsNotResurrectedByALateReply) {
+  Cached inode(validity);
+  table.add(7, inode.record);
+  ASSERT_TRUE(inode.grant(7, kLeaseA, 10));
+  const Ticket ticket = table.begin_call();
+  table.remove(7, inode.record);
+  Cached again(validity);
+  table.add(7, again.record);
+  EXPECT_FALSE(again.grant(7, kLeaseA, 9));
+  table.end_call(ticket);
+  table.remove(7, again.record);
+}
+
+TEST_F(LeaseTableTest, EvictionReleasesWhatWasGranted) {
+  Cached inode(validity), never_granted(validity);
+  table.add(7, inode.record);
+  table.add(8, never_granted.record);
+  ASSERT_TRUE(inode.grant(7, kLeaseA | kLeaseR, 10));
+  table.remove(7, inode.record);
+  table.remove(8, never_granted.record);
+  LeaseTable::Returns returns = table.take_returns();
+  ASSERT_EQ(1u, returns.grants.size());
+  EXPECT_EQ(7u, returns.grants[0].ino);
+  EXPECT_EQ(10u, returns.grants[0].seq);
+  EXPECT_EQ(kAllParts, returns.grants[0].parts);
+  EXPECT_EQ(0u, inode.word.parts(inode.word.sample()));
+  EXPECT_TRUE(table.take_returns().empty());
+}
+
+TEST_F(LeaseTableTest, ASuccessorKnowsTheSeqOfAnInodeThatIsStillLeaving) {
+  Cached leaving(validity), fresh(validity);
+  table.add(7, leaving.record);
+  ASSERT_TRUE(leaving.grant(7, kLeaseA, 10));
+  table.add(7, fresh.record);
+  table.remove(7, leaving.record);
+  EXPECT_TRUE(table.take_returns().empty());  // the successor answers for the inode
+  EXPECT_FALSE(fresh.grant(7, kLeaseA, 10));
+  table.remove(7, fresh.record);
+  ASSERT_EQ(1u, table.take_returns().grants.size());
+}
+
+TEST_F(LeaseTableTest, TicketsOfAnOldSessionBringNoGrants) {
+  const Ticket ticket = table.begin_call();
+  EXPECT_TRUE(table.usable(ticket));
+  validity.generation.store(2);
+  EXPECT_FALSE(table.usable(ticket));
+  table.end_call(ticket);
+}
+
+TEST_F(LeaseTableTest, OverflowOfRememberedSeqsVoidsTheTicket) {
+  const Ticket ticket = table.begin_call();
+  for (uint64_t ino = 1; ino <= kRememberedSeqsMax + 1; ++ino) {
+    table.with_record(ino, 10, [](LeaseRecord&) {});
+  }
+  EXPECT_FALSE(table.usable(ticket));
+  table.end_call(ticket);
+}
+
+TEST_F(LeaseTableTest, ReturnsAreBatched) {
+  for (size_t i = 1; i < kReturnBatchMax; ++i) EXPECT_FALSE(table.closed(i));
+  EXPECT_TRUE(table.release({.ino = 7, .parts = kLeaseA, .seq = 3}));
+  LeaseTable::Returns returns = table.take_returns();
+  EXPECT_EQ(kReturnBatchMax - 1, returns.closed.size());
+  EXPECT_EQ(1u, returns.grants.size());
+}
+
+TEST_F(LeaseTableTest, HeldGrantsAreNewestFirstAndLimited) {
+  Cached a(validity), b(validity), c(validity);
+  table.add(1, a.record);
+  table.add(2, b.record);
+  table.add(3, c.record);
+  a.grant(1, kLeaseA, 30);
+  b.grant(2, kLeaseA, 50);
+  std::vector<rpc::Grant> held = table.held_grants(10);
+  ASSERT_EQ(2u, held.size());
+  EXPECT_EQ(2u, held[0].ino);
+  EXPECT_EQ(1u, held[1].ino);
+  EXPECT_EQ(1u, table.held_grants(1).size());
+}
+
+TEST_F(LeaseTableTest, ARebindKeepsOnlyWhatTheServerKept) {
+  Cached a(validity), b(validity);
+  table.add(1, a.record);
+  table.add(2, b.record);
+  a.grant(1, kLeaseA | kLeaseW, 30);
+  b.grant(2, kLeaseA | kLeaseR, 31);
+  std::vector<uint64_t> lost = table.keep_only(
+      {{.ino = 1, .parts = kLeaseA, .seq = 30}, {.ino = 2, .parts = kLeaseA | kLeaseR, .seq = 31}});
+  EXPECT_EQ(std::vector<uint64_t>{1}, lost);
+  EXPECT_TRUE(a.record.covers(kLeaseA));
+  EXPECT_FALSE(a.record.covers(kLeaseR));
+  EXPECT_TRUE(b.record.covers(kLeaseA | kLeaseR));
+}
+
+}  // namespace
+}  // namespace myfs::netfs
