@@ -6,6 +6,16 @@
 #include "sdk/base/limits.h"
 
 namespace myfs::rpc {
+namespace {
+
+// What was never sent is not in doubt, whatever an earlier call has left in the record.
+Errno not_admitted(Errno error, const char* message) {
+  clear_error_detail();
+  thread_error_detail().retriable = true;
+  return fail(error, message);
+}
+
+}  // namespace
 
 void Admission::give_back() {
   if (admitter_ == nullptr) return;
@@ -86,7 +96,7 @@ Result<Admission> Admitter::try_admit(const AdmitArgs& args) {
 
 Result<Admission> Admitter::admit(const CallContext& ctx, const AdmitArgs& args,
                                   int64_t deadline_ns) {
-  if (ctx.cancelled()) return fail(Errno(EINTR), "cancelled");
+  if (ctx.cancelled()) return not_admitted(Errno(EINTR), "cancelled");
   Waiter waiter;
   waiter.args = args;
   {
@@ -108,9 +118,10 @@ Result<Admission> Admitter::admit(const CallContext& ctx, const AdmitArgs& args,
   waiters_.remove(&waiter);
   if (shut_down_) return Errno(ESHUTDOWN);
   serve_locked();
-  if (ctx.cancelled()) return fail(Errno(EINTR), "cancelled while waiting for its turn to be sent");
-  return fail(Errno(ETIMEDOUT),
-              "no room to send within the deadline: earlier calls are unanswered");
+  if (ctx.cancelled())
+    return not_admitted(Errno(EINTR), "cancelled while waiting for its turn to be sent");
+  return not_admitted(Errno(ETIMEDOUT),
+                      "no room to send within the deadline: earlier calls are unanswered");
 }
 
 void Admitter::open(uint64_t incarnation, uint16_t slots, uint64_t credit_bytes,

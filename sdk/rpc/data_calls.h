@@ -25,8 +25,8 @@ template <typename Reply>
 using Completion = absl::AnyInvocable<void(Result<Reply>)>;
 
 struct ReadArgs {
-  Handle node;
-  Opener opener;
+  Handle node{};
+  Opener opener{};
   uint64_t off = 0;
   uint32_t len = 0;  // <= the sum of the destination's spans
 };
@@ -42,76 +42,76 @@ struct ReadReply {
 inline constexpr uint32_t kWriteStable = 1, kWriteWriteback = 2, kWriteUncached = 4,
                           kWriteKeepMtime = 8;
 struct WriteArgs {
-  Handle node;
-  Opener opener;
+  Handle node{};
+  Opener opener{};
   uint64_t off = 0;
   uint64_t lease_seq = 0;
   uint32_t trunc_gen = 0;
   bool has_trunc_gen = false;
   uint32_t flags = 0;
-  Time mtime;
+  Time mtime{};
 };
 struct WriteReply {
   bool replayed = false;
   uint32_t count = 0;
   uint64_t verifier = 0;
   bool stable = false;
-  Node node;
+  Node node{};
 };
 
 struct AppendArgs {
-  Handle node;
-  Opener opener;
+  Handle node{};
+  Opener opener{};
 };
 struct AppendReply {
   bool replayed = false;
   uint64_t off = 0;  // where the bytes went
-  Node node;
+  Node node{};
 };
 
 struct CommitArgs {
-  Handle node;
+  Handle node{};
   uint64_t verifier = 0;
   bool data_only = false;
 };
 struct CommitReply {
   uint64_t verifier = 0;
-  Node node;
+  Node node{};
 };
 
 struct FallocateArgs {
-  Handle node;
-  Opener opener;
+  Handle node{};
+  Opener opener{};
   uint32_t mode = 0;  // FALLOC_FL_*
   uint64_t off = 0;
   uint64_t len = 0;
 };
 
 struct SeekArgs {
-  Handle node;
-  Opener opener;
+  Handle node{};
+  Opener opener{};
   uint64_t off = 0;
   bool hole = false;
 };
 
 struct ExtentsArgs {
-  Handle node;
-  Opener opener;
+  Handle node{};
+  Opener opener{};
   uint64_t off = 0;
   uint64_t len = 0;
   uint32_t max = 0;
 };
 struct ExtentsReply {
-  std::vector<Extent> extents;
+  std::vector<Extent> extents{};
   bool last = false;
 };
 
 struct CopyArgs {
-  Handle from;
-  Opener from_opener;
+  Handle from{};
+  Opener from_opener{};
   uint64_t from_off = 0;
-  Handle to;
-  Opener to_opener;
+  Handle to{};
+  Opener to_opener{};
   uint64_t to_off = 0;
   uint64_t len = 0;
   bool clone = false;
@@ -119,11 +119,11 @@ struct CopyArgs {
 struct CopyReply {
   bool replayed = false;
   uint64_t count = 0;
-  Node node;
+  Node node{};
 };
 
 struct ReadManyArgs {
-  std::vector<Handle> nodes;
+  std::vector<Handle> nodes{};
   uint32_t max_bytes = 0;  // per file; a larger one comes without data
 };
 

@@ -16,30 +16,30 @@ namespace myfs::rpc {
 enum class Urgency : uint8_t { kNormal, kRecall };
 
 struct LookupArgs {
-  Handle dir;
-  std::vector<std::string> names;  // at most kLookupNamesMax
-  Parts want = 0;                  // for the last node
-  uint32_t want_data_bytes = 0;    // content of the last node if it is not larger
+  Handle dir{};
+  std::vector<std::string> names{};  // at most kLookupNamesMax
+  Parts want = 0;                    // for the last node
+  uint32_t want_data_bytes = 0;      // content of the last node if it is not larger
 };
 // nodes[i] answers names[i]; the walk stopped after the last one.
 struct LookupReply {
-  Node dir_node;
-  std::vector<Node> nodes;
+  Node dir_node{};
+  std::vector<Node> nodes{};
 };
 
 struct GetattrArgs {
-  Handle node;
+  Handle node{};
   Parts want = 0;
-  Opener opener;
+  Opener opener{};
   bool must_grant = false;
 };
 
 struct GetattrsArgs {
-  std::vector<Handle> nodes;
+  std::vector<Handle> nodes{};
   Parts want = 0;
 };
 struct NodesReply {
-  std::vector<Node> nodes;  // nodes[i] answers the i-th handle
+  std::vector<Node> nodes{};  // nodes[i] answers the i-th handle
 };
 
 // Bits of SetattrArgs::mask.
@@ -47,10 +47,10 @@ inline constexpr uint32_t kSetMode = 1, kSetUid = 2, kSetGid = 4, kSetSize = 8, 
                           kSetMtime = 32, kSetAtimeNow = 64, kSetMtimeNow = 128,
                           kSetClearPrivileges = 256;
 struct SetattrArgs {
-  Handle node;
+  Handle node{};
   uint32_t mask = 0;
-  Attr attr;
-  Opener opener;  // for kSetSize
+  Attr attr{};
+  Opener opener{};  // for kSetSize
   Urgency urgency = Urgency::kNormal;
 };
 
@@ -58,54 +58,54 @@ struct SetattrArgs {
 inline constexpr uint32_t kCreateExcl = 1, kCreateTmpfile = 2, kCreateOpen = 4, kCreateTrunc = 8,
                           kCreateDirectory = 16, kCreateNofollow = 32, kOpenMustGrant = 64;
 struct CreateArgs {
-  Handle dir;
-  std::string name;
+  Handle dir{};
+  std::string name{};
   uint32_t mode = 0;  // with S_IFMT
   uint64_t rdev = 0;
-  std::string target;  // of a symbolic link
+  std::string target{};  // of a symbolic link
   uint32_t flags = 0;
   Parts want = 0;
-  Opener opener;
+  Opener opener{};
 };
 
 struct LinkArgs {
-  Handle node;
-  Handle dir;
-  std::string name;
+  Handle node{};
+  Handle dir{};
+  std::string name{};
 };
 
 struct UnlinkArgs {
-  Handle dir;
-  std::string name;
+  Handle dir{};
+  std::string name{};
   bool directory = false;  // rmdir
 };
 
 struct RenameArgs {
-  Handle old_dir;
-  std::string old_name;
-  Handle new_dir;
-  std::string new_name;
+  Handle old_dir{};
+  std::string old_name{};
+  Handle new_dir{};
+  std::string new_name{};
   uint32_t flags = 0;  // RENAME_NOREPLACE 1, RENAME_EXCHANGE 2
 };
 
 struct ReaddirArgs {
-  Handle dir;
+  Handle dir{};
   uint64_t cookie = 0;  // 0 starts
   uint32_t max_bytes = 0;
   bool plus = false;
   Parts want = 0;
 };
 struct ReaddirReply {
-  Node dir_node;
-  std::vector<Entry> entries;  // cookies rise and are above the one asked for
+  Node dir_node{};
+  std::vector<Entry> entries{};  // cookies rise and are above the one asked for
   bool eof = false;
 };
 
 struct OpenArgs {
-  Handle node;
+  Handle node{};
   uint32_t flags = 0;  // kCreateTrunc, kOpenMustGrant
   Parts want = 0;
-  Opener opener;
+  Opener opener{};
 };
 
 struct StatfsReply {
@@ -120,25 +120,25 @@ struct StatfsReply {
 };
 
 struct GetxattrArgs {
-  Handle node;
-  std::string name;
+  Handle node{};
+  std::string name{};
 };
 struct ListxattrReply {
-  std::vector<std::string> names;
-  std::vector<std::string> values;  // empty, or one for each name
+  std::vector<std::string> names{};
+  std::vector<std::string> values{};  // empty, or one for each name
 };
 struct SetxattrArgs {
-  Handle node;
-  std::string name;
-  std::string value;
+  Handle node{};
+  std::string name{};
+  std::string value{};
   uint32_t flags = 0;  // XATTR_CREATE 1, XATTR_REPLACE 2
   bool remove = false;
 };
 
 struct LockArgs {
-  Handle node;
-  Opener opener;
-  LockRange range;
+  Handle node{};
+  Opener opener{};
+  LockRange range{};
   bool wait = false;
 };
 struct LockReply {
@@ -146,11 +146,11 @@ struct LockReply {
   bool queued = false;  // the grant comes as CallbackSink::on_lock_granted
 };
 struct LockTestArgs {
-  Handle node;
-  LockRange range;
+  Handle node{};
+  LockRange range{};
 };
 struct LockReleaseArgs {
-  Handle node;
+  Handle node{};
   uint64_t owner = 0;
   LockKind kind = LockKind::kPosix;
 };
@@ -158,16 +158,16 @@ struct LockReleaseArgs {
 struct ResolveHandleArgs {
   uint64_t ino = 0;
   uint32_t gen = 0;
-  std::string persistent;
+  std::string persistent{};
 };
 
 struct ParentReply {
-  Node node;
-  std::string name;  // of the directory in its parent; empty for the export's root
+  Node node{};
+  std::string name{};  // of the directory in its parent; empty for the export's root
 };
 
 struct DirStatsArgs {
-  Handle dir;
+  Handle dir{};
   bool recursive = false;
 };
 struct DirStatsReply {
@@ -188,17 +188,17 @@ struct AckArgs {
   uint64_t ino = 0;
   Parts kept = 0;
   uint64_t seq = 0;
-  std::vector<OpenRecord> opens;
+  std::vector<OpenRecord> opens{};
   bool have_size = false;
   uint64_t size = 0;
-  Time mtime;
+  Time mtime{};
   uint64_t incarnation = 0;  // SessionInfo's; of another session: not sent
 };
 struct GlimpsedArgs {
   uint64_t glimpse_id = 0;
   uint64_t ino = 0;
   uint64_t size = 0;
-  Time mtime;
+  Time mtime{};
   bool valid = false;
   uint64_t incarnation = 0;  // SessionInfo's; of another session: not sent
 };
@@ -209,7 +209,7 @@ struct ServerStats {
   uint64_t recalls = 0;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
-  std::string json;
+  std::string json{};
 };
 
 }  // namespace myfs::rpc

@@ -42,12 +42,12 @@ struct Grant {
 
 // One inode as an answer shows it.
 struct Node {
-  Errno error;  // of this component
-  Handle handle;
-  Attr attr;  // only if has_attr
-  Grant grant;
-  std::string target;  // of a symbolic link
-  std::string data;    // file content if asked for and small
+  Errno error{};  // of this component
+  Handle handle{};
+  Attr attr{};  // only if has_attr
+  Grant grant{};
+  std::string target{};  // of a symbolic link
+  std::string data{};    // file content if asked for and small
   bool has_attr = false;
 };
 
@@ -61,7 +61,7 @@ struct Extent {
 
 struct Layout {
   uint64_t epoch = 0;
-  std::vector<Extent> stripes;
+  std::vector<Extent> stripes{};
 };
 
 // Bits of Opener::access and OpenRecord::access.
@@ -70,18 +70,18 @@ inline constexpr uint8_t kAccessRead = 1, kAccessWrite = 2, kAccessAppendOnly = 
 // Who does data I/O. open_id 0: no registered open, cred decides.
 struct Opener {
   uint64_t open_id = 0;
-  CredRef cred;  // null: no credentials are sent
+  CredRef cred{};  // null: no credentials are sent
   uint8_t access = 0;
 };
 
 using OpenRecord = Opener;
 
 struct Entry {
-  std::string name;
+  std::string name{};
   uint64_t cookie = 0;
   uint64_t ino = 0;
   uint8_t type = 0;  // DT_*
-  Node node;         // readdirplus only; else handle.ino == 0
+  Node node{};       // readdirplus only; else handle.ino == 0
 };
 
 enum class LockType : uint8_t { kRead = 0, kWrite = 1, kUnlock = 2 };
@@ -101,11 +101,11 @@ struct LockRange {
 // attributes: ask again.
 struct Changed {
   bool replayed = false;
-  Node node;  // the inode made, linked, moved or changed
-  Node dir;   // parents afterwards
-  Node other_dir;
-  Node victim;  // what an unlink or rename removed, afterwards
-  Layout layout;
+  Node node{};  // the inode made, linked, moved or changed
+  Node dir{};   // parents afterwards
+  Node other_dir{};
+  Node victim{};  // what an unlink or rename removed, afterwards
+  Layout layout{};
 };
 
 struct ShardRange {
@@ -126,18 +126,18 @@ struct SessionInfo {
   uint64_t incarnation = 0;  // the client's count of logins, not sent
   uint64_t session_id = 0;
   uint64_t epoch = 0;
-  std::string secret;
+  std::string secret{};
   uint32_t term_ms = 0;
   uint16_t slots = 0;
-  std::string data_token;
-  Node root;
+  std::string data_token{};
+  Node root{};
   uint64_t boot_verifier = 0;
   uint32_t max_io_bytes = 0;
   uint64_t credit_bytes = 0;
   uint32_t max_leases = 0;
-  std::vector<std::string> servers;
-  std::vector<ShardRange> shards;
-  std::vector<uint64_t> slot_seqs;  // bind only
+  std::vector<std::string> servers{};
+  std::vector<ShardRange> shards{};
+  std::vector<uint64_t> slot_seqs{};  // bind only
 };
 
 }  // namespace myfs::rpc

@@ -1,0 +1,117 @@
+// FakeServer: a scripted MyFS server in the test's process, reached over socketpairs; enough of the
+// protocol to see what the client does with slots, reconnects, bad answers and silence.
+// Thread safety: public methods any thread unless said; everything else inside its loop.
+#pragma once
+
+#include <capnp/rpc-twoparty.h>
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "myfs/myfs.capnp.h"
+#include "sdk/base/result.h"
+#include "sdk/base/sync.h"
+#include "sdk/uv/loop.h"
+#include "sdk/uv/message_stream.h"
+
+namespace myfs::rpc_test {
+
+// What the server does with the next calls; changed by the test inside the loop
+// (FakeServer::script).
+struct Script {
+  uint32_t version = 1;
+  bool silent_hello = false;
+  int32_t login_errno = 0;
+  int32_t bind_errno = 0;
+  uint16_t slots = 8;
+  uint64_t credit_bytes = 8 << 20;
+  uint32_t term_ms = 20'000;
+  bool send_slot_seqs = true;
+  bool recall_before_login_reply = false;
+
+  bool hold = false;  // calls wait until release_held()
+  bool break_after_execute =
+      false;           // the next change is executed, then its connection dies, unanswered
+  int overloaded = 0;  // so many calls are refused as overloaded
+  bool unimplemented = false;
+  bool throw_failed = false;
+  int32_t errno_value = 0;  // of every metadata answer
+  bool renew_stale = false;
+  bool oversized_read = false;  // answers more than was asked for
+  bool bad_name = false;        // of directory entries
+  bool bad_nsec = false;
+  bool bad_errno = false;
+  bool many_nodes = false;
+  bool count_too_large = false;
+};
+
+class FakeServer {
+ public:
+  FakeServer();
+  ~FakeServer() noexcept;
+
+  // The client's end of a new connection.
+  Result<int> connect();
+  // Changes the script.
+  void script(std::function<void(Script&)> change);
+  void release_held();
+  // Kills every connection.
+  void break_connections();
+  void break_data_connections();
+  // Calls the newest session's client.
+  void call_back(std::function<kj::Promise<void>(wire::ClientCallback::Client&)> call);
+
+  std::string content();
+  void set_content(std::string content);
+
+  std::atomic<int> connections{0};
+  std::atomic<int> logins{0};
+  std::atomic<int> binds{0};
+  std::atomic<int> attaches{0};
+  std::atomic<int> executed{0};  // changes done, each slot number once
+  std::atomic<int> replayed{0};
+  std::atomic<int> queries{0};
+  std::atomic<int> held{0};
+  std::atomic<int> acks{0};
+  std::atomic<int> releases{0};
+  std::atomic<int> pings{0};
+  std::atomic<int> closed{0};
+  std::atomic<int> cancelled{0};
+  std::atomic<uint64_t> last_epoch{0};
+  std::atomic<uint64_t> held_grants{0};
+  std::string last_proof;  // read it only while nothing logs in
+  std::string last_challenge;
+  std::string last_client;
+
+ private:
+  friend class FakeBootstrap;
+  friend class FakeSession;
+  friend class FakeMeta;
+  friend class FakeData;
+  struct Conn;
+
+  void accept(int fd);
+  void drop(uint64_t id);
+  kj::Promise<void> gate(uint64_t conn);
+  // False: the connection dies, no answer. `*replay`: it was executed before.
+  bool execute(wire::Op::Reader op, uint64_t conn, bool* replay);
+  void check_trouble();
+
+  std::unique_ptr<uv_io::Loop> loop_;
+  Script script_;
+  std::map<uint64_t, kj::Own<Conn>> conns_;
+  uint64_t next_conn_ = 0;
+  uint64_t session_id_ = 0;
+  std::string secret_;
+  std::map<uint16_t, uint64_t> slots_;
+  std::vector<kj::Own<kj::PromiseFulfiller<void>>> gates_;
+  kj::Maybe<wire::ClientCallback::Client> callback_;
+  std::string content_;
+  uint64_t tokens_ = 0;
+};
+
+}  // namespace myfs::rpc_test

@@ -1,0 +1,196 @@
+// Broken connections, replay in slots, lost sessions, soft mounts.
+#include <gtest/gtest.h>
+
+#include "sdk/base/limits.h"
+#include "tests/unit/rpc/client_fixture.h"
+
+namespace myfs::rpc_test {
+namespace {
+
+using RecoveryTest = ClientFixture;
+using rpc::Urgency;
+
+TEST_F(RecoveryTest, BoundAgainCallsGoOn) {
+  ASSERT_TRUE(open().ok());
+  server_.break_connections();
+  EXPECT_TRUE(lookup(patient()).ok());
+  EXPECT_EQ(server_.binds, 1);
+  EXPECT_EQ(server_.logins, 1);
+  EXPECT_EQ(server_.held_grants, 1u);
+  EXPECT_TRUE(sink_.wait_for("rebound 1"));
+  EXPECT_EQ(client_->stats().reconnects, 1u);
+  EXPECT_EQ(client_->incarnation(), 1u);
+}
+
+TEST_F(RecoveryTest, ChangeIsExecutedOnceOverABreak) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.break_after_execute = true; });
+  auto made = create(patient());
+  ASSERT_TRUE(made.ok()) << made.error().name();
+  EXPECT_TRUE(made->replayed);
+  EXPECT_EQ(server_.executed, 1);
+  EXPECT_EQ(server_.replayed, 1);
+  EXPECT_EQ(client_->stats().resent, 1u);
+  EXPECT_TRUE(create(patient()).ok());
+  EXPECT_EQ(server_.executed, 2);
+}
+
+TEST_F(RecoveryTest, AnAbandonedChangeIsStillReplayed) {
+  server_.script([](Script& s) { s.slots = 3; });
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.hold = true; });
+  EXPECT_EQ(create(within(50 * kNsPerMs)).error(), Errno(ETIMEDOUT));
+  server_.script([](Script& s) { s.hold = false; });
+  server_.break_connections();
+  EXPECT_TRUE(create(patient()).ok());  // needs the one slot, hence the replayed answer
+  EXPECT_EQ(server_.replayed, 1);
+  EXPECT_EQ(server_.executed, 2);
+}
+
+TEST_F(RecoveryTest, ServersSlotNumbersCount) {
+  ASSERT_TRUE(open().ok());
+  EXPECT_TRUE(create(patient()).ok());
+  client_->break_connections();
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(create(patient()).ok());
+  EXPECT_EQ(server_.executed, 21);
+}
+
+TEST_F(RecoveryTest, LostSessionStartsANewOne) {
+  ASSERT_TRUE(open().ok());
+  rpc::Handle old = handle(1);
+  server_.script([](Script& s) { s.bind_errno = ESTALE; });
+  server_.break_connections();
+  ASSERT_TRUE(sink_.wait_for("started 2"));
+  EXPECT_EQ(sink_.seen(), (std::vector<std::string>{"started 1", "lost", "started 2"}));
+  EXPECT_EQ(client_->incarnation(), 2u);
+  EXPECT_EQ(client_->session().epoch, 1002u);
+  EXPECT_EQ(client_->lookup(patient(), {.dir = old, .names = {"a"}}).error(), rpc::kSessionLost);
+  EXPECT_TRUE(lookup(patient()).ok());
+  EXPECT_TRUE(create(patient()).ok());
+  EXPECT_EQ(client_->stats().sessions_lost, 1u);
+}
+
+TEST_F(RecoveryTest, CallsInFlightWhenTheSessionIsLost) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.hold = true; });
+  Errno change, query;
+  bool in_doubt = false, query_in_doubt = true;
+  {
+    Thread changer("changer", [&] {
+      change = create(patient()).error();
+      in_doubt = thread_error_detail().in_doubt;
+    });
+    Thread querier("querier", [&] {
+      query = lookup(patient()).error();
+      query_in_doubt = thread_error_detail().in_doubt;
+    });
+    ASSERT_TRUE(eventually([&] { return server_.held.load() == 2; }));
+    server_.script([](Script& s) {
+      s.bind_errno = ESTALE;
+      s.hold = false;
+    });
+    server_.break_connections();
+  }
+  EXPECT_EQ(change, Errno(EIO));
+  EXPECT_TRUE(in_doubt);
+  EXPECT_EQ(query, rpc::kSessionLost);
+  EXPECT_FALSE(query_in_doubt);
+}
+
+TEST_F(RecoveryTest, StaleRenewEndsTheSession) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.renew_stale = true; });
+  EXPECT_EQ(client_->renew(patient()).error(), Errno(ESTALE));
+  ASSERT_TRUE(sink_.wait_for("started 2"));
+  EXPECT_TRUE(client_->renew(patient()).ok());
+}
+
+TEST_F(RecoveryTest, ABrokenDataConnectionIsReplacedAlone) {
+  server_.set_content("content");
+  ASSERT_TRUE(open().ok());
+  char buffer[8] = {};
+  iovec span{buffer, 7};
+  ASSERT_TRUE(client_->read(patient(), {.node = handle(), .len = 7}, rpc::Buffers(&span, 1)).ok());
+  EXPECT_EQ(std::string(buffer), "content");
+  int attaches = server_.attaches;
+  server_.break_data_connections();
+  ASSERT_TRUE(client_->read(patient(), {.node = handle(), .len = 7}, rpc::Buffers(&span, 1)).ok());
+  EXPECT_EQ(server_.binds, 0);
+  EXPECT_GT(server_.attaches, attaches);
+}
+
+TEST_F(RecoveryTest, SoftGivesUpHardWaits) {
+  options_.soft = true;
+  options_.timeout_ns = 100 * kNsPerMs;
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.hold = true; });
+  EXPECT_EQ(lookup(ctx_).error(), Errno(ETIMEDOUT));
+  server_.release_held();
+  EXPECT_TRUE(lookup(ctx_).ok());
+}
+
+TEST_F(RecoveryTest, HardWaitsUntilTheServerIsBack) {
+  std::atomic<bool> reachable{true};
+  options_.connector = [&]() -> Result<int> {
+    if (!reachable) return Errno(ECONNREFUSED);
+    return server_.connect();
+  };
+  ASSERT_TRUE(open().ok());
+  reachable = false;
+  server_.break_connections();
+  EXPECT_EQ(lookup(within(200 * kNsPerMs)).error(), Errno(ETIMEDOUT));
+  Event begun;
+  Errno error(EIO);
+  {
+    Thread caller("caller", [&] {
+      begun.set();
+      error = lookup(patient()).error();
+    });
+    begun.wait();
+    reachable = true;
+  }
+  EXPECT_TRUE(error.ok());
+}
+
+TEST_F(RecoveryTest, SoftAsynchronousWriteTimesOutAndFreesThePages) {
+  options_.soft = true;
+  options_.timeout_ns = 100 * kNsPerMs;
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.hold = true; });
+  auto pages = std::make_unique<uint64_t[]>(8192);
+  iovec span{pages.get(), 65'536};
+  auto admission = client_->admit(ctx_, {65'536, true, Urgency::kNormal});
+  ASSERT_TRUE(admission.ok());
+  Event done;
+  Errno error;
+  client_->write_async(ctx_, {.node = handle()}, rpc::Buffers(&span, 1), std::move(*admission),
+                       [&](Result<rpc::WriteReply> reply) {
+                         error = reply.error();
+                         done.set();
+                       });
+  ASSERT_TRUE(done.wait_until(boottime_ns() + kPatience_ns));
+  EXPECT_EQ(error, Errno(ETIMEDOUT));
+  pages = nullptr;
+  // The call lives on for its slot and is replayed from its own copy.
+  server_.break_connections();
+  server_.release_held();
+  EXPECT_TRUE(eventually([&] { return client_->active_calls().empty(); }));
+  EXPECT_EQ(server_.executed, 1);
+}
+
+TEST_F(RecoveryTest, ASilentServerIsAskedAndReplaced) {
+  server_.script([](Script& s) { s.term_ms = 1'000; });
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.hold = true; });  // pings too
+  Errno error(EIO);
+  {
+    Thread caller("caller", [&] { error = lookup(patient()).error(); });
+    ASSERT_TRUE(eventually([&] { return server_.pings.load() >= 1; }));
+    ASSERT_TRUE(eventually([&] { return server_.binds.load() >= 1; }));
+    server_.release_held();
+  }
+  EXPECT_TRUE(error.ok()) << error.name();
+}
+
+}  // namespace
+}  // namespace myfs::rpc_test
