@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "tests/support/myfsd/client.h"
 #include "tests/support/myfsd/process.h"
 #include "tests/support/myfsd/temp_dir.h"
 
@@ -28,20 +29,18 @@ class ApiTest : public testing::Test {
 
   void SetUp() override {
     ASSERT_EQ(0, myfs_open_url(server_->url().c_str(), nullptr, &task_)) << last_message();
-    std::string home =
-        std::string("/") + testing::UnitTest::GetInstance()->current_test_info()->name();
-    ASSERT_EQ(0, myfs_mkdir(task_, home.c_str(), 0755)) << last_message();
-    ASSERT_EQ(0, myfs_chdir(task_, home.c_str()));
+    ASSERT_EQ(0, myfs_mkdir(task_, home().c_str(), 0755)) << last_message();
+    ASSERT_EQ(0, myfs_chdir(task_, home().c_str()));
   }
-  void TearDown() override { EXPECT_EQ(0, myfs_task_destroy(task_)) << last_message(); }
-
-  static std::string last_message() {
-    myfs_error error{};
-    error.size = sizeof error;
-    myfs_last_error(&error);
-    return std::string(error.operation) + ": " + error.message + " (" + error.cause + ")";
+  void TearDown() override {
+    if (task_ == nullptr) return;
+    EXPECT_EQ(0, myfs_task_destroy(task_)) << last_message();
   }
 
+  // The directory of this test.
+  static std::string home() {
+    return std::string("/") + testing::UnitTest::GetInstance()->current_test_info()->name();
+  }
   // An unprivileged caller: another user if we are root, else ourselves.
   const myfs_call* user() const { return &user_call_; }
 
@@ -56,8 +55,54 @@ class ApiTest : public testing::Test {
     ASSERT_EQ(0, myfs_mkdir(task_, path, mode)) << path << ": " << last_message();
     ASSERT_EQ(0, myfs_chmod(task_, path, mode));
   }
-  // A directory in which `user()` may not do what `mode` lacks, whoever we are.
-  void make_foreign_dir(const char* path, mode_t mode) { make_dir(path, mode); }
+  // -1: the test failed.
+  int open(const char* path, int flags = O_RDWR | O_CREAT, mode_t mode = 0644) {
+    int fd = myfs_open(task_, path, flags, mode);
+    EXPECT_GE(fd, 0) << path << ": " << last_message();
+    return fd;
+  }
+  void close(int fd) { EXPECT_EQ(0, myfs_close(task_, fd)) << last_message(); }
+  void write(int fd, const std::string& text) {
+    EXPECT_EQ(static_cast<ssize_t>(text.size()), myfs_write(task_, fd, text.data(), text.size()))
+        << last_message();
+  }
+  void pwrite(int fd, const std::string& text, off_t offset) {
+    EXPECT_EQ(static_cast<ssize_t>(text.size()),
+              myfs_pwrite(task_, fd, text.data(), text.size(), offset))
+        << last_message();
+  }
+  std::string pread(int fd, size_t size, off_t offset) {
+    std::string text(size, '?');
+    ssize_t n = myfs_pread(task_, fd, text.data(), size, offset);
+    if (n < 0) return error_text(n);
+    text.resize(static_cast<size_t>(n));
+    return text;
+  }
+  std::string read(int fd, size_t size) {
+    std::string text(size, '?');
+    ssize_t n = myfs_read(task_, fd, text.data(), size);
+    if (n < 0) return error_text(n);
+    text.resize(static_cast<size_t>(n));
+    return text;
+  }
+  std::string content(const char* path) {
+    int fd = myfs_open(task_, path, O_RDONLY, 0);
+    if (fd < 0) return error_text(fd);
+    std::string text = pread(fd, 1 << 20, 0);
+    close(fd);
+    return text;
+  }
+  struct stat stat(const char* path) {
+    struct stat st {};
+    EXPECT_EQ(0, myfs_lstat(task_, path, &st)) << path << ": " << last_message();
+    return st;
+  }
+  mode_t mode(const char* path) { return stat(path).st_mode & 07777; }
+  // kill -9, and a new process on the same data.
+  void restart_server() {
+    server_->kill9();
+    ASSERT_TRUE(server_->start()) << server_->output();
+  }
 
   static std::unique_ptr<TempDir> dir_;
   static std::unique_ptr<MyfsdProcess> server_;

@@ -290,7 +290,7 @@ def listed_errors(text):
 
 
 def words_of(name):
-    parts = re.findall(r'[A-Z][a-z0-9]+|[A-Z0-9]+(?![a-z])|[a-z0-9]+', name)
+    parts = re.findall(r'[A-Z](?=[a-z])[a-z0-9]+|[A-Z0-9]+(?![a-z])|[a-z0-9]+', name)
     return {part.lower() for part in parts}
 
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace myfs::test {
@@ -34,7 +35,8 @@ class Client {
     EXPECT_EQ(0, result) << url << ": " << last_message();
   }
   ~Client() {
-    if (task_ != nullptr) EXPECT_EQ(0, end()) << last_message();
+    if (task_ == nullptr) return;
+    EXPECT_EQ(0, end()) << last_message();
   }
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
