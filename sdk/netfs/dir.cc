@@ -143,10 +143,8 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
         args.exclusive || (version.change > dir_change && result.stat.btime == result.stat.ctime &&
                            result.stat.btime == parent.i_attr().mtime);
     if (opens && inode->is_regular()) {
-      inode->lease.add_open(args.file->f_open_id, args.file->f_cred,
-                            static_cast<uint8_t>(args.file->access()), true);
       super_.counters().server_opens.add();
-      NetFileOps::opened(*inode, *args.file);
+      NetFileOps::opened_by_create(*inode, *args.file);
       if (!result.created && (args.file->f_flags() & O_TRUNC) != 0) {
         inode->i_rwsem.lock_nested();  // directories come first
         inode->learn_size(result.stat.size, result.stat.trunc_gen);

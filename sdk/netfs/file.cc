@@ -51,12 +51,20 @@ rpc::Opener opener_of(const fs::File& file) {
 
 // --- open and close
 
-void NetFileOps::opened(NetInode& inode, fs::File& file) {
-  file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
-  file.f_private = std::make_unique<FileState>();
+FileState::FileState(const fs::File& file) {
+  open.open_id = file.f_open_id;
+  open.cred = file.f_cred;
+  open.access = static_cast<uint8_t>(file.access());
 }
 
-bool NetFileOps::open_locally(NetInode& inode, fs::File& file) {
+void NetFileOps::opened_by_create(NetInode& inode, fs::File& file) {
+  auto state = std::make_unique<FileState>(file);
+  inode.lease.add_open(state->open, true);
+  file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
+  file.f_private = std::move(state);
+}
+
+bool NetFileOps::open_locally(NetInode& inode, fs::File& file, FileState& state) {
   if ((file.f_flags() & O_TRUNC) != 0) return false;
   // The check that the VFS made may have been under an older A; the cache is asked once more.
   uint32_t mode, uid, gid;
@@ -65,15 +73,15 @@ bool NetFileOps::open_locally(NetInode& inode, fs::File& file) {
   if (!fs::generic_permission(*file.f_cred, mode, uid, gid, may_mask(file.access())).ok()) {
     return false;
   }
-  const auto access = static_cast<uint8_t>(file.access());
   const uint32_t version = inode.i_lease.version();
-  if (!inode.lease.add_open_if_covered(file.f_open_id, file.f_cred, access)) return false;
+  if (!inode.lease.add_open_if_covered(state.open)) return false;
   if (inode.i_lease.version() == version && super_.validity().alive()) return true;
-  if (inode.lease.remove_open(file.f_open_id)) super_.leases().closed(file.f_open_id);
+  if (inode.lease.remove_open(state.open)) super_.leases().closed(file.f_open_id);
   return false;
 }
 
-Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file) {
+Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                        FileState& state) {
   const bool truncates = (file.f_flags() & O_TRUNC) != 0;
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
     const LeaseParts data = file.may_write() ? fs::kLeaseW : fs::kLeaseR;
@@ -83,7 +91,7 @@ Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode,
                           .flags = truncates ? rpc::kCreateTrunc : 0,
                           .want = static_cast<LeaseParts>(fs::kLeaseA | fs::kLeaseP | data),
                           .opener = opener_of(file)}));
-    inode.lease.add_open(file.f_open_id, file.f_cred, static_cast<uint8_t>(file.access()), true);
+    inode.lease.add_open(state.open, true);
     if (!changed.node.has_attr) {
       MYFS_ASSIGN(changed.node, super_.client().getattr(ctx, {.node = handle}));
     }
@@ -95,7 +103,8 @@ Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode,
   return super_.call(ctx, inode, ask);
 }
 
-Result<void> NetFileOps::open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file) {
+Result<void> NetFileOps::open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                         FileState& state) {
   // Nested in the directory's when O_CREAT found the file; directories come first.
   inode.i_rwsem.lock_nested();
   Result<void> result;
@@ -104,7 +113,7 @@ Result<void> NetFileOps::open_truncating(const CallContext& ctx, NetInode& inode
     fs::ChangeInFlight change({}, {&inode});
     // What was written before the truncation must not come after it.
     result = flush_data(ctx, inode);
-    if (result.ok()) result = open_at_server(ctx, inode, file);
+    if (result.ok()) result = open_at_server(ctx, inode, file, state);
   }
   inode.i_rwsem.unlock();
   return result;
@@ -119,14 +128,16 @@ Result<void> NetFileOps::open(const CallContext& ctx, fs::Inode& vfs_inode, fs::
     opener.cred = file.f_cred;
     return fs::inode_permission(opener, inode, may_mask(file.access()));
   }
-  if (open_locally(inode, file)) {
+  auto state = std::make_unique<FileState>(file);
+  if (open_locally(inode, file, *state)) {
     super_.counters().local_opens.add();
   } else if ((file.f_flags() & O_TRUNC) != 0) {
-    MYFS_TRY(open_truncating(ctx, inode, file));
+    MYFS_TRY(open_truncating(ctx, inode, file, *state));
   } else {
-    MYFS_TRY(open_at_server(ctx, inode, file));
+    MYFS_TRY(open_at_server(ctx, inode, file, *state));
   }
-  opened(inode, file);
+  file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
+  file.f_private = std::move(state);
   return {};
 }
 
@@ -148,7 +159,7 @@ Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
 void NetFileOps::release(fs::File& file) {
   NetInode& inode = net_inode(file.f_inode());
   if (!inode.is_regular()) return;
-  if (!inode.lease.remove_open(file.f_open_id)) return;
+  if (!inode.lease.remove_open(static_cast<FileState&>(*file.f_private).open)) return;
   const bool full = super_.leases().closed(file.f_open_id);
   // A deleted file lives at the server until its last open goes.
   super_.returns_pending(full || inode.i_attr().nlink == 0);

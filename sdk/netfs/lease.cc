@@ -130,52 +130,63 @@ rpc::AckArgs LeaseRecord::ack_locked(const Recall& recall) {
   ack.kept = held_ & ~recall.parts;
   ack.seq = recall.seq;
   ack.have_size = recall.had_write;
-  for (Open& open : opens_) {
-    if (open.registered_in == generation_) continue;
-    ack.opens.push_back({.open_id = open.open_id, .cred = open.cred, .access = open.access});
-    open.registered_in = generation_;
+  for (Open* open = opens_; open != nullptr; open = open->next) {
+    if (open->registered_in == generation_) continue;
+    ack.opens.push_back({.open_id = open->open_id, .cred = open->cred, .access = open->access});
+    open->registered_in = generation_;
   }
   return ack;
 }
 
-void LeaseRecord::add_open(uint64_t open_id, const CredRef& cred, uint8_t access, bool registered) {
-  MutexLock lock(mu);
-  refresh_locked();
-  opens_.push_back({open_id, cred, access, registered ? generation_ : uint16_t{0}});
+void LeaseRecord::link_open_locked(Open& open) {
+  open.prev = nullptr;
+  open.next = opens_;
+  if (opens_ != nullptr) opens_->prev = &open;
+  opens_ = &open;
 }
 
-bool LeaseRecord::add_open_if_covered(uint64_t open_id, const CredRef& cred, uint8_t access) {
+void LeaseRecord::add_open(Open& open, bool registered) {
+  MutexLock lock(mu);
+  refresh_locked();
+  open.registered_in = registered ? generation_ : uint16_t{0};
+  link_open_locked(open);
+}
+
+bool LeaseRecord::add_open_if_covered(Open& open) {
   MutexLock lock(mu);
   refresh_locked();
   if (!covers(fs::kLeaseA) || (!covers(fs::kLeaseR) && !covers(fs::kLeaseW))) return false;
-  opens_.push_back({open_id, cred, access, 0});
+  open.registered_in = 0;
+  link_open_locked(open);
   return true;
 }
 
-bool LeaseRecord::remove_open(uint64_t open_id) {
+bool LeaseRecord::remove_open(Open& open) {
   MutexLock lock(mu);
   refresh_locked();
-  for (auto it = opens_.begin(); it != opens_.end(); ++it) {
-    if (it->open_id != open_id) continue;
-    const bool known = it->registered_in == generation_;
-    opens_.erase(it);
-    return known;
-  }
-  return false;
+  (open.prev != nullptr ? open.prev->next : opens_) = open.next;
+  if (open.next != nullptr) open.next->prev = open.prev;
+  open.next = open.prev = nullptr;
+  return open.registered_in == generation_;
 }
 
 size_t LeaseRecord::opens() {
   MutexLock lock(mu);
-  return opens_.size();
+  size_t count = 0;
+  for (Open* open = opens_; open != nullptr; open = open->next) ++count;
+  return count;
 }
 
 rpc::Opener LeaseRecord::any_opener(uint8_t access) {
+  constexpr int kLookedAtMax = 16;
   MutexLock lock(mu);
   rpc::Opener found;
-  for (const Open& open : opens_) {
-    if (found.open_id != 0 && (open.access & access) == 0) continue;
-    found = {.open_id = open.open_id, .cred = open.cred, .access = open.access};
-    if ((open.access & access) != 0) break;
+  Open* open = opens_;
+  for (int i = 0; open != nullptr && i < kLookedAtMax; ++i, open = open->next) {
+    const bool fits = (open->access & access) != 0;
+    if (found.open_id != 0 && !fits) continue;
+    found = {.open_id = open->open_id, .cred = open->cred, .access = open->access};
+    if (fits) break;
   }
   return found;
 }

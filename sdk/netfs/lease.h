@@ -98,13 +98,22 @@ class LeaseRecord {
   bool queued ABSL_GUARDED_BY(mu) = false;
 
   // --- local opens
-  // Registered: the server knows the open.
-  void add_open(uint64_t open_id, const CredRef& cred, uint8_t access, bool registered);
+  // One open file of this client's; part of what the file system keeps with it.
+  struct Open {
+    uint64_t open_id = 0;
+    CredRef cred;
+    uint8_t access = 0;
+    uint16_t registered_in = 0;  // generation of the session that knows it; 0: none
+    Open* next = nullptr;
+    Open* prev = nullptr;
+  };
+  // Registered: the server knows the open. `open` stays where it is until remove_open().
+  void add_open(Open& open, bool registered);
   // Only if the word covers A and one of R and W at that moment: an open that the server does not
   // know of.
-  bool add_open_if_covered(uint64_t open_id, const CredRef& cred, uint8_t access);
+  bool add_open_if_covered(Open& open);
   // True if the server knows it and must be told.
-  bool remove_open(uint64_t open_id);
+  bool remove_open(Open& open);
   size_t opens();
   // Some open, if possible one with `access`: who reads ahead or fills a page is nobody special.
   rpc::Opener any_opener(uint8_t access);
@@ -121,12 +130,6 @@ class LeaseRecord {
 
  private:
   friend class LeaseTable;
-  struct Open {
-    uint64_t open_id = 0;
-    CredRef cred;
-    uint8_t access = 0;
-    uint16_t registered_in = 0;  // generation of the session that knows it; 0: none
-  };
   struct Recall {
     uint64_t id = 0;
     LeaseSeq seq = 0;
@@ -136,6 +139,7 @@ class LeaseRecord {
 
   // Forgets what belongs to a lost session (invariant 4).
   void refresh_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void link_open_locked(Open& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   rpc::AckArgs ack_locked(const Recall& recall) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   uint16_t generation() const { return validity_.generation.load(std::memory_order_acquire); }
 
@@ -151,7 +155,7 @@ class LeaseRecord {
 
   uint32_t write_uses_ ABSL_GUARDED_BY(mu) = 0;
   CondVar idle_;
-  absl::InlinedVector<Open, 1> opens_ ABSL_GUARDED_BY(mu);
+  Open* opens_ ABSL_GUARDED_BY(mu) = nullptr;  // newest first
 };
 
 class LeaseTable {

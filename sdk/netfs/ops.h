@@ -18,6 +18,7 @@
 namespace myfs::netfs {
 
 class Super;
+struct FileState;
 
 class NetInodeOps final : public fs::InodeOps {
  public:
@@ -79,13 +80,15 @@ class NetFileOps final : public fs::FileOps {
                          uint64_t length) override;
   Result<fs::DirPage> readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) override;
 
-  // What open() and create(O_CREAT) leave in the file.
-  static void opened(NetInode& inode, fs::File& file);
+  // What create(O_CREAT) leaves in the file: as open().
+  static void opened_by_create(NetInode& inode, fs::File& file);
 
  private:
-  Result<void> open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file);
-  Result<void> open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file);
-  bool open_locally(NetInode& inode, fs::File& file);
+  Result<void> open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file,
+                              FileState& state);
+  Result<void> open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file,
+                               FileState& state);
+  bool open_locally(NetInode& inode, fs::File& file, FileState& state);
   Result<size_t> read_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
                                fs::IoVec to, uint64_t offset);
   Result<fs::WriteResult> write_cached(const CallContext& ctx, NetInode& inode, fs::File& file,
@@ -98,7 +101,9 @@ class NetFileOps final : public fs::FileOps {
 
 // Of an open regular file.
 struct FileState final : fs::File::Private {
+  explicit FileState(const fs::File& file);
   mm::FileRaState readahead;
+  LeaseRecord::Open open;
 };
 
 rpc::Opener opener_of(const fs::File& file);

@@ -169,8 +169,10 @@ TEST_F(LeaseRecordTest, NoNewDirtyDataAfterTheDirtyDeadline) {
 
 TEST_F(LeaseRecordTest, AnAcknowledgementListsEachLocalOpenOnce) {
   grant(kLeaseA | kLeaseR, 5);
-  EXPECT_TRUE(record.add_open_if_covered(31, cred, rpc::kAccessRead));
-  record.add_open(32, cred, rpc::kAccessWrite, true);
+  LeaseRecord::Open local{.open_id = 31, .cred = cred, .access = rpc::kAccessRead};
+  LeaseRecord::Open known{.open_id = 32, .cred = cred, .access = rpc::kAccessWrite};
+  EXPECT_TRUE(record.add_open_if_covered(local));
+  record.add_open(known, true);
   std::optional<rpc::AckArgs> ack = recall(1, kLeaseA, 6);
   ASSERT_TRUE(ack.has_value());
   ASSERT_EQ(1u, ack->opens.size());
@@ -179,24 +181,39 @@ TEST_F(LeaseRecordTest, AnAcknowledgementListsEachLocalOpenOnce) {
   grant(kLeaseA | kLeaseR, 7);
   ack = recall(2, kLeaseA, 8);
   EXPECT_TRUE(ack->opens.empty());
-  EXPECT_TRUE(record.remove_open(31));  // the server knows it now
-  EXPECT_TRUE(record.remove_open(32));
+  EXPECT_TRUE(record.remove_open(local));  // the server knows it now
+  EXPECT_TRUE(record.remove_open(known));
 }
 
 TEST_F(LeaseRecordTest, ALocalOpenNeedsAAndData) {
-  EXPECT_FALSE(record.add_open_if_covered(31, cred, rpc::kAccessRead));
+  LeaseRecord::Open open{.open_id = 31, .cred = cred, .access = rpc::kAccessRead};
+  EXPECT_FALSE(record.add_open_if_covered(open));
   grant(kLeaseA, 5);
-  EXPECT_FALSE(record.add_open_if_covered(31, cred, rpc::kAccessRead));
+  EXPECT_FALSE(record.add_open_if_covered(open));
   grant(kLeaseA | kLeaseR, 6);
-  EXPECT_TRUE(record.add_open_if_covered(31, cred, rpc::kAccessRead));
-  EXPECT_FALSE(record.remove_open(31));  // nobody else knows it
+  EXPECT_TRUE(record.add_open_if_covered(open));
+  EXPECT_EQ(1u, record.opens());
+  EXPECT_FALSE(record.remove_open(open));  // nobody else knows it
   EXPECT_EQ(0u, record.opens());
 }
 
 TEST_F(LeaseRecordTest, OpensOfALostSessionAreUnknownToTheNewOne) {
-  record.add_open(32, cred, rpc::kAccessWrite, true);
+  LeaseRecord::Open open{.open_id = 32, .cred = cred, .access = rpc::kAccessWrite};
+  record.add_open(open, true);
   validity.generation.store(2);
-  EXPECT_FALSE(record.remove_open(32));
+  EXPECT_FALSE(record.remove_open(open));
+}
+
+TEST_F(LeaseRecordTest, AReaderIsPreferredForReading) {
+  EXPECT_EQ(0u, record.any_opener(rpc::kAccessRead).open_id);
+  LeaseRecord::Open reader{.open_id = 1, .cred = cred, .access = rpc::kAccessRead};
+  LeaseRecord::Open writer{.open_id = 2, .cred = cred, .access = rpc::kAccessWrite};
+  record.add_open(reader, true);
+  record.add_open(writer, true);
+  EXPECT_EQ(1u, record.any_opener(rpc::kAccessRead).open_id);
+  record.remove_open(reader);
+  EXPECT_EQ(2u, record.any_opener(rpc::kAccessRead).open_id);
+  record.remove_open(writer);
 }
 
 }  // namespace

@@ -1,0 +1,103 @@
+// What is cached and unchanged is answered without a single byte to the server: proved by the
+// server's own counter of operations and by the bytes on the client's sockets.
+#include <fcntl.h>
+
+#include <functional>
+
+#include "tests/integration/two_clients.h"
+
+namespace myfs::test {
+namespace {
+
+class NoTraffic : public TwoClients {
+ protected:
+  // Runs `fn` many times on B and expects that nothing was sent. A renewal, which may come at any
+  // moment, is the only thing that may: then the round counts again.
+  void expect_silent(const std::function<void()>& fn) {
+    fn();  // warms up
+    for (int round = 0; round < 5; ++round) {
+      const uint64_t operations = a().server_operations();
+      const myfs_stats before = b().stats();
+      for (int i = 0; i < 200; ++i) fn();
+      const myfs_stats after = b().stats();
+      EXPECT_EQ(operations, a().server_operations());
+      EXPECT_EQ(before.rpcs - before.renewals, after.rpcs - after.renewals);
+      if (before.renewals != after.renewals) continue;
+      EXPECT_EQ(before.bytes_sent, after.bytes_sent);
+      EXPECT_EQ(before.bytes_received, after.bytes_received);
+      return;
+    }
+    FAIL() << "a renewal in every round";
+  }
+  void SetUp() override {
+    TwoClients::SetUp();
+    ASSERT_EQ(0, myfs_mkdir(a(), "/d", 0777));
+    ASSERT_EQ(0, myfs_mkdir(a(), "/d/e", 0777));
+    ASSERT_EQ(0, a().put("/d/e/f", pattern(100'000, 1)));
+    ASSERT_EQ(0, myfs_symlink(a(), "e/f", "/d/link"));
+  }
+};
+
+TEST_F(NoTraffic, Stat) {
+  expect_silent([&] { EXPECT_EQ(100'000, b().stat("/d/e/f").st_size); });
+}
+
+TEST_F(NoTraffic, StatOfADirectory) {
+  expect_silent([&] { EXPECT_TRUE(S_ISDIR(b().stat("/d/e").st_mode)); });
+}
+
+TEST_F(NoTraffic, StatThroughASymbolicLink) {
+  expect_silent([&] {
+    struct stat st;
+    EXPECT_EQ(0, myfs_stat(b(), "/d/link", &st));
+  });
+}
+
+TEST_F(NoTraffic, Enoent) {
+  expect_silent([&] {
+    EXPECT_EQ(-ENOENT, b().find("/d/e/absent"));
+    EXPECT_EQ(-ENOENT, b().find("/absent/way/down"));
+  });
+}
+
+TEST_F(NoTraffic, OpenReadClose) {
+  const std::string text = pattern(100'000, 1);
+  expect_silent([&] { EXPECT_EQ(text, b().get("/d/e/f")); });
+}
+
+TEST_F(NoTraffic, OpenForWritingAndClose) {
+  expect_silent([&] {
+    int fd = b().open("/d/e/f", O_RDWR);
+    ASSERT_GE(fd, 0);
+    EXPECT_EQ(0, myfs_close(b(), fd));
+  });
+}
+
+TEST_F(NoTraffic, Readdir) {
+  expect_silent([&] { EXPECT_EQ(2u, b().list("/d").size()); });
+}
+
+TEST_F(NoTraffic, StatOfWhatAListingBrought) {
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(0, a().put("/d/n" + std::to_string(i), "x"));
+  EXPECT_EQ(52u, b().list("/d").size());
+  const myfs_stats before = b().stats();
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(1, b().stat("/d/n" + std::to_string(i)).st_size);
+  EXPECT_EQ(-ENOENT, b().find("/d/n50"));
+  const myfs_stats after = b().stats();
+  EXPECT_EQ(before.rpcs - before.renewals, after.rpcs - after.renewals);
+}
+
+TEST_F(NoTraffic, WritesGoOutOnlyWithTheClose) {
+  int fd = a().open("/d/w", O_RDWR | O_CREAT);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(1, myfs_write(a(), fd, "x", 1));
+  const myfs_stats before = a().stats();
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(4, myfs_write(a(), fd, "abcd", 4));
+  const myfs_stats after = a().stats();
+  EXPECT_GE(3u, after.rpcs - before.rpcs - (after.renewals - before.renewals));
+  EXPECT_EQ(0, myfs_close(a(), fd));
+  EXPECT_EQ(401u, b().get("/d/w").size());
+}
+
+}  // namespace
+}  // namespace myfs::test
