@@ -1,0 +1,83 @@
+// Namespace: what each operation on names and attributes checks, recalls and changes.
+// Kernel counterpart: fs/namei.c (vfs_create ... vfs_rename), fs/attr.c, fs/xattr.c, fs/readdir.c.
+// Differs: every function is the body of a request: attempted from the start whenever something
+// stood in its way, returning early while turn.blocked().
+// Thread safety: the shard's loop only.
+// Invariants: (1) everything is checked, and nothing blocked, before the first change is staged;
+// (2) whom an operation recalls is the table of coherency.md, rule 3, and nothing less.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "server/file_data.h"
+#include "server/requests.h"
+#include "server/turn.h"
+
+namespace myfs::server {
+
+// ---- namespace_common.cc
+// EINVAL for '.', '..', '/', NUL and the empty name; ENAMETOOLONG.
+Errno check_name(std::string_view name);
+// Whether `opener`, whose cred has been forced to the session's principal, may do what its access
+// says. The owner always may: a mode that changed under an open does not end it.
+bool may_open(const InodeRecord& inode, const Opener& opener);
+Errno check_open(const InodeRecord& inode, const Opener& opener);
+// The opener with the credentials that the session's principal allows.
+Opener forced(Turn& turn, const Opener& opener);
+Errno register_open(Turn& turn, uint64_t ino, const Opener& opener);
+// EACCES unless a registered open or the opener's credentials permit one of `access`; EBADF when
+// the open is for something else.
+Errno may_access_data(Turn& turn, uint64_t ino, const InodeRecord& inode, const Opener& opener,
+                      uint8_t access);
+// The inode, its attributes and its content cease to be.
+Errno remove_inode(Turn& turn, uint64_t ino);
+// One name less. Removes the inode with its last name unless somebody has it open.
+void drop_link(Turn& turn, uint64_t ino);
+uint8_t dirent_type(uint32_t mode);
+DirentRecord dirent_to(uint64_t ino, const InodeRecord& inode);
+// Takes setuid and setgid away if `cred` writing to the inode has to. Recall A before.
+bool drops_privileges(const InodeRecord& inode, const Cred& cred);
+
+// A change of content that is made outside the loop.
+struct ContentChange {
+  uint64_t ino = 0;
+  std::optional<Result<DataChange>> result;
+};
+using ContentChangeRef = std::shared_ptr<ContentChange>;
+// Ends the phase; the next one finds the result.
+void start_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChangeRef change);
+Errno finish_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChange& change);
+// As those: makes what is written durable.
+void start_commit(Turn& turn, uint64_t ino, ContentChangeRef change);
+Errno finish_commit(Turn& turn, uint64_t ino, ContentChange& change);
+
+// ---- namespace_lookup.cc
+Errno lookup(Turn& turn, const LookupArgs& args, LookupReply& reply);
+Errno getattr(Turn& turn, const GetattrArgs& args, NodeOnlyReply& reply);
+Errno getattrs(Turn& turn, const std::vector<Handle>& nodes, Parts want, NodesReply& reply);
+Errno readdir(Turn& turn, const ReaddirArgs& args, ReaddirReply& reply);
+Errno parent_of(Turn& turn, const Handle& dir, NodeOnlyReply& reply);
+Errno dir_stats(Turn& turn, const Handle& dir, bool recursive, DirStatsReply& reply);
+Errno statfs(Turn& turn, const Handle& node, StatfsReply& reply);
+Errno persist_handle(Turn& turn, const Handle& node, PersistReply& reply);
+Errno resolve_handle(Turn& turn, uint64_t ino, uint32_t gen, std::string_view persistent,
+                     NodeOnlyReply& reply);
+
+// ---- namespace_create.cc
+Errno create(Turn& turn, const CreateArgs& args, ContentChangeRef change, ChangedReply& reply);
+Errno link(Turn& turn, const LinkArgs& args, ChangedReply& reply);
+Errno open(Turn& turn, const OpenArgs& args, ContentChangeRef change, ChangedReply& reply);
+
+// ---- namespace_remove.cc
+Errno unlink(Turn& turn, const UnlinkArgs& args, ChangedReply& reply);
+Errno rename(Turn& turn, const RenameArgs& args, ChangedReply& reply);
+
+// ---- namespace_attr.cc
+Errno setattr(Turn& turn, const SetattrArgs& args, ContentChangeRef change, ChangedReply& reply);
+Errno getxattr(Turn& turn, const XattrArgs& args, XattrReply& reply);
+Errno listxattr(Turn& turn, const Handle& node, XattrReply& reply);
+Errno setxattr(Turn& turn, const XattrArgs& args, ChangedReply& reply);
+
+}  // namespace myfs::server

@@ -1,0 +1,205 @@
+#include <algorithm>
+
+#include "server/namespace.h"
+#include "server/shard.h"
+
+namespace myfs::server {
+namespace {
+
+constexpr uint32_t kTimesMask = kSetAtime | kSetMtime | kSetAtimeNow | kSetMtimeNow;
+
+// What a setattr comes to, once permitted.
+struct NewAttributes {
+  uint32_t mode = 0;
+  bool changes_owner = false;
+  Parts recalls = 0;
+};
+
+Errno check_times(Turn& turn, const InodeRecord& inode, uint32_t mask) {
+  if ((mask & kTimesMask) == 0 || is_owner(owner_of(inode), turn.cred())) return {};
+  bool both_now = (mask & kSetAtimeNow) != 0 && (mask & kSetMtimeNow) != 0;
+  if (!both_now) return Errno(EPERM);
+  return may(owner_of(inode), turn.cred(), kMayWrite);
+}
+
+Errno check_setattr(Turn& turn, const SetattrArgs& args, const InodeRecord& inode,
+                    NewAttributes* out) {
+  const Cred& cred = turn.cred();
+  uint32_t mask = args.mask;
+  out->mode = inode.mode;
+  if ((mask & (kSetUid | kSetGid)) != 0) {
+    Errno error = may_chown(owner_of(inode), cred, mask & kSetUid ? &args.attr.uid : nullptr,
+                            mask & kSetGid ? &args.attr.gid : nullptr);
+    if (!error.ok()) return error;
+    out->changes_owner = true;
+  }
+  bool kills = (mask & (kSetUid | kSetGid | kSetKillPrivileges)) != 0;
+  if (kills && !inode.is_dir()) {
+    // chown takes privileges away whoever does it.
+    Cred nobody{.uid = UINT32_MAX, .gid = UINT32_MAX, .groups = {}};
+    bool keep_sgid = cred.is_root() || cred.in_group(inode.gid);
+    out->mode = mode_without_privileges(owner_of(inode), keep_sgid ? Cred() : nobody);
+  }
+  if ((mask & kSetMode) != 0) {
+    uint32_t mode = (inode.mode & S_IFMT) | (args.attr.mode & 07777);
+    if (Errno error = may_chmod(owner_of(inode), cred, &mode); !error.ok()) return error;
+    if (inode.is_symlink()) return Errno(EOPNOTSUPP);
+    out->mode = mode;
+  }
+  if (Errno error = check_times(turn, inode, mask); !error.ok()) return error;
+  if ((mask & kSetSize) != 0) {
+    Errno error = may_access_data(turn, args.node.ino, inode, args.opener, kAccessWrite);
+    if (error == Errno(EBADF)) error = Errno(EINVAL);
+    if (!error.ok()) return error;
+    if (args.attr.size > kFileSizeMax_bytes) return Errno(EFBIG);
+    if (drops_privileges(inode, cred)) out->recalls |= kPartA;
+  }
+  if ((mask & (kSetMode | kSetUid | kSetGid | kSetKillPrivileges)) != 0) out->recalls |= kPartA;
+  if ((mask & kSetSize) != 0) out->recalls |= kPartR | kPartW;
+  if ((mask & kTimesMask) != 0) out->recalls |= inode.is_dir() ? kPartD : kPartR | kPartW;
+  return {};
+}
+
+void apply_setattr(Turn& turn, const SetattrArgs& args, const NewAttributes& attributes) {
+  uint32_t mask = args.mask;
+  InodeRecord& inode = turn.edit(args.node.ino);
+  bool size_only = (mask & (kSetMode | kSetUid | kSetGid | kSetKillPrivileges)) == 0;
+  if (!size_only) inode.mode = attributes.mode;
+  if ((mask & kSetUid) != 0) inode.uid = args.attr.uid;
+  if ((mask & kSetGid) != 0) inode.gid = args.attr.gid;
+  if ((mask & kSetAtimeNow) != 0) {
+    inode.atime = turn.now();
+  } else if ((mask & kSetAtime) != 0) {
+    inode.atime = args.attr.atime;
+  }
+  if ((mask & kSetMtimeNow) != 0) {
+    inode.mtime = turn.now();
+  } else if ((mask & kSetMtime) != 0) {
+    inode.mtime = args.attr.mtime;
+  }
+  // Later than what was written before.
+  if ((mask & (kSetMtime | kSetMtimeNow)) != 0) turn.shard().forget_unstable(args.node.ino);
+}
+
+// ---- extended attributes
+
+constexpr std::string_view kUser = "user.", kTrusted = "trusted.", kSecurity = "security.";
+
+Errno check_xattr(Turn& turn, const InodeRecord& inode, std::string_view name, bool writes) {
+  if (name.size() > kNameMax_bytes || name.empty()) return Errno(ERANGE);
+  if (name.find('\0') != name.npos) return Errno(EINVAL);
+  const Cred& cred = turn.cred();
+  int mask = writes ? kMayWrite : kMayRead;
+  if (name.starts_with(kTrusted)) {
+    if (!cred.is_root()) return writes ? Errno(EPERM) : Errno(ENODATA);
+    return {};
+  }
+  if (name.starts_with(kSecurity)) return writes && !cred.is_root() ? Errno(EPERM) : Errno();
+  if (!name.starts_with(kUser) || name.size() == kUser.size())
+    return name == kUser ? Errno(EINVAL) : Errno(EOPNOTSUPP);
+  if (!inode.is_regular() && !inode.is_dir()) return writes ? Errno(EPERM) : Errno(ENODATA);
+  if (writes && inode.is_dir() && (inode.mode & S_ISVTX) != 0 && !is_owner(owner_of(inode), cred))
+    return Errno(EPERM);
+  return may(owner_of(inode), cred, mask);
+}
+
+}  // namespace
+
+Errno setattr(Turn& turn, const SetattrArgs& args, ContentChangeRef change, ChangedReply& reply) {
+  Result<InodeRef> inode = turn.node(args.node);
+  if (!inode.ok()) return inode.error();
+  if (Errno error = turn.may_change(); !error.ok()) return error;
+  uint64_t ino = args.node.ino;
+  NewAttributes attributes;
+  Errno error = check_setattr(turn, args, **inode, &attributes);
+  bool sizes = (args.mask & kSetSize) != 0;
+  if (!error.ok()) {
+    // What was permitted when it began stays so; else the content's change must be put back.
+    if (turn.phase() != 0 && change->result.has_value() && change->result->ok())
+      return finish_truncate(turn, ino, args.attr.size, *change);
+    return error;
+  }
+  if (sizes) turn.lane(ino);
+  turn.recall(ino, attributes.recalls);
+  if (turn.blocked()) return {};
+  if (sizes && turn.phase() == 0) {
+    start_truncate(turn, ino, args.attr.size, change);
+    return {};
+  }
+  if (sizes) {
+    error = finish_truncate(turn, ino, args.attr.size, *change);
+    if (!error.ok()) return error;
+  }
+  if ((args.mask & ~kSetSize) != 0 || !sizes) apply_setattr(turn, args, attributes);
+  Parts want = (*inode)->is_dir() ? kPartA | kPartD : kPartA;
+  reply.node = turn.reply(ino, want, &args.opener);
+  return {};
+}
+
+Errno getxattr(Turn& turn, const XattrArgs& args, XattrReply& reply) {
+  Result<InodeRef> inode = turn.node(args.node);
+  if (!inode.ok()) return inode.error();
+  if (Errno error = check_xattr(turn, **inode, args.name, false); !error.ok()) return error;
+  auto value = turn.view().get(xattr_key(args.node.ino, args.name));
+  if (!value.ok()) return value.error();
+  if (!*value) return Errno(ENODATA);
+  reply.value = std::move(**value);
+  return {};
+}
+
+Errno listxattr(Turn& turn, const Handle& node, XattrReply& reply) {
+  Result<InodeRef> inode = turn.node(node);
+  if (!inode.ok()) return inode.error();
+  auto [from, to] = number_range('X', node.ino);
+  bool all_readable = true;
+  Result<void> scanned =
+      turn.view().scan(from, to, 0, [&](std::string_view key, std::string_view value) {
+        Result<std::string_view> name = parse_xattr_name(key);
+        if (!name.ok() || (name->starts_with(kTrusted) && !turn.cred().is_root())) return true;
+        all_readable &= check_xattr(turn, **inode, *name, false).ok();
+        reply.names.emplace_back(*name);
+        reply.values.emplace_back(value);
+        return true;
+      });
+  if (!scanned.ok()) return scanned.error();
+  if (!all_readable) reply.values.clear();
+  return {};
+}
+
+Errno setxattr(Turn& turn, const XattrArgs& args, ChangedReply& reply) {
+  Result<InodeRef> inode = turn.node(args.node);
+  if (!inode.ok()) return inode.error();
+  if (Errno error = turn.may_change(); !error.ok()) return error;
+  if (Errno error = check_xattr(turn, **inode, args.name, true); !error.ok()) return error;
+  if (args.value.size() > kXattrValueMax_bytes) return Errno(E2BIG);
+  auto [from, to] = number_range('X', args.node.ino);
+  size_t total = args.remove ? 0 : args.name.size() + args.value.size();
+  bool exists = false;
+  Result<void> scanned =
+      turn.view().scan(from, to, 0, [&](std::string_view key, std::string_view value) {
+        Result<std::string_view> name = parse_xattr_name(key);
+        if (name.ok() && *name == args.name) {
+          exists = true;
+        } else if (name.ok()) {
+          total += name->size() + value.size();
+        }
+        return true;
+      });
+  if (!scanned.ok()) return scanned.error();
+  if (!exists && (args.remove || (args.flags & kXattrReplace) != 0)) return Errno(ENODATA);
+  if (exists && !args.remove && (args.flags & kXattrCreate) != 0) return Errno(EEXIST);
+  if (total > kXattrTotalMax_bytes) return Errno(ENOSPC);
+  if (!args.remove && !turn.shard().has_room()) return Errno(ENOSPC);
+  turn.recall(args.node.ino, kPartA);
+  if (turn.blocked()) return {};
+  if (args.remove) {
+    turn.del(xattr_key(args.node.ino, args.name));
+  } else {
+    turn.put(xattr_key(args.node.ino, args.name), args.value);
+  }
+  turn.edit(args.node.ino);
+  reply.node = turn.reply(args.node.ino, kPartA);
+  return {};
+}
+
+}  // namespace myfs::server

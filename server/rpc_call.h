@@ -1,0 +1,44 @@
+// RpcCall: how a handler hands one call to the shard and turns the answer into its results.
+// Kernel counterpart: nfsd_dispatch (fs/nfsd/nfssvc.c).
+// Thread safety: the shard's loop only.
+#pragma once
+
+#include <kj/async.h>
+
+#include <utility>
+
+#include "server/rpc_codec.h"
+#include "server/shard.h"
+
+namespace myfs::server {
+
+// What all capabilities of one session on one connection share.
+struct Bound {
+  Shard* shard = nullptr;
+  SessionRef session{};
+  uint64_t binding = 0;
+
+  bool current() const { return session->live() && binding == session->binding; }
+};
+
+struct CallHead {
+  Cred cred{};
+  bool has_op = false;
+  Op op{};
+  uint64_t hash = 0;
+};
+
+// `fill` writes a Reply into the results. The params stay readable until then.
+template <typename Reply, typename Context, typename Fill>
+kj::Promise<void> run_call(const Bound& bound, const CallHead& head, Context context,
+                           typename TypedRequest<Reply>::Body body, Fill fill) {
+  auto paf = kj::newPromiseAndFulfiller<Reply>();
+  bound.shard->execute<Reply>(bound.session, head.cred, head.has_op ? &head.op : nullptr, head.hash,
+                              std::move(body),
+                              [fulfiller = kj::mv(paf.fulfiller)](Reply reply) mutable {
+                                fulfiller->fulfill(kj::mv(reply));
+                              });
+  return paf.promise.then([context, fill](Reply&& reply) mutable { fill(context, reply); });
+}
+
+}  // namespace myfs::server

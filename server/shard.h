@@ -1,0 +1,322 @@
+// Shard: one part of the name space: a single-writer state machine on one loop thread.
+// Kernel counterpart: struct super_block with its journal, and the state of fs/nfsd.  Differs: no
+// locks; what would wait is parked and attempted again.
+// Thread safety: everything on the loop's thread, but create(), which runs before the loop does.
+// Owns / is owned by: owned by the server. Owns tables, view, FileData. Stores, pool and commit
+// queue are the server's and outlive it.
+// Invariants: (1) no answer leaves before every change that it has seen is durable; (2) a session's
+// leases stand until its death is durable; (3) a request that waits holds nothing but its place and
+// the blocks that keep new leases out of its way; (4) of those that wait for one another the one
+// with the lowest ticket waits for clients only, so every recall that ends lets somebody go on.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "sdk/base/clock.h"
+#include "server/commit_queue.h"
+#include "server/file_data.h"
+#include "server/lease_table.h"
+#include "server/meta_view.h"
+#include "server/open_table.h"
+#include "server/peer.h"
+#include "server/request.h"
+#include "server/session_table.h"
+#include "server/turn.h"
+
+namespace myfs::server {
+
+inline constexpr int64_t kGlimpseTimeout_ns = 2 * kNsPerSec;  // then W is recalled
+inline constexpr uint32_t kSessionParkedMax = 4096;
+inline constexpr uint64_t kInoBlock = 4096;                          // numbers made durable at once
+inline constexpr uint64_t kWriteSpaceMax_bytes = uint64_t{1} << 30;  // of one W grant
+inline constexpr uint64_t kMetaReserve_bytes = 16 << 20;             // less: nothing new
+inline constexpr uint64_t kWriteSpaceMin_bytes = 4 << 20;            // less: W is not granted
+
+struct ShardDeps {
+  MetaStore* meta = nullptr;
+  BlockStore* blocks = nullptr;
+  IoPool* pool = nullptr;
+  CommitQueue* commits = nullptr;
+  PostFn post;
+  std::function<void(int64_t deadline_ns)> arm_timer;  // calls tick() then; replaces the last one
+  std::function<int64_t()> boottime = [] { return boottime_ns(); };
+  std::function<int64_t()> realtime = [] { return realtime_ns(); };
+};
+
+struct ShardOptions {
+  int64_t term_ns = kDefaultLeaseTerm_ns;
+  int64_t recall_timeout_ns = kRecallTimeout_ns;
+  int64_t recall_cap_ns = kRecallHardCap_ns;
+  AuthPolicy auth{};
+  bool relaxed = false;  // the commit queue's mode: what is committed may be not durable
+};
+
+struct Unstable {
+  Time mtime{};
+  uint64_t end = 0;  // of the bytes
+};
+
+struct LoginArgs {
+  PeerInfo peer{};
+  std::string challenge{}, client{}, proof{}, export_path{};
+  Cred cred{};
+  bool read_only = false;
+  std::shared_ptr<ClientPeer> callback{};
+};
+struct BindArgs {
+  PeerInfo peer{};
+  std::string challenge{}, client{}, proof{}, secret{};
+  uint64_t session_id = 0;
+  uint64_t epoch = 0;
+  std::vector<Grant> held{};
+  std::shared_ptr<ClientPeer> callback{};
+};
+struct SessionReply {
+  int error = 0;
+  std::string why{};
+  SessionRef session{};
+  uint64_t binding = 0;
+  std::string data_token{};
+  NodeReply root{};
+  std::vector<uint64_t> slot_seqs{};
+  std::vector<Grant> kept{};
+};
+
+struct AckArgs {
+  uint64_t recall_id = 0;
+  uint64_t ino = 0;
+  Parts kept = 0;
+  uint64_t seq = 0;
+  std::vector<Opener> opens{};
+  bool have_size = false;
+  uint64_t size = 0;
+  Time mtime{};
+};
+
+struct ShardStats {
+  uint64_t operations = 0;
+  uint64_t sessions = 0;
+  uint64_t leases = 0;
+  uint64_t recalls = 0;
+  uint64_t commits = 0;
+  uint64_t evictions = 0;
+  uint64_t bytes_in = 0;
+  uint64_t bytes_out = 0;
+};
+
+class Shard : public FileData::Host {
+ public:
+  // Reads the store, counts the boot, ends the sessions of the last one durably, deletes the clean
+  // mark, makes a root if there is none. Blocks.
+  static Result<std::unique_ptr<Shard>> create(ShardDeps deps, ShardOptions options);
+  ~Shard() override;
+
+  // On the loop: serving begins, and the clean-up that the boot owes.
+  void start();
+  // Recalls everything, waits at most `limit_ns` for what comes back, makes the content durable,
+  // leaves the clean mark, ends the sessions' service. `done` gets what could not be made durable.
+  void shutdown(int64_t limit_ns, Done<Errno> done);
+  // The time for which arm_timer() asked has come; any other time is as good.
+  void tick();
+
+  // ---- sessions
+  void login(LoginArgs args, Done<SessionReply> done);
+  void bind(BindArgs args, Done<SessionReply> done);
+  Errno renew(Session& session, uint64_t epoch);
+  void release(Session& session, const std::vector<Grant>& grants,
+               const std::vector<uint64_t>& closed);
+  Errno acknowledge(Session& session, const AckArgs& args);
+  void glimpsed(Session& session, uint64_t glimpse_id, uint64_t ino, const Glimpsed& answer);
+  // The orderly end. Done when it is durable.
+  void close(const SessionRef& session, Done<Errno> done);
+  void disconnected(const SessionRef& session, uint64_t binding);
+  SessionRef attach_data(uint64_t session_id, std::string_view token);
+  // Ends a session against its will.
+  void evict(const SessionRef& session, const std::string& why);
+
+  // ---- calls
+  // `body` is attempted until nothing stands in its way; `done` gets the answer once it may be
+  // seen. `op`, when there is one, makes it happen once.
+  template <typename Reply>
+  void execute(SessionRef session, const Cred& cred, const Op* op, uint64_t hash,
+               typename TypedRequest<Reply>::Body body, Done<Reply> done) {
+    auto request = std::make_shared<TypedRequest<Reply>>(std::move(body), std::move(done));
+    admit(std::move(request), std::move(session), cred, op, hash);
+  }
+  void resume(const RequestRef& request);
+  // For calls that change no state of a slot: unlocks a value once everything so far is durable.
+  void when_durable(absl::AnyInvocable<void(Errno)> fn);
+
+  // ---- what turns and the rooms of operations use
+  MetaView& view() { return view_; }
+  LeaseTable& leases() { return leases_; }
+  OpenTable& opens() { return opens_; }
+  SessionTable& sessions() { return sessions_; }
+  FileData& data() { return *data_; }
+  const ShardOptions& options() const { return options_; }
+  const DirentHasher& hasher() const { return hasher_; }
+  int64_t boottime() const { return deps_.boottime(); }
+  int64_t realtime() const { return deps_.realtime(); }
+  uint64_t next_change(uint64_t old_change) const;
+  uint64_t new_ino(Turn& turn);
+  uint64_t verifier() const { return (boot_ << 32) | data_->verifier_count(); }
+  uint64_t fsid() const { return fsid_; }
+  const MacKey& handle_key() const { return handle_key_; }
+  uint64_t write_space() const;
+  // Whether the store should take anything new: what it holds must stay changeable.
+  bool has_room();
+  uint64_t inos_used() const { return next_ino_; }
+  BlockSpace space() const { return data_->space(); }
+  ShardStats stats() const;
+  ShardStats& counters() { return stats_; }
+  int64_t server_term_ns() const {
+    return options_.term_ns + options_.term_ns / 100 + kNsPerSec;  // rule 14: 1 % + 1 s
+  }
+  bool shutting_down() const { return shutting_down_; }
+  bool busy(uint64_t ino) const { return busy_.contains(ino); }
+  // Whether an inode without names must live on for the time being.
+  bool pinned(uint64_t ino) const;
+  // What unstable writes will mean for the inode when they are committed.
+  void note_unstable(uint64_t ino, const Unstable& unstable);
+  std::optional<Unstable> take_unstable(uint64_t ino);
+  void forget_unstable(uint64_t ino) { unstable_.erase(ino); }
+  uint64_t unstable_end(uint64_t ino) const;
+  absl::flat_hash_set<uint64_t>& tmpfiles() { return tmpfiles_; }
+  // Makes everything that clients wrote durable.
+  void write_back_all(Done<Errno> done);
+  void note_truncation(uint64_t ino, uint32_t gen, uint64_t size);
+  // The smallest size since truncation `gen` of an inode that is now at `now_gen`.
+  uint64_t smallest_size_since(uint64_t ino, uint32_t gen, uint32_t now_gen) const;
+
+  // ---- FileData::Host
+  const InodeRecord* committed_inode(uint64_t ino) override;
+  void submit_background(Txn txn, absl::AnyInvocable<void(bool durable)> done) override;
+  void post(Job job) override { deps_.post(std::move(job)); }
+
+ private:
+  friend class Turn;
+  struct Settling {  // DataChanges of a transaction under way
+    uint64_t seq = 0;
+    std::vector<DataChange> changes{};
+    std::vector<uint64_t> removed{};  // inodes whose content goes with it
+  };
+  struct GlimpseOut {
+    SessionId session = 0;
+    uint64_t ino = 0;
+    RequestRef request{};
+    int64_t deadline_ns = 0;
+  };
+  struct Truncation {
+    uint32_t gen = 0;
+    uint64_t size = 0;  // the smallest since
+  };
+
+  Shard(ShardDeps deps, ShardOptions options, const SuperRecord& super, uint64_t boot);
+
+  // shard_boot.cc
+  static Result<SuperRecord> read_or_make_super(MetaStore& meta, int64_t now_ns);
+  Result<void> boot();
+  Result<void> reap_orphans(Txn& txn);
+
+  // shard.cc: the way of a request
+  void admit(RequestRef request, SessionRef session, const Cred& cred, const Op* op, uint64_t hash);
+  void run(const RequestRef& request);
+  void start_async(const RequestRef& request, Turn& turn);
+  void complete(const RequestRef& request, Turn& turn);
+  void finish(const RequestRef& request, Errno error);
+  void let_go(Request& request);
+  void enqueue(const RequestRef& request);
+  void pump();
+  uint64_t submit(Staged staged, std::vector<DataChange> changes);
+  void on_commit(uint64_t seq, absl::AnyInvocable<void(Errno)> fn);
+  void on_report(uint64_t seq, Errno error);
+  void fail_uncommitted(Errno error);
+
+  // shard_recall.cc: waiting for others
+  void park(const RequestRef& request, std::vector<Need> needs);
+  bool ready(const Request& request) const;
+  std::vector<Need> unpark(Request& request);
+  void wake(uint64_t ino);
+  void send_recalls(const std::vector<LeaseTable::RecallOut*>& recalls);
+  void send_glimpse(const RequestRef& request, uint64_t ino);
+  void look_after_recalls();
+  void look_after_glimpses();
+  void arm();
+
+  // shard_session.cc
+  Result<InodeRef> resolve_export(const Cred& cred, std::string_view path, uint64_t* ino);
+  void welcome(SessionRef session, Done<SessionReply> done);
+  std::vector<Grant> keep_held(Session& session, const std::vector<Grant>& held);
+  void end_session(const SessionRef& session);
+  void commit_end(const SessionRef& session);
+  void session_is_gone(const SessionRef& session);
+  void reap_if_unused(uint64_t ino);
+  void apply_ack(Session& session, const AckArgs& args);
+
+  // shard_boot.cc
+  void finish_shutdown();
+  void leave_clean_mark(Errno error);
+
+  ShardDeps deps_;
+  const ShardOptions options_;
+  const DirentHasher hasher_;
+  MacKey handle_key_;
+  uint64_t fsid_ = 0;
+  const uint64_t boot_;
+  MetaView view_;
+  LeaseTable leases_;
+  OpenTable opens_;
+  SessionTable sessions_;
+  std::unique_ptr<FileData> data_;
+  ShardStats stats_;
+  SessionRef internal_;  // for the shard's own operations
+
+  uint64_t next_ticket_ = 1;
+  std::deque<RequestRef> run_queue_;
+  bool pumping_ = false;
+  std::map<uint64_t, std::map<uint64_t, RequestRef>> waiting_;  // inode, ticket
+  absl::flat_hash_map<uint64_t, uint64_t> lanes_;               // inode -> ticket inside
+  absl::flat_hash_map<uint64_t, uint32_t> busy_;                // inode -> users of its content
+  std::map<uint64_t, GlimpseOut> glimpses_;
+  uint64_t next_glimpse_ = 1;
+
+  uint64_t next_seq_ = 1;
+  uint64_t committed_ = 0;
+  uint64_t generation_ = 1;
+  std::map<uint64_t, std::vector<absl::AnyInvocable<void(Errno)>>> on_commit_;
+  std::deque<Settling> settling_;
+
+  uint64_t next_ino_ = 0;
+  uint64_t ino_limit_ = 0;  // durable, or in the transaction that uses it first
+  uint64_t next_session_ = 1;
+  absl::flat_hash_set<uint64_t> orphans_;   // inodes without names, as the view has it
+  absl::flat_hash_set<uint64_t> tmpfiles_;  // that never had a name, and may be given one
+  absl::flat_hash_map<uint64_t, Unstable> unstable_;
+  absl::flat_hash_map<uint64_t, std::vector<Truncation>> truncations_;
+  std::vector<SessionRef> to_end_again_;  // whose end could not be committed
+
+  std::deque<InodeRef> committed_held_;  // keeps what committed_inode() showed
+
+  bool has_room_ = true;
+  int64_t room_known_until_ns_ = 0;
+
+  bool shutting_down_ = false;
+  bool stopped_ = false;           // nothing is executed any more
+  std::vector<RequestRef> limbo_;  // what came after that; its connections end soon
+  int64_t shutdown_deadline_ns_ = 0;
+  Done<Errno> shutdown_done_;
+  bool writing_back_ = false;  // shutdown has come to the content
+  bool arm_wanted_ = true;
+};
+
+}  // namespace myfs::server

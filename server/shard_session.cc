@@ -1,0 +1,312 @@
+// The part of Shard that knows clients as sessions: login, bind, renewal, acknowledgement, end.
+#include <algorithm>
+#include <cassert>
+#include <string_view>
+
+#include "sdk/base/log.h"
+#include "sdk/base/random.h"
+#include "server/namespace.h"
+#include "server/shard.h"
+
+namespace myfs::server {
+namespace {
+
+constexpr int64_t kQuiet_ns = 10 * kNsPerMs;  // after a bind, for its answer to leave first
+constexpr uint32_t kTrimPart = 10;            // a full session is asked for one lease in ten
+
+std::array<uint8_t, 16> bytes16(std::string_view text) {
+  std::array<uint8_t, 16> bytes{};
+  std::copy_n(text.begin(), std::min(text.size(), bytes.size()), bytes.begin());
+  return bytes;
+}
+
+SessionRecord record_of(const Session& session, const PeerInfo& peer) {
+  SessionRecord record;
+  record.uuid = bytes16(session.client);
+  record.secret = bytes16(session.secret);
+  record.epoch = session.epoch;
+  record.read_only = session.read_only;
+  record.forced_cred = !session.principal.anyone;
+  record.cred = session.principal.cred;
+  record.root_ino = session.export_ino;
+  record.address = peer.address;
+  return record;
+}
+
+SessionReply refused(Errno error, std::string why) {
+  SessionReply reply;
+  reply.error = error.value();
+  reply.why = std::move(why);
+  return reply;
+}
+
+}  // namespace
+
+Result<InodeRef> Shard::resolve_export(const Cred& cred, std::string_view path, uint64_t* ino) {
+  *ino = kRootIno;
+  MYFS_ASSIGN(InodeRef dir, view_.inode(kRootIno));
+  if (path.size() >= kPathMax_bytes) return Errno(ENAMETOOLONG);
+  while (!path.empty()) {
+    size_t slash = std::min(path.find('/'), path.size());
+    std::string_view name = path.substr(0, slash);
+    path.remove_prefix(std::min(slash + 1, path.size()));
+    if (name.empty()) continue;
+    if (Errno error = check_name(name); !error.ok()) return error;
+    if (Errno error = may(owner_of(*dir), cred, kMayExec); !error.ok()) return error;
+    MYFS_ASSIGN(std::optional<FoundDirent> found, view_.dirent(*ino, name));
+    if (!found) return Errno(ENOENT);
+    *ino = found->record.ino;
+    MYFS_ASSIGN(dir, view_.inode(*ino));
+    if (dir == nullptr) return Errno(EUCLEAN);
+    if (!dir->is_dir()) return Errno(ENOTDIR);
+  }
+  return dir;
+}
+
+void Shard::login(LoginArgs args, Done<SessionReply> done) {
+  ++stats_.operations;
+  if (args.client.size() != 16) return done(refused(Errno(EINVAL), "client: 16 bytes"));
+  AuthResult auth =
+      authenticate(options_.auth, args.peer, args.challenge, args.client, args.proof, args.cred);
+  if (!auth.error.ok()) return done(refused(auth.error, auth.why));
+  if (shutting_down_) return done(refused(Errno(EAGAIN), "the server is shutting down"));
+  if (Errno error = sessions_.admits(auth.principal); !error.ok())
+    return done(refused(error, "too many sessions"));
+  uint64_t export_ino = kRootIno;
+  auto root = resolve_export(auth.principal.cred, args.export_path, &export_ino);
+  if (!root.ok()) return done(refused(root.error(), "export " + args.export_path));
+
+  auto session = std::make_shared<Session>();
+  session->id = next_session_++;
+  session->client = args.client;
+  session->secret.resize(kSecretSize_bytes);
+  random_bytes(session->secret.data(), session->secret.size());
+  session->principal = std::move(auth.principal);
+  session->read_only = args.read_only;
+  session->export_ino = export_ino;
+  session->mac = HandleMac(handle_key_, session->id, export_ino);
+  session->peer = std::move(args.callback);
+  session->binding = 1;
+  session->seen_ns = boottime();
+  session->deadline_ns = session->seen_ns + server_term_ns();
+  sessions_.add(session);
+  leases_.add_session(session->id);
+  Staged staged;
+  staged.keys[session_key(session->id)] = record_of(*session, args.peer).encode();
+  staged.durable = true;
+  uint64_t seq = submit(std::move(staged), {});
+  on_commit(seq, [this, session, done = std::move(done)](Errno error) mutable {
+    if (error.ok()) return welcome(session, std::move(done));
+    session->state = Session::State::kDead;
+    leases_.remove_session(session->id);
+    sessions_.remove(session->id);
+    done(refused(error, "the session could not be recorded"));
+  });
+}
+
+void Shard::welcome(SessionRef session, Done<SessionReply> done) {
+  auto show_root = [](Turn& turn, NodeOnlyReply& reply) {
+    reply.node = turn.reply(turn.session().export_ino, kPartA | kPartD);
+    return Errno(reply.node.error);
+  };
+  auto answer = [session, done = std::move(done)](NodeOnlyReply root) mutable {
+    if (root.error != 0) return done(refused(Errno(root.error), "the export is gone"));
+    SessionReply reply;
+    reply.session = session;
+    reply.binding = session->binding;
+    reply.data_token = SessionTable::new_data_token(*session);
+    reply.root = std::move(root.node);
+    reply.slot_seqs = session->replies.seqs();
+    done(std::move(reply));
+  };
+  execute<NodeOnlyReply>(session, session->principal.cred, nullptr, 0, std::move(show_root),
+                         std::move(answer));
+}
+
+void Shard::bind(BindArgs args, Done<SessionReply> done) {
+  ++stats_.operations;
+  AuthResult auth =
+      authenticate(options_.auth, args.peer, args.challenge, args.client, args.proof, {});
+  if (!auth.error.ok()) return done(refused(auth.error, auth.why));
+  SessionRef session = sessions_.find(args.session_id);
+  if (session == nullptr || !session->live() || session->epoch != args.epoch)
+    return done(refused(Errno(ESTALE), "the session has ended"));
+  bool same_user =
+      auth.principal.anyone ||
+      (!session->principal.anyone && auth.principal.cred.uid == session->principal.cred.uid);
+  if (!same_user || session->client != args.client ||
+      !equal_constant_time(session->secret, args.secret))
+    return done(refused(Errno(EACCES), "not this client's session"));
+  ++session->binding;
+  session->peer = std::move(args.callback);
+  session->seen_ns = boottime();
+  session->deadline_ns = session->seen_ns + server_term_ns();
+  session->quiet_until_ns = session->seen_ns + kQuiet_ns;
+  std::vector<Grant> kept = keep_held(*session, args.held);
+  for (LeaseTable::RecallOut* out : leases_.recalls_of(session->id)) out->sent = false;
+  arm_wanted_ = true;
+  welcome(session, [kept = std::move(kept), done = std::move(done)](SessionReply reply) mutable {
+    reply.kept = std::move(kept);
+    done(std::move(reply));
+  });
+}
+
+// What both sides believe to be held stays held; a grant that never arrived is forgotten.
+std::vector<Grant> Shard::keep_held(Session& session, const std::vector<Grant>& held) {
+  std::map<uint64_t, Parts> client;
+  for (const Grant& grant : held) client[grant.ino] |= grant.parts;
+  std::vector<Grant> kept;
+  for (uint64_t ino : leases_.inodes_of(session.id)) {
+    auto it = client.find(ino);
+    Parts both = it == client.end() ? 0 : it->second & leases_.held(session.id, ino);
+    leases_.release(session.id, ino, static_cast<Parts>(~both), UINT64_MAX);
+    if (both != 0)
+      kept.push_back(Grant{.ino = ino, .parts = both, .seq = leases_.seq(session.id, ino)});
+    wake(ino);
+    reap_if_unused(ino);
+  }
+  return kept;
+}
+
+Errno Shard::renew(Session& session, uint64_t epoch) {
+  if (!session.live() || session.epoch != epoch) return Errno(ESTALE);
+  session.seen_ns = boottime();
+  session.deadline_ns = session.seen_ns + server_term_ns();
+  size_t leases = leases_.leases_of(session.id);
+  if (leases > kSessionLeasesMax / kTrimPart * (kTrimPart - 1) && session.peer != nullptr)
+    session.peer->trim(static_cast<uint32_t>(leases / kTrimPart));
+  return {};
+}
+
+void Shard::release(Session& session, const std::vector<Grant>& grants,
+                    const std::vector<uint64_t>& closed) {
+  ++stats_.operations;
+  if (!session.live()) return;
+  for (uint64_t open_id : closed) {
+    if (uint64_t ino = opens_.remove(session.id, open_id); ino != 0) reap_if_unused(ino);
+  }
+  for (const Grant& grant : grants) {
+    if (!leases_.release(session.id, grant.ino, grant.parts, grant.seq)) continue;
+    wake(grant.ino);
+    reap_if_unused(grant.ino);
+  }
+  pump();
+}
+
+Errno Shard::acknowledge(Session& session, const AckArgs& args) {
+  ++stats_.operations;
+  if (!session.live()) return Errno(ESTALE);
+  if (!leases_.recall_out(session.id, args.ino))
+    return {};  // late: its session was in nobody's way
+  apply_ack(session, args);
+  leases_.progress(session.id, args.ino, boottime());
+  leases_.acknowledge(session.id, args.recall_id, args.ino, args.kept);
+  wake(args.ino);
+  reap_if_unused(args.ino);
+  pump();
+  return {};
+}
+
+// What the client learned under the lease counts before the change that took the lease away.
+void Shard::apply_ack(Session& session, const AckArgs& args) {
+  Result<InodeRef> inode = view_.inode(args.ino);
+  if (!inode.ok() || *inode == nullptr) return;
+  for (const Opener& claimed : args.opens) {
+    Opener open = claimed;
+    open.cred = session.principal.acting_as(claimed.cred);
+    if (may_open(**inode, open)) (void)opens_.add(session.id, args.ino, open);
+  }
+  bool newer = args.have_size && args.mtime > (*inode)->mtime;
+  if (!newer || (leases_.held(session.id, args.ino) & kPartW) == 0) return;
+  auto set_mtime = [args](Turn& turn, NodeOnlyReply&) {
+    Result<InodeRef> now = turn.inode(args.ino);
+    if (now.ok() && args.mtime > (*now)->mtime)
+      turn.edit(args.ino).mtime = std::min(args.mtime, turn.now());
+    return Errno();
+  };
+  execute<NodeOnlyReply>(internal_, Cred(), nullptr, 0, std::move(set_mtime), [](NodeOnlyReply) {});
+}
+
+void Shard::disconnected(const SessionRef& session, uint64_t binding) {
+  if (session->binding == binding) session->peer = nullptr;
+}
+
+SessionRef Shard::attach_data(uint64_t session_id, std::string_view token) {
+  ++stats_.operations;
+  return sessions_.take_data_token(session_id, token);
+}
+
+void Shard::close(const SessionRef& session, Done<Errno> done) {
+  ++stats_.operations;
+  if (!session->live()) return done(Errno(ESTALE));
+  end_session(session);
+  when_durable(std::move(done));
+  pump();
+}
+
+void Shard::evict(const SessionRef& session, const std::string& why) {
+  if (session == nullptr || !session->live()) return;
+  log(LogLevel::kWarning, "session %d is ended: %s", session->id, why);
+  ++stats_.evictions;
+  if (session->peer != nullptr) session->peer->evicted(why);
+  end_session(session);
+}
+
+void Shard::end_session(const SessionRef& session) {
+  if (!session->live()) return;
+  session->state = Session::State::kDying;
+  for (auto& [ino, waiting] : waiting_) {
+    for (auto& [ticket, request] : waiting) {
+      if (request->session == session) enqueue(request);
+    }
+  }
+  commit_end(session);
+}
+
+void Shard::commit_end(const SessionRef& session) {
+  Staged staged;
+  staged.keys[session_key(session->id)] = std::nullopt;
+  std::vector<uint64_t> seqs = session->replies.seqs();
+  for (uint16_t slot = 0; slot < seqs.size(); ++slot) {
+    if (seqs[slot] != 0) staged.keys[reply_key(session->id, slot)] = std::nullopt;
+  }
+  staged.durable = true;
+  uint64_t seq = submit(std::move(staged), {});
+  on_commit(seq, [this, session](Errno error) {
+    if (error.ok()) return session_is_gone(session);
+    to_end_again_.push_back(session);
+    arm_wanted_ = true;
+  });
+}
+
+void Shard::session_is_gone(const SessionRef& session) {
+  session->state = Session::State::kDead;
+  session->peer = nullptr;
+  std::vector<uint64_t> inodes = leases_.inodes_of(session->id);
+  for (uint64_t ino : inodes) {
+    if ((leases_.held(session->id, ino) & kPartW) != 0 && data_->has_pending(ino)) {
+      data_->drop_pending(ino);
+      unstable_.erase(ino);
+    }
+  }
+  leases_.remove_session(session->id);
+  for (uint64_t ino : opens_.remove_session(session->id)) inodes.push_back(ino);
+  sessions_.remove(session->id);
+  for (uint64_t ino : inodes) {
+    wake(ino);
+    reap_if_unused(ino);
+  }
+  pump();
+}
+
+void Shard::reap_if_unused(uint64_t ino) {
+  if (!orphans_.contains(ino) || pinned(ino)) return;
+  auto reap = [ino](Turn& turn, NodeOnlyReply&) {
+    Result<InodeRef> inode = turn.inode(ino);
+    if (!inode.ok() || (*inode)->nlink != 0 || turn.shard().pinned(ino)) return Errno();
+    return remove_inode(turn, ino);
+  };
+  execute<NodeOnlyReply>(internal_, Cred(), nullptr, 0, std::move(reap), [](NodeOnlyReply) {});
+}
+
+}  // namespace myfs::server
