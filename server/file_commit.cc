@@ -383,6 +383,7 @@ void FileDataImpl::apply_plan(uint64_t ino, ChunkPlan& plan) {
     }
   }
   for (uint16_t slot : plan.spent) plan.pending_file->release(slot);
+  plan.pending_file = nullptr;  // whoever holds the file keeps it from being removed
   BlockFileRef lost;
   if (plan.file == nullptr) {
     lost = std::exchange(chunk.file, nullptr);

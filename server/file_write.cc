@@ -156,21 +156,20 @@ Result<void> FileDataImpl::give_slots(ChunkState& chunk, std::vector<WriteOp::Se
 void FileDataImpl::finish_write(uint64_t ino, const std::shared_ptr<WriteOp>& op) {
   FileState& state = file(ino);
   std::erase(state.writing, op);
-  Result<WriteReply> reply{WriteReply{}};
+  Errno error = op->error;
   if (op->failures != state.failures) {
     // Its bytes may be among those that a failed sync lost.
     for (const auto& segment : op->segments) segment.file->quarantine();
-    reply = Errno(EIO);
-  } else if (!op->error.ok()) {
+    error = Errno(EIO);
+  } else if (!error.ok()) {
     for (const auto& segment : op->segments) segment.file->release(segment.entry.slot);
-    reply = op->error;
   } else {
     install(state, *op);
-    reply->commit_wanted = overlay_bytes_ > options_.pending_memory_max_bytes;
   }
   auto done = std::move(op->done);
   pump(state);
-  done(std::move(reply));
+  if (!error.ok()) return done(error);
+  done(WriteReply{overlay_bytes_ > options_.pending_memory_max_bytes});
 }
 
 void FileDataImpl::install(FileState& file, WriteOp& op) {

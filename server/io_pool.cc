@@ -30,6 +30,7 @@ void ThreadIoPool::stop() {
     dropped.swap(queue_);
   }
   wake_.notify_all();
+  dropped.clear();
   for (Thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }

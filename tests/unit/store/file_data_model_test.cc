@@ -1,0 +1,141 @@
+// Random operations on a few files, against strings, with reboots in between; on every engine.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "tests/unit/store/file_data_rig.h"
+
+namespace myfs::server {
+namespace {
+
+constexpr size_t kFileMax = 9 << 20;
+constexpr uint64_t kFiles = 3;
+
+struct Engine {
+  const char* name;
+  std::function<std::unique_ptr<MetaEngine>()> meta;
+  std::function<std::unique_ptr<BlockEngine>()> blocks;
+  int steps;
+};
+
+class RandomOperations : public testing::TestWithParam<Engine> {
+ protected:
+  void boot() {
+    rig_.reset();
+    meta_->reopen();
+    blocks_->reopen();
+    FileDataRig::Tuning tuning;
+    tuning.deferred_memory_max_bytes = 50'000;
+    tuning.cached_chunks_max = 3;
+    tuning.random_order = true;
+    rig_ = std::make_unique<FileDataRig>(meta_->store(), blocks_->store(), tuning);
+    ASSERT_TRUE(rig_->created());
+    rig_->data().start_recovery();
+  }
+
+  static uint64_t random_offset() {
+    uint64_t limit = random_below(3) == 0 ? kFileMax : random_below(2) == 0 ? 300'000 : 6'000;
+    uint64_t offset = random_below(limit);
+    return random_below(3) == 0 ? offset & ~uint64_t{0xffff} : offset;
+  }
+  static size_t random_size(uint64_t offset) {
+    size_t limit = random_below(4) == 0 ? 1 << 20 : random_below(2) == 0 ? 140'000 : 5'000;
+    return 1 + random_below(std::min<size_t>(limit, kFileMax - offset));
+  }
+
+  void write(uint64_t ino) {
+    uint64_t offset = random_offset();
+    std::string text = pattern(random_size(offset), static_cast<uint32_t>(random_below(1 << 30)));
+    ASSERT_TRUE(rig_->write(ino, offset, text).ok());
+    std::string& pending = pending_[ino];
+    if (pending.size() < offset + text.size()) pending.resize(offset + text.size());
+    pending.replace(offset, text.size(), text);
+  }
+  void change(uint64_t ino) {
+    std::string& pending = pending_[ino];
+    switch (random_below(4)) {
+      case 0: {
+        uint64_t size = random_offset();
+        ASSERT_TRUE(rig_->truncate(ino, size).ok());
+        pending.resize(size);
+        break;
+      }
+      case 1: {
+        uint64_t from = random_offset(), to = from + random_size(from);
+        ASSERT_TRUE(rig_->punch(ino, from, to).ok());
+        for (size_t i = from; i < std::min(to, pending.size()); ++i) pending[i] = '\0';
+        break;
+      }
+      default:
+        ASSERT_TRUE(rig_->commit(ino).ok());
+    }
+    committed_[ino] = pending;
+  }
+  void check(uint64_t ino) {
+    const std::string& expected = committed_[ino];
+    ASSERT_EQ(rig_->inode(ino).size, expected.size());
+    uint64_t offset = random_below(expected.size() + 10);
+    size_t length = 1 + random_below(400'000);
+    auto part = rig_->read(ino, offset, length);
+    ASSERT_TRUE(part.ok()) << part.error().name();
+    ASSERT_TRUE(*part == (offset < expected.size() ? expected.substr(offset, length) : ""));
+  }
+
+  std::unique_ptr<MetaEngine> meta_ = GetParam().meta();
+  std::unique_ptr<BlockEngine> blocks_ = GetParam().blocks();
+  std::unique_ptr<FileDataRig> rig_;
+  std::map<uint64_t, std::string> committed_, pending_;
+};
+
+TEST_P(RandomOperations, match_strings) {
+  ASSERT_NO_FATAL_FAILURE(boot());
+  for (uint64_t ino = 1; ino <= kFiles; ++ino) {
+    ASSERT_TRUE(rig_->make_inode(ino).ok());
+    committed_[ino] = pending_[ino] = "";
+  }
+  for (int i = 0; i < GetParam().steps; ++i) {
+    SCOPED_TRACE(i);
+    uint64_t ino = 1 + random_below(kFiles);
+    switch (random_below(8)) {
+      case 0:
+      case 1:
+      case 2:
+        ASSERT_NO_FATAL_FAILURE(write(ino));
+        break;
+      case 3:
+      case 4:
+        ASSERT_NO_FATAL_FAILURE(change(ino));
+        break;
+      default:
+        ASSERT_NO_FATAL_FAILURE(check(ino));
+    }
+    if (random_below(100) == 0) {
+      ASSERT_NO_FATAL_FAILURE(boot());
+      pending_ = committed_;
+    }
+  }
+  for (uint64_t ino = 1; ino <= kFiles; ++ino) {
+    ASSERT_TRUE(*rig_->read_all(ino) == committed_[ino]);
+    ASSERT_TRUE(rig_->remove(ino).ok());
+  }
+  rig_->run();
+  for (char type : {'C', 'B', 'W', 'G'}) {
+    EXPECT_EQ(count_keys(meta_->store(), type), 0u) << type;
+  }
+  ASSERT_NO_FATAL_FAILURE(boot());
+  rig_->run();
+  EXPECT_EQ(blocks_->store().list()->size(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Engines, RandomOperations,
+    testing::Values(Engine{"memory", [] { return std::make_unique<MemoryMetaEngine>(); },
+                           [] { return std::make_unique<MemoryBlockEngine>(); }, 1'500},
+                    Engine{"rocks_and_files", [] { return std::make_unique<RocksMetaEngine>(); },
+                           [] { return std::make_unique<FileBlockEngine>(8); }, 300}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace myfs::server

@@ -1,0 +1,483 @@
+#include "server/file_data.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "sdk/base/limits.h"
+#include "server/store/faulty_store.h"
+#include "tests/unit/store/file_data_rig.h"
+
+namespace myfs::server {
+namespace {
+
+constexpr uint64_t kIno = 10;
+constexpr size_t kKiB = 1024, kMiB = 1024 * 1024;
+
+class FileDataTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    restart();
+    ASSERT_TRUE(rig_->make_inode(kIno).ok());
+  }
+  void restart(FileDataRig::Tuning tuning = {}) {
+    rig_.reset();
+    rig_ = std::make_unique<FileDataRig>(faulty_meta_, faulty_blocks_, tuning);
+    ASSERT_TRUE(rig_->created());
+  }
+  void crash() {
+    rig_.reset();
+    meta_.crash();
+    blocks_.crash(0);
+    restart();
+    rig_->data().start_recovery();
+    rig_->run();
+  }
+  void expect_content(const std::string& content) {
+    ASSERT_EQ(rig_->inode(kIno).size, content.size());
+    auto read = rig_->read_all(kIno);
+    ASSERT_TRUE(read.ok()) << read.error().name();
+    ASSERT_TRUE(*read == content);
+  }
+  ChunkRecord chunk_record(uint32_t index) {
+    auto value = meta_.get(chunk_key(kIno, index));
+    if (!value.ok() || !value->has_value()) return {};
+    return ChunkRecord::decode(**value).value_or(ChunkRecord());
+  }
+
+  MemoryMetaStore meta_;
+  MemoryBlockStore blocks_;
+  FaultPlan meta_plan_, block_plan_;
+  FaultyMetaStore faulty_meta_{meta_, meta_plan_};
+  FaultyBlockStore faulty_blocks_{blocks_, block_plan_};
+  std::unique_ptr<FileDataRig> rig_;
+};
+
+TEST_F(FileDataTest, small_files_live_in_the_inode) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, "hello").ok());
+  ASSERT_TRUE(rig_->write_durably(kIno, 3, "p!").ok());
+  EXPECT_EQ(rig_->inode(kIno).data, "help!");
+  EXPECT_EQ(rig_->inode(kIno).blocks, 8u);
+  EXPECT_EQ(count_keys(meta_, 'C'), 0u);
+  expect_content("help!");
+  ASSERT_TRUE(rig_->write_durably(kIno, 10, "x").ok());
+  crash();
+  expect_content(std::string("help!\0\0\0\0\0x", 11));
+}
+
+TEST_F(FileDataTest, a_small_write_to_a_big_file_is_deferred_and_one_flush) {
+  const std::string big = pattern(300 * kKiB, 1);
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, big).ok());
+  const uint64_t calls = block_plan_.calls();
+  ASSERT_TRUE(rig_->write_durably(kIno, 70'000, "deferred").ok());
+  EXPECT_EQ(block_plan_.calls(), calls);
+  EXPECT_EQ(count_keys(meta_, 'W'), 1u);
+  std::string expected = big;
+  expected.replace(70'000, 8, "deferred");
+  expect_content(expected);
+  crash();
+  expect_content(expected);
+}
+
+TEST_F(FileDataTest, inline_content_moves_to_a_chunk_when_the_file_grows) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(4'000, 1)).ok());
+  ASSERT_TRUE(rig_->write_durably(kIno, 4'000, pattern(200 * kKiB, 2)).ok());
+  EXPECT_TRUE(rig_->inode(kIno).data.empty());
+  EXPECT_EQ(count_keys(meta_, 'B'), 1u);
+  crash();
+  expect_content(pattern(4'000, 1) + pattern(200 * kKiB, 2));
+}
+
+TEST_F(FileDataTest, an_overwrite_goes_to_other_slots) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(4 * kMiB, 1)).ok());
+  ChunkRecord before = chunk_record(0);
+  ASSERT_EQ(before.entries.size(), 64u);
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(4 * kMiB, 2)).ok());
+  ChunkRecord after = chunk_record(0);
+  EXPECT_EQ(after.block, before.block);
+  for (const BlockEntry& entry : after.entries) EXPECT_GE(entry.slot, 64);
+  // And back: what nobody holds is used again.
+  rig_->run();
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(4 * kMiB, 3)).ok());
+  for (const BlockEntry& entry : chunk_record(0).entries) EXPECT_LT(entry.slot, 64);
+  expect_content(pattern(4 * kMiB, 3));
+}
+
+TEST_F(FileDataTest, writes_are_invisible_until_committed) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, "old old old").ok());
+  ASSERT_TRUE(rig_->write(kIno, 0, "new").ok());
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(100 * kKiB, 1)).ok());
+  EXPECT_TRUE(rig_->data().has_pending(kIno));
+  expect_content("old old old");
+  ASSERT_TRUE(rig_->commit(kIno).ok());
+  EXPECT_FALSE(rig_->data().has_pending(kIno));
+  expect_content(pattern(100 * kKiB, 1));
+}
+
+TEST_F(FileDataTest, uncommitted_writes_are_gone_after_a_crash_and_committed_ones_are_not) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 2)).ok());
+  ASSERT_TRUE(rig_->write(kIno, 2 * kMiB, "tail").ok());
+  crash();
+  expect_content(pattern(1 * kMiB, 1));
+}
+
+TEST_F(FileDataTest, pages_written_one_by_one_become_whole_blocks) {
+  const std::string text = pattern(256 * kKiB, 3);
+  for (size_t at = 0; at < text.size(); at += 4 * kKiB) {
+    ASSERT_TRUE(rig_->write(kIno, at, std::string_view(text).substr(at, 4 * kKiB)).ok());
+  }
+  ASSERT_TRUE(rig_->commit(kIno).ok());
+  EXPECT_EQ(count_keys(meta_, 'W'), 0u);
+  EXPECT_EQ(chunk_record(0).entries.size(), 4u);
+  expect_content(text);
+}
+
+TEST_F(FileDataTest, holes_read_as_zeros_and_take_no_space) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 100 * kMiB, "end").ok());
+  EXPECT_EQ(rig_->inode(kIno).size, 100 * kMiB + 3);
+  EXPECT_EQ(rig_->inode(kIno).blocks, 8u);
+  auto middle = rig_->read(kIno, 50 * kMiB, 100);
+  ASSERT_TRUE(middle.ok());
+  EXPECT_EQ(*middle, std::string(100, '\0'));
+  EXPECT_EQ(*rig_->data().seek(kIno, 0, false), 100 * kMiB);
+  EXPECT_EQ(*rig_->data().seek(kIno, 0, true), 0u);
+  EXPECT_EQ(*rig_->data().seek(kIno, 100 * kMiB, true), 100 * kMiB + 3);
+  EXPECT_EQ(rig_->data().seek(kIno, 100 * kMiB + 3, false).error(), Errno(ENXIO));
+}
+
+TEST_F(FileDataTest, extents_are_merged_clipped_and_counted) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(8 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->punch(kIno, 1 * kMiB, 2 * kMiB).ok());
+  auto all = rig_->data().extents(kIno, 0, UINT64_MAX, 100);
+  ASSERT_TRUE(all.ok());
+  ASSERT_EQ(all->size(), 2u);
+  EXPECT_EQ((*all)[0].length, 1 * kMiB);
+  EXPECT_EQ((*all)[1].offset, 2 * kMiB);
+  EXPECT_EQ((*all)[1].length, 6 * kMiB);
+  auto some = rig_->data().extents(kIno, 512 * kKiB, 2 * kMiB, 1);
+  ASSERT_EQ(some->size(), 1u);
+  EXPECT_EQ((*some)[0].offset, 512 * kKiB);
+  EXPECT_EQ((*some)[0].length, 512 * kKiB);
+  EXPECT_EQ(rig_->inode(kIno).blocks, 7 * kMiB / 512);
+}
+
+TEST_F(FileDataTest, a_shrink_and_a_growth_show_zeros) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(300 * kKiB, 1)).ok());
+  ASSERT_TRUE(rig_->truncate(kIno, 100'000).ok());
+  ASSERT_TRUE(rig_->truncate(kIno, 200'000).ok());
+  std::string expected = pattern(300 * kKiB, 1).substr(0, 100'000) + std::string(100'000, '\0');
+  expect_content(expected);
+  crash();
+  expect_content(expected);
+  ASSERT_TRUE(rig_->write_durably(kIno, 150'000, "x").ok());
+  expected[150'000] = 'x';
+  expect_content(expected);
+}
+
+TEST_F(FileDataTest, truncate_to_nothing_removes_the_chunks) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(10 * kMiB, 1)).ok());
+  EXPECT_EQ(blocks_.list()->size(), 3u);
+  ASSERT_TRUE(rig_->truncate(kIno, 0).ok());
+  rig_->run();
+  EXPECT_EQ(blocks_.list()->size(), 0u);
+  for (char type : {'C', 'B', 'W', 'G'}) EXPECT_EQ(count_keys(meta_, type), 0u) << type;
+  EXPECT_EQ(rig_->inode(kIno).blocks, 0u);
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, "inline again").ok());
+  EXPECT_EQ(rig_->inode(kIno).data, "inline again");
+}
+
+TEST_F(FileDataTest, truncate_orders_with_pending_writes) {
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->truncate(kIno, 1'000).ok());
+  expect_content(pattern(1 * kMiB, 1).substr(0, 1'000));
+  ASSERT_TRUE(rig_->write(kIno, 2'000, "later").ok());
+  ASSERT_TRUE(rig_->commit(kIno).ok());
+  expect_content(pattern(1 * kMiB, 1).substr(0, 1'000) + std::string(1'000, '\0') + "later");
+}
+
+TEST_F(FileDataTest, removal_takes_everything_in_the_background) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(9 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->write_durably(kIno, 5, "deferred").ok());
+  ASSERT_TRUE(rig_->remove(kIno).ok());
+  EXPECT_EQ(count_keys(meta_, 'G'), 1u);
+  rig_->run();
+  EXPECT_EQ(blocks_.list()->size(), 0u);
+  for (char type : {'C', 'B', 'W', 'G', 'I'}) EXPECT_EQ(count_keys(meta_, type), 0u) << type;
+}
+
+TEST_F(FileDataTest, a_removal_cut_short_is_ended_by_the_next_boot) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(9 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->remove(kIno).ok());
+  crash();
+  EXPECT_EQ(blocks_.list()->size(), 0u);
+  for (char type : {'C', 'B', 'W', 'G'}) EXPECT_EQ(count_keys(meta_, type), 0u) << type;
+}
+
+TEST_F(FileDataTest, a_boot_removes_blocks_that_nothing_names) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->write(kIno, 4 * kMiB, pattern(1 * kMiB, 2)).ok());
+  rig_.reset();
+  blocks_.crash(UINT64_MAX);
+  EXPECT_EQ(blocks_.list()->size(), 2u);
+  restart();
+  rig_->data().start_recovery();
+  rig_->run();
+  EXPECT_EQ(blocks_.list()->size(), 1u);
+  expect_content(pattern(1 * kMiB, 1));
+}
+
+TEST_F(FileDataTest, deferred_writes_are_applied_when_they_are_too_many) {
+  FileDataRig::Tuning tuning;
+  tuning.deferred_memory_max_bytes = 20 * kKiB;
+  restart(tuning);
+  std::string expected = pattern(1 * kMiB, 1);
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, expected).ok());
+  for (size_t i = 0; i < 16; ++i) {
+    const std::string text = pattern(4 * kKiB, static_cast<uint32_t>(i + 10));
+    expected.replace(i * 64 * kKiB + 100, text.size(), text);
+    ASSERT_TRUE(rig_->write_durably(kIno, i * 64 * kKiB + 100, text).ok());
+  }
+  rig_->run();
+  EXPECT_LE(count_keys(meta_, 'W'), 5u);
+  expect_content(expected);
+  crash();
+  expect_content(expected);
+}
+
+TEST_F(FileDataTest, a_write_of_a_whole_block_hides_a_deferred_one) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(64 * kKiB, 1)).ok());
+  ASSERT_TRUE(rig_->write_durably(kIno, 10, "deferred").ok());
+  EXPECT_EQ(count_keys(meta_, 'W'), 1u);
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(64 * kKiB, 2)).ok());
+  EXPECT_EQ(count_keys(meta_, 'W'), 0u);
+  expect_content(pattern(64 * kKiB, 2));
+}
+
+TEST_F(FileDataTest, a_rotten_block_is_EIO_and_the_rest_is_readable) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(256 * kKiB, 1)).ok());
+  ChunkRecord chunk = chunk_record(0);
+  blocks_.damage(chunk.block, chunk.entries[1].slot * 64 * kKiB + 77);
+  EXPECT_EQ(rig_->read(kIno, 0, 256 * kKiB).error(), Errno(EIO));
+  EXPECT_EQ(rig_->read(kIno, 64 * kKiB, 1).error(), Errno(EIO));
+  EXPECT_TRUE(rig_->read(kIno, 0, 64 * kKiB).ok());
+  EXPECT_TRUE(rig_->read(kIno, 128 * kKiB, 128 * kKiB).ok());
+}
+
+TEST_F(FileDataTest, a_damaged_record_is_EUCLEAN) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(256 * kKiB, 1)).ok());
+  Txn txn;
+  txn.put(chunk_key(kIno, 0), "rubbish");
+  ASSERT_TRUE(commit_one(meta_, txn).ok());
+  restart();
+  EXPECT_EQ(rig_->read(kIno, 0, 10).error(), Errno(EUCLEAN));
+  EXPECT_EQ(rig_->write(kIno, 0, "x"), Errno(EUCLEAN));
+}
+
+TEST_F(FileDataTest, errors_of_arguments) {
+  EXPECT_EQ(rig_->write(kIno, kFileSizeMax_bytes, "x"), Errno(EFBIG));
+  EXPECT_EQ(rig_->write(kIno, UINT64_MAX, "x"), Errno(EFBIG));
+  EXPECT_EQ(rig_->truncate(kIno, kFileSizeMax_bytes + 1), Errno(EFBIG));
+  EXPECT_TRUE(rig_->truncate(kIno, kFileSizeMax_bytes).ok());
+  EXPECT_TRUE(rig_->write_durably(kIno, kFileSizeMax_bytes - 1, "x").ok());
+  EXPECT_EQ(*rig_->read(kIno, kFileSizeMax_bytes - 1, 10), "x");
+  EXPECT_EQ(*rig_->read(kIno, UINT64_MAX, 10), "");
+  EXPECT_EQ(rig_->write(99, 0, "x"), Errno(ESTALE));
+  EXPECT_EQ(rig_->read(99, 0, 1).error(), Errno(ESTALE));
+  EXPECT_EQ(rig_->data().seek(99, 0, false).error(), Errno(ESTALE));
+}
+
+TEST_F(FileDataTest, a_full_disk_fails_the_write_and_nothing_else) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->write(kIno, 0, "pending").ok());
+  block_plan_.fail_at(1, Errno(ENOSPC));
+  EXPECT_EQ(rig_->write(kIno, 0, pattern(1 * kMiB, 2)), Errno(ENOSPC));
+  EXPECT_EQ(rig_->data().verifier_count(), 0u);
+  ASSERT_TRUE(rig_->commit(kIno).ok());
+  expect_content("pending" + pattern(1 * kMiB, 1).substr(7));
+}
+
+TEST_F(FileDataTest, a_failed_sync_fails_every_write_since_the_last_good_one) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 2)).ok());
+  std::vector<Errno> results;
+  auto store = [&](Result<DataChange> change) {
+    results.push_back(rig_->store(std::move(change)));
+  };
+  block_plan_.fail_at(1, Errno(EIO));
+  rig_->data().commit(kIno, store);
+  rig_->data().write(kIno, 2 * kMiB, as_bytes("small"), [](Result<WriteReply>) {});
+  rig_->data().commit(kIno, store);
+  rig_->run();
+  EXPECT_EQ(results, (std::vector<Errno>{Errno(EIO), Errno(EIO)}));
+  EXPECT_EQ(rig_->data().verifier_count(), 1u);
+  EXPECT_FALSE(rig_->data().has_pending(kIno));
+  expect_content(pattern(1 * kMiB, 1));
+  // It is not tried again: the next commit has nothing to do with it.
+  const uint64_t calls = block_plan_.calls();
+  EXPECT_TRUE(rig_->commit(kIno).ok());
+  EXPECT_EQ(block_plan_.calls(), calls);
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 3)).ok());
+  crash();
+  expect_content(pattern(1 * kMiB, 3));
+}
+
+TEST_F(FileDataTest, a_write_under_way_while_a_sync_fails_fails_too) {
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  block_plan_.fail_at(2, Errno(EIO));  // the write, then the sync
+  Errno commit_error, write_error;
+  rig_->data().write(kIno, 2 * kMiB, as_bytes(pattern(64 * kKiB, 2)),
+                     [&](Result<WriteReply> reply) { write_error = reply.error(); });
+  rig_->data().commit(kIno, [&](Result<DataChange> change) { commit_error = change.error(); });
+  ASSERT_EQ(rig_->pool().waiting(), 2u);
+  // The commit's job ends first.
+  block_plan_.fail_at(1, Errno(EIO));
+  rig_->pool().step(1);
+  rig_->run();
+  EXPECT_EQ(commit_error, Errno(EIO));
+  EXPECT_EQ(write_error, Errno(EIO));
+}
+
+TEST_F(FileDataTest, a_failed_transaction_leaves_the_old_content) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(2 * kMiB, 2)).ok());
+  meta_plan_.fail_at(1, Errno(ENOSPC));
+  EXPECT_EQ(rig_->commit(kIno), Errno(ENOSPC));
+  EXPECT_EQ(rig_->data().verifier_count(), 1u);
+  expect_content(pattern(1 * kMiB, 1));
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(2 * kMiB, 3)).ok());
+  expect_content(pattern(2 * kMiB, 3));
+  crash();
+  expect_content(pattern(2 * kMiB, 3));
+}
+
+TEST_F(FileDataTest, a_change_that_is_dropped_counts_as_failed) {
+  ASSERT_TRUE(rig_->write(kIno, 0, "lost").ok());
+  rig_->data().commit(kIno, [](Result<DataChange> change) { EXPECT_TRUE(change.ok()); });
+  rig_->run();
+  EXPECT_EQ(rig_->data().verifier_count(), 1u);
+  EXPECT_FALSE(rig_->data().has_pending(kIno));
+}
+
+TEST_F(FileDataTest, commits_run_one_after_the_other_and_cover_what_came_before) {
+  std::vector<DataChange> changes;
+  auto keep = [&](Result<DataChange> change) {
+    ASSERT_TRUE(change.ok());
+    changes.push_back(std::move(change).value());
+  };
+  ASSERT_TRUE(rig_->write(kIno, 0, "one").ok());
+  rig_->data().commit(kIno, keep);
+  ASSERT_TRUE(rig_->write(kIno, 3, "two").ok());
+  rig_->data().commit(kIno, keep);
+  rig_->data().commit(kIno, keep);
+  rig_->run();
+  ASSERT_EQ(changes.size(), 1u);  // the second waits for the first to settle
+  EXPECT_EQ(changes[0].size(), 3u);
+  ASSERT_TRUE(rig_->store(std::move(changes[0])).ok());
+  rig_->run();
+  ASSERT_EQ(changes.size(), 2u);
+  EXPECT_EQ(changes[1].size(), 6u);
+  ASSERT_TRUE(rig_->store(std::move(changes[1])).ok());
+  rig_->run();
+  ASSERT_EQ(changes.size(), 3u);
+  EXPECT_TRUE(changes[2].empty());
+  expect_content("onetwo");
+}
+
+TEST_F(FileDataTest, writes_of_one_block_keep_their_order) {
+  const std::string first = pattern(64 * kKiB, 1), second = pattern(64 * kKiB, 2);
+  std::vector<int> order;
+  rig_->data().write(kIno, 0, as_bytes(first), [&](Result<WriteReply>) { order.push_back(1); });
+  rig_->data().write(kIno, 0, as_bytes(second), [&](Result<WriteReply>) { order.push_back(2); });
+  EXPECT_EQ(rig_->pool().waiting(), 1u);
+  rig_->run();
+  EXPECT_EQ(order, (std::vector<int>{1, 2}));
+  ASSERT_TRUE(rig_->commit(kIno).ok());
+  expect_content(second);
+}
+
+TEST_F(FileDataTest, a_reader_keeps_its_slot_from_being_written) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(256 * kKiB, 1)).ok());
+  std::string seen;
+  rig_->data().read(kIno, 0, 256 * kKiB, [&](Result<DataBuffer> buffer) {
+    ASSERT_TRUE(buffer.ok());
+    seen.assign(buffer->span().begin(), buffer->span().end());
+  });
+  ASSERT_EQ(rig_->pool().waiting(), 1u);
+  // Two overwrites and their commits while the reader's job waits.
+  for (uint32_t round = 2; round <= 3; ++round) {
+    const std::string text = pattern(256 * kKiB, round);
+    Errno error(EAGAIN);
+    rig_->data().write(kIno, 0, as_bytes(text),
+                       [&](Result<WriteReply> reply) { error = reply.error(); });
+    ASSERT_TRUE(rig_->pool().step(1));
+    ASSERT_TRUE(error.ok());
+    rig_->data().commit(kIno,
+                        [&](Result<DataChange> change) { error = rig_->store(std::move(change)); });
+    error = Errno(EAGAIN);
+    ASSERT_TRUE(rig_->pool().step(1));
+    ASSERT_TRUE(error.ok());
+  }
+  rig_->run();
+  EXPECT_TRUE(seen == pattern(256 * kKiB, 1));
+  expect_content(pattern(256 * kKiB, 3));
+}
+
+TEST_F(FileDataTest, a_block_that_is_read_is_not_removed) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(256 * kKiB, 1)).ok());
+  bool read_ok = false;
+  rig_->data().read(kIno, 0, 256 * kKiB, [&](Result<DataBuffer> buffer) { read_ok = buffer.ok(); });
+  Errno error(EAGAIN);
+  rig_->data().truncate(kIno, 0,
+                        [&](Result<DataChange> change) { error = rig_->store(std::move(change)); });
+  // Everything but the reader's job. A posted function goes first.
+  for (int i = 0; i < 10 && error == Errno(EAGAIN); ++i) {
+    rig_->post([] {});
+    ASSERT_TRUE(rig_->step());
+  }
+  ASSERT_EQ(rig_->pool().waiting(), 1u);
+  EXPECT_TRUE(error.ok());
+  EXPECT_EQ(blocks_.list()->size(), 1u);
+  rig_->run();
+  EXPECT_TRUE(read_ok);
+  EXPECT_EQ(blocks_.list()->size(), 0u);
+}
+
+TEST_F(FileDataTest, drop_pending_forgets_a_dead_sessions_writes) {
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 2)).ok());
+  ASSERT_TRUE(rig_->write(kIno, 5 * kMiB, "x").ok());
+  rig_->data().drop_pending(kIno);
+  rig_->run();
+  EXPECT_FALSE(rig_->data().has_pending(kIno));
+  ASSERT_TRUE(rig_->commit(kIno).ok());
+  expect_content(pattern(1 * kMiB, 1));
+  EXPECT_EQ(rig_->data().verifier_count(), 0u);
+}
+
+TEST_F(FileDataTest, much_in_memory_asks_for_a_commit) {
+  FileDataRig::Tuning tuning;
+  tuning.pending_memory_max_bytes = 10 * kKiB;
+  restart(tuning);
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(4 * kKiB, 1)).ok());
+  EXPECT_FALSE(rig_->commit_wanted());
+  ASSERT_TRUE(rig_->write(kIno, 100 * kKiB, pattern(8 * kKiB, 1)).ok());
+  EXPECT_TRUE(rig_->commit_wanted());
+  ASSERT_TRUE(rig_->commit(kIno).ok());
+  ASSERT_TRUE(rig_->write(kIno, 0, "x").ok());
+  EXPECT_FALSE(rig_->commit_wanted());
+}
+
+TEST_F(FileDataTest, overwritten_slots_give_their_space_back) {
+  for (uint32_t round = 0; round < 6; ++round) {
+    ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(4 * kMiB, round)).ok());
+    rig_->run();
+    expect_content(pattern(4 * kMiB, round));
+  }
+  for (const BlockEntry& entry : chunk_record(0).entries) EXPECT_LT(entry.slot, 128);
+}
+
+}  // namespace
+}  // namespace myfs::server
