@@ -42,9 +42,9 @@ class Dcache {
   Dcache& operator=(const Dcache&) = delete;
 
   // --- look-up ---
-  // Inside an rcu read section. The hashed dentry, true or not; null: none was found. `*chain_seq`,
-  // if given, is for missed_surely().
-  Dentry* d_lookup_rcu(const Inode& dir, std::string_view name, uint32_t hash) const;
+  // Inside an rcu read section. The position of the hashed dentry, true or not; null: none was
+  // found. `*chain_seq`, if given, is for missed_surely().
+  const DentryPosition* d_lookup_rcu(const Inode& dir, std::string_view name, uint32_t hash) const;
   // Whether a null of d_lookup_rcu means "not hashed" and not "the table was growing". seq:
   // table_seq() before the probe.
   uint32_t table_seq() const { return table_seq_.load(std::memory_order_acquire); }
@@ -76,7 +76,10 @@ class Dcache {
   void d_exchange(Dentry& a_parent, std::string_view a_name, DirVersion a_version, Dentry& b_parent,
                   std::string_view b_name, DirVersion b_version);
   // Forgets the name; clears COMPLETE of the directory.
-  void d_drop(const Inode& dir, std::string_view name);
+  void d_drop(Inode& dir, std::string_view name);
+  // The hashed dentry of the name, now kBusy, or null. Raise the directory's i_changing before:
+  // then nobody enters the name afterwards.
+  RefPtr<Dentry> d_mark_busy(const Inode& dir, std::string_view name);
   // A dentry without a name or parent, for open by handle and for roots. Not hashed.
   Ref<Dentry> d_alloc_anon(Ref<Inode> inode);
 
@@ -102,33 +105,46 @@ class Dcache {
 
  private:
   struct Table;
-  friend class DcacheShard;
+  struct PairLock;
+  struct Removed;
   static constexpr unsigned kShards = 16;
 
   struct alignas(64) Shard {
     Mutex mutex{LockRank::kDcache};
-    Dentry* lru_first ABSL_GUARDED_BY(mutex) = nullptr;  // oldest
-    Dentry* lru_last ABSL_GUARDED_BY(mutex) = nullptr;
-    size_t hashed ABSL_GUARDED_BY(mutex) = 0;
+    Dentry* lru_first = nullptr;  // oldest
+    Dentry* lru_last = nullptr;
+    size_t hashed = 0;
   };
-  struct PairLock;
 
   Shard& shard_of(const Inode& dir, uint32_t hash);
-  DentryPosition* find(const Table& table, const Inode& dir, std::string_view name,
-                       uint32_t hash) const;
-  Ref<Dentry> alloc(Dentry& parent, std::string_view name, uint32_t hash, RefPtr<Inode> inode);
-  static DentryPosition* new_position(Dentry& dentry, Dentry& parent, std::string_view name,
-                                      uint32_t hash);
+  std::atomic<DentryPosition*>& head_of(const Inode& dir, uint32_t hash) const;
+  // `parent` null: a root. Takes over `inode`'s reference.
+  Ref<Dentry> alloc(Dentry* parent, std::string_view name, uint32_t hash, RefPtr<Inode> inode);
+  static DentryPosition* init_position(void* memory, Dentry& dentry, Dentry& parent,
+                                       std::string_view name, uint32_t hash);
+  // Whether what is told under `version` may be cached.
   bool trusted(const Inode& dir, DirVersion version, bool own_change) const;
   Ref<Dentry> put(Dentry& parent, std::string_view name, RefPtr<Inode> inode, DirVersion version,
                   bool own_change);
-  void hash_locked(Shard& shard, Dentry& dentry, DentryPosition& position);
-  // Returns the hash's reference.
-  Dentry* unhash_locked(Shard& shard, Dentry& dentry);
-  void reposition_locked(Shard& from, Shard& to, Dentry& dentry, DentryPosition& position);
-  size_t shrink_shard(Shard& shard, size_t count, bool force);
+  void charge(int64_t dentries);
   void maybe_grow();
   void maybe_shrink();
+  size_t shrink_shard(Shard& shard, size_t count, bool force);
+
+  // _locked: the shards concerned are locked.
+  Dentry* find_locked(const Inode& dir, std::string_view name, uint32_t hash) const;
+  Ref<Dentry> put_locked(Shard& shard, Dentry& parent, std::string_view name, uint32_t hash,
+                         RefPtr<Inode> inode, DirVersion version, bool own_change,
+                         Removed& removed);
+  void link_locked(DentryPosition& position);
+  void unlink_locked(DentryPosition& position);
+  void hash_locked(Shard& shard, Dentry& dentry);
+  // The hash's reference is the caller's now.
+  Dentry* unhash_locked(Shard& shard, Dentry& dentry);
+  void reposition_locked(Shard& from, Shard& to, Dentry& dentry, Dentry& parent,
+                         std::string_view name, uint32_t hash, Removed& removed);
+  static void lru_unlink_locked(Shard& shard, Dentry& dentry);
+  static void lru_append_locked(Shard& shard, Dentry& dentry);
 
   SuperBlock& sb_;
   const size_t max_dentries_;

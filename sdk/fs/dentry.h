@@ -71,22 +71,25 @@ class Dentry final : public RefCounted<Dentry> {
   std::string d_name() const;
   Ref<Dentry> d_parent() const;  // itself for a root
 
-  // Invariant (3), sampled: `dir_sample` is the sample of the parent inode's lease, already known
-  // to cover D.
-  bool is_true_under(uint64_t dir_sample) const {
-    return LeaseWord::version(dir_sample) == d_time() && (flags() & (kBusy | kHashed)) == kHashed;
+  // Invariant (3), sampled: `dir_sample` is a sample, known to cover D, of the lease of pos.dir,
+  // taken before `pos` was found to be this dentry's. The position is looked at last: a rename that
+  // came between is noticed.
+  bool is_true_at(const DentryPosition& pos, uint64_t dir_sample) const {
+    return LeaseWord::version(dir_sample) == d_time() && (flags() & (kBusy | kHashed)) == kHashed &&
+           d_pos_.load(std::memory_order_acquire) == &pos;
   }
 
   void last_ref_dropped();
 
  private:
   friend class Dcache;
-  friend class DcacheShard;
   Dentry(SuperBlock& sb, Inode* inode) : d_sb_(&sb), d_inode_(inode) {}
   ~Dentry() = default;
   // Moves the count from 1 (the hash's) to 0: nobody can take the dentry any more.
   bool try_kill();
   static void destroy(Dentry* dentry);
+  // The first position lies behind the dentry in the same block of memory.
+  DentryPosition* own_position() { return reinterpret_cast<DentryPosition*>(this + 1); }
 
   SuperBlock* const d_sb_;
   Inode* const d_inode_;  // counted

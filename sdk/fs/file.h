@@ -76,11 +76,11 @@ class File final : public RefCounted<File> {
   int64_t f_pos ABSL_GUARDED_BY(f_pos_lock) = 0;
   std::unique_ptr<DirCursor> f_dir ABSL_GUARDED_BY(f_pos_lock);
 
+  ~File();
   void last_ref_dropped();
 
  private:
   File(uint64_t open_id, uint32_t flags, CredRef cred);
-  ~File();
   std::atomic<uint32_t> f_flags_;
   Path f_path_;
   Inode* f_inode_ = nullptr;  // f_path's

@@ -41,7 +41,10 @@ class FsStruct {
   uint32_t set_umask(uint32_t mask) { return umask_.exchange(mask & 0777); }  // the old one
 
  private:
-  void publish_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns the record that it replaced.
+  const View* publish_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void replace(Path* root, Path* pwd);
+
   mutable Mutex mutex_{LockRank::kFdTable};
   Path root_ ABSL_GUARDED_BY(mutex_);
   Path pwd_ ABSL_GUARDED_BY(mutex_);

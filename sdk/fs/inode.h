@@ -101,10 +101,9 @@ class Inode : public RefCounted<Inode> {
   template <typename Fn>
   void update_attr(Fn&& fn) {
     MutexLock lock(i_lock);
-    i_seq_.write_begin();
-    fn(i_attr_);
-    publish_locked();
-    i_seq_.write_end();
+    Kstat next = i_attr_;
+    fn(next);
+    publish_locked(next);
   }
   uint64_t i_size() const;
 
@@ -115,7 +114,10 @@ class Inode : public RefCounted<Inode> {
 
   // The directory's entries in the order of their cookies, if known; see readdir.h.
   RefPtr<DirListing> listing() const;
+  // Only while nothing contradicts it: i_changing is 0 and no newer change is known. Null: forget
+  // it.
   void set_listing(RefPtr<DirListing> listing);
+  void drop_listing();
 
   // The last reference goes under the lock of the InodeCache, which keeps the inode or evicts it:
   // no leaf lock and no rcu read section around it.
@@ -127,7 +129,7 @@ class Inode : public RefCounted<Inode> {
 
  private:
   friend class InodeCache;
-  void publish_locked();
+  void publish_locked(const Kstat& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_lock);
 
   SuperBlock* const i_sb_;
   InodeOps* const i_op_;

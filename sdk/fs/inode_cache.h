@@ -45,6 +45,7 @@ class InodeCache {
   // Evicts all unused; returns how many are still in use.
   size_t evict_all();
   size_t size() const;
+  static constexpr size_t kBytesPerInode = 1024;  // for the memory budget
 
  private:
   friend class Inode;
@@ -52,6 +53,8 @@ class InodeCache {
   // Drops what may be the last reference.
   void put_last(Inode& inode);
   void lru_remove_locked(Inode& inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void unhash_locked(Inode& inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void uncharge();
   void lru_add_locked(Inode& inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   RefPtr<Inode> revive_locked(Inode& inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void evict(Inode* inode);

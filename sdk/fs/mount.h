@@ -31,23 +31,23 @@ class Mount final : public RefCounted<Mount> {
  public:
   SuperBlock& mnt_sb() const { return *mnt_sb_; }
   Dentry& mnt_root() const { return *mnt_root_; }
-  Mount* mnt_parent() const { return mnt_parent_.get(); }  // null: the root of the name space
-  Dentry* mnt_mountpoint() const { return mnt_mountpoint_.get(); }
+  Mount* mnt_parent() const { return mnt_parent_; }  // null: the root of the name space
+  Dentry* mnt_mountpoint() const { return mnt_mountpoint_; }
   bool is_read_only() const { return read_only_.load(std::memory_order_relaxed); }
   void set_read_only(bool value) { read_only_.store(value, std::memory_order_relaxed); }
 
+  ~Mount() = default;
   void last_ref_dropped();
 
  private:
   friend class MntNamespace;
-  friend class RefCounted<Mount>;
   Mount(Ref<SuperBlock> sb, bool read_only);
-  ~Mount() = default;
 
-  RefPtr<SuperBlock> mnt_sb_;
-  RefPtr<Dentry> mnt_root_;
-  RefPtr<Mount> mnt_parent_;
-  RefPtr<Dentry> mnt_mountpoint_;
+  // Counted; constant until the memory is freed, since readers in rcu sections follow them.
+  SuperBlock* const mnt_sb_;
+  Dentry* const mnt_root_;
+  Mount* mnt_parent_ = nullptr;
+  Dentry* mnt_mountpoint_ = nullptr;
   std::atomic<bool> read_only_;
 };
 
@@ -70,6 +70,8 @@ class MntNamespace final : public RefCounted<MntNamespace> {
   // null: none.
   Mount* lookup_mnt_rcu(const Mount& mnt, const Dentry& dentry) const;
   Mount* root_rcu() const;
+  // Whether something is mounted on `dentry` here.
+  bool is_mountpoint(const Dentry& dentry) const;
 
  private:
   struct Snapshot;

@@ -71,6 +71,11 @@ struct RcuHit {
 WalkOutcome rcu_walk(const CallContext& ctx, const TaskStruct& task, At at, uint32_t flags,
                      absl::FunctionRef<bool(const RcuHit&)> fn, Errno* error);
 
+// What the cache knows of `name` in `dir`: kHit sets *child (positive), kError *error (ENOENT if
+// the name is known to be absent, EACCES), kMiss: nothing.
+WalkOutcome cached_child(const CallContext& ctx, const TaskStruct& task, const Path& dir,
+                         std::string_view name, RefPtr<Dentry>* child, Errno* error);
+
 // The absolute path of `path` below the task's root [d_path]; ENOENT if it, or a directory above
 // it, was removed;
 // "(unreachable)" is not used: a place outside the root is ENOENT too. ENAMETOOLONG.

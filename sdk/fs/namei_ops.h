@@ -40,8 +40,10 @@ class ChangeInFlight {
     Dentry* dir;
     std::string_view name;
   };
-  // Names: i_rwsem of the directories is held exclusive.
-  ChangeInFlight(std::initializer_list<Name> names, std::initializer_list<Inode*> inodes = {});
+  // At most two names; the i_rwsem of their directories is held exclusive. `weight`: of the inodes;
+  // kChanging + kChangingPerm if mode, owner or ACL may change.
+  ChangeInFlight(std::initializer_list<Name> names, std::initializer_list<Inode*> inodes = {},
+                 uint32_t weight = Inode::kChanging);
   ~ChangeInFlight();
   ChangeInFlight(const ChangeInFlight&) = delete;
   ChangeInFlight& operator=(const ChangeInFlight&) = delete;
@@ -49,9 +51,11 @@ class ChangeInFlight {
   Dentry* dentry(size_t n) const { return dentries_[n].get(); }
 
  private:
-  static constexpr size_t kMax = 4;
-  RefPtr<Inode> inodes_[kMax];
-  RefPtr<Dentry> dentries_[2];
+  static constexpr size_t kNamesMax = 2, kInodesMax = 8;
+  void raise(Inode& inode, uint32_t weight);
+  RefPtr<Dentry> dentries_[kNamesMax];
+  RefPtr<Inode> inodes_[kInodesMax];
+  uint32_t weights_[kInodesMax];
   size_t inode_count_ = 0;
 };
 

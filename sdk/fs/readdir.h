@@ -61,13 +61,14 @@ class DirListing final : public RefCounted<DirListing> {
 // building.
 struct DirCursor {
   DirPage page;
-  size_t next = 0;           // in page.entries
-  uint64_t page_cookie = 0;  // position that page.entries[next] follows
+  size_t next = 0;  // in page.entries
   bool have_page = false;
-  RefPtr<DirListing> building;  // null: not from the start, or broken
+  int64_t page_pos = -1;  // the position that page.entries[next] follows
+  // The listing that is being made; null: not from the start, or the lease broke.
+  RefPtr<DirListing> building;
   uint64_t complete_seq = 0;
   bool all_learned = true;
-  bool reached_end = false;
+  bool too_large = false;
 };
 
 using EmitFn = absl::FunctionRef<bool(const DirEntry&)>;  // false: no room, this entry comes again

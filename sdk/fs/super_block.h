@@ -67,12 +67,13 @@ struct SuperOptions {
   std::string s_id;              // for messages: the URL
 };
 
-class SuperBlock final : public RefCounted<SuperBlock> {
+class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
  public:
   static Ref<SuperBlock> create(std::unique_ptr<SuperOps> op, SuperOptions options);
 
   SuperOps& s_op() const { return *s_op_; }
   const std::string s_id;
+  mm::Budget* s_budget() const { return s_budget_; }  // may be null
   bool is_read_only() const { return s_read_only_.load(std::memory_order_relaxed); }
   void set_read_only(bool value) { s_read_only_.store(value, std::memory_order_relaxed); }
 
@@ -99,10 +100,12 @@ class SuperBlock final : public RefCounted<SuperBlock> {
 
  private:
   SuperBlock(std::unique_ptr<SuperOps> op, SuperOptions options);
-  friend class RefCounted<SuperBlock>;
-  ~SuperBlock();
+  ~SuperBlock() override;
+
+  size_t shrink(size_t bytes) override;
 
   const std::unique_ptr<SuperOps> s_op_;
+  mm::Budget* const s_budget_;
   RefPtr<Dentry> s_root_;
   std::atomic<bool> s_read_only_;
   std::atomic<bool> active_{true};

@@ -1,0 +1,95 @@
+#include "sdk/fs/fdtable.h"
+
+#include <bit>
+
+#include "sdk/base/rcu.h"
+
+namespace myfs::fs {
+
+FdTable::~FdTable() {
+  for (int fd : open_fds()) fd_close(fd);
+  for (std::atomic<Chunk*>& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
+}
+
+RefPtr<File> FdTable::fget(int fd) const {
+  RcuReadGuard guard;
+  // A count of 0 means that the descriptor is being closed just now.
+  return RefPtr<File>::try_from(fcheck_rcu(fd));
+}
+
+std::atomic<File*>& FdTable::slot_locked(int fd) {
+  std::atomic<Chunk*>& chunk = chunks_[fd / kChunk];
+  if (chunk.load(std::memory_order_relaxed) == nullptr) {
+    chunk.store(new Chunk, std::memory_order_release);
+  }
+  return chunk.load(std::memory_order_relaxed)->files[fd % kChunk];
+}
+
+int FdTable::lowest_free_locked(int from) const {
+  for (int fd = from < next_free_ ? next_free_ : from; fd < kDescriptorsMax;) {
+    uint64_t free = ~used_[fd / 64] & (~uint64_t{0} << (fd % 64));
+    if (free != 0) return fd / 64 * 64 + std::countr_zero(free);
+    fd = (fd / 64 + 1) * 64;
+  }
+  return -1;
+}
+
+void FdTable::mark_locked(int fd, bool used) {
+  uint64_t bit = uint64_t{1} << (fd % 64);
+  if (used) {
+    used_[fd / 64] |= bit;
+    ++count_;
+    if (fd == next_free_) ++next_free_;
+  } else {
+    used_[fd / 64] &= ~bit;
+    --count_;
+    if (fd < next_free_) next_free_ = fd;
+  }
+}
+
+Result<int> FdTable::fd_install(Ref<File> file, int lowest) {
+  if (lowest < 0 || lowest >= kDescriptorsMax) return Errno(EINVAL);
+  MutexLock lock(mutex_);
+  int fd = lowest_free_locked(lowest);
+  if (fd < 0) return Errno(EMFILE);
+  slot_locked(fd).store(file.leak(), std::memory_order_release);
+  mark_locked(fd, true);
+  return fd;
+}
+
+Result<RefPtr<File>> FdTable::fd_replace(int fd, Ref<File> file) {
+  if (fd < 0 || fd >= kDescriptorsMax) return Errno(EBADF);
+  MutexLock lock(mutex_);
+  File* old = slot_locked(fd).exchange(file.leak(), std::memory_order_acq_rel);
+  if (old == nullptr) mark_locked(fd, true);
+  return RefPtr<File>::adopt(old);
+}
+
+RefPtr<File> FdTable::fd_close(int fd) {
+  if (fd < 0 || fd >= kDescriptorsMax) return nullptr;
+  MutexLock lock(mutex_);
+  Chunk* chunk = chunks_[fd / kChunk].load(std::memory_order_relaxed);
+  if (chunk == nullptr) return nullptr;
+  File* old = chunk->files[fd % kChunk].exchange(nullptr, std::memory_order_acq_rel);
+  if (old != nullptr) mark_locked(fd, false);
+  return RefPtr<File>::adopt(old);
+}
+
+std::vector<int> FdTable::open_fds() const {
+  MutexLock lock(mutex_);
+  std::vector<int> fds;
+  fds.reserve(count_);
+  for (size_t word = 0; word < used_.size(); ++word) {
+    for (uint64_t bits = used_[word]; bits != 0; bits &= bits - 1) {
+      fds.push_back(static_cast<int>(word * 64) + std::countr_zero(bits));
+    }
+  }
+  return fds;
+}
+
+size_t FdTable::size() const {
+  MutexLock lock(mutex_);
+  return count_;
+}
+
+}  // namespace myfs::fs

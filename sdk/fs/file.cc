@@ -1,0 +1,104 @@
+#include "sdk/fs/file.h"
+
+#include <fcntl.h>
+
+#include "sdk/base/rcu.h"
+#include "sdk/fs/readdir.h"
+#include "sdk/fs/super_block.h"
+
+namespace myfs::fs {
+
+namespace {
+
+constexpr uint32_t kSettableFlags = O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT;
+// Not remembered: they concern the open itself.
+constexpr uint32_t kCreationFlags = O_CREAT | O_EXCL | O_NOCTTY;
+
+uint32_t mode_of(uint32_t flags) {
+  if ((flags & O_PATH) != 0) return File::kPath;
+  switch (flags & O_ACCMODE) {
+    case O_RDONLY:
+      return File::kRead;
+    case O_WRONLY:
+      return File::kWrite;
+    default:
+      return File::kRead | File::kWrite;
+  }
+}
+
+}  // namespace
+
+File::File(uint64_t open_id, uint32_t flags, CredRef cred)
+    : f_mode(mode_of(flags)),
+      f_cred(std::move(cred)),
+      f_open_id(open_id),
+      f_flags_(flags & ~kCreationFlags) {}
+
+File::~File() {
+  // Their references went with the last reference to the file.
+  (void)f_path_.dentry.leak();
+  (void)f_path_.mnt.leak();
+}
+
+Ref<File> File::create(Path path, uint32_t flags, CredRef cred) {
+  Ref<File> file = create_unbound(path.dentry->d_sb(), flags, std::move(cred));
+  file->set_path(std::move(path));
+  return file;
+}
+
+Ref<File> File::create_unbound(SuperBlock& sb, uint32_t flags, CredRef cred) {
+  return Ref<File>(new File(sb.next_open_id(), flags, std::move(cred)), Ref<File>::Adopt{});
+}
+
+void File::set_path(Path path) {
+  f_path_ = std::move(path);
+  f_inode_ = f_path_.dentry->d_inode();
+}
+
+void File::set_status_flags(uint32_t flags) {
+  uint32_t old = f_flags_.load(std::memory_order_relaxed);
+  while (!f_flags_.compare_exchange_weak(old, (old & ~kSettableFlags) | (flags & kSettableFlags))) {
+  }
+}
+
+uint32_t File::access() const {
+  return ((f_mode & kRead) != 0 ? 1 : 0) | ((f_mode & kWrite) != 0 ? 2 : 0);
+}
+
+void File::last_ref_dropped() {
+  if ((f_mode & kOpened) != 0) f_op().release(*this);
+  f_private = nullptr;
+  // References go now: rcu frees memory only, since it runs on whichever thread comes along. The
+  // pointers stay, for walks that start here in a read section.
+  if (f_path_.dentry) f_path_.dentry->unref();
+  Mount* mnt = f_path_.mnt.get();
+  rcu_delete(this);
+  if (mnt != nullptr) mnt->unref();
+}
+
+size_t iov_length_bytes(IoVec iov) {
+  size_t sum = 0;
+  for (const iovec& part : iov) sum += part.iov_len;
+  return sum;
+}
+
+Result<void> FileOps::open(const CallContext&, Inode&, File&, bool) { return ok_result(); }
+Result<void> FileOps::flush(const CallContext&, File&) { return ok_result(); }
+void FileOps::release(File&) {}
+Result<size_t> FileOps::read(const CallContext&, File&, IoVec, uint64_t) { return Errno(EINVAL); }
+Result<WriteResult> FileOps::write(const CallContext&, File&, IoVec, uint64_t, bool) {
+  return Errno(EINVAL);
+}
+Result<void> FileOps::fsync(const CallContext&, File&, bool) { return Errno(EINVAL); }
+Result<uint64_t> FileOps::seek_data(const CallContext& ctx, File& file, uint64_t offset,
+                                    bool hole) {
+  MYFS_ASSIGN(Kstat stat, file.f_inode().i_op().getattr(ctx, file.f_inode()));
+  if (offset >= stat.size) return Errno(ENXIO);
+  return hole ? stat.size : offset;
+}
+Result<void> FileOps::fallocate(const CallContext&, File&, int, uint64_t, uint64_t) {
+  return Errno(EOPNOTSUPP);
+}
+Result<DirPage> FileOps::readdir(const CallContext&, File&, uint64_t) { return Errno(ENOTDIR); }
+
+}  // namespace myfs::fs

@@ -1,0 +1,323 @@
+#include "sdk/fs/namei_ops.h"
+
+#include <cassert>
+#include <utility>
+
+#include "sdk/base/rcu.h"
+#include "sdk/fs/permission.h"
+#include "sdk/fs/super_block.h"
+
+namespace myfs::fs {
+
+namespace {
+
+constexpr uint32_t kNoReplace = 1, kExchange = 2;  // RENAME_*
+constexpr uint32_t kModeMask = 07777;
+
+bool is_read_only(const Path& path) {
+  return path.mnt->is_read_only() || path.dentry->d_sb().is_read_only();
+}
+
+bool is_dead(const Inode& dir) {
+  return (dir.i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0;
+}
+
+// Early answers from true attributes; Errno{} if they are not known or an ACL decides.
+Errno early_may_create(const CallContext& ctx, const Inode& dir) {
+  Kstat stat;
+  const bool known = (dir.i_flags.load(std::memory_order_acquire) & Inode::kHasAcl) == 0 &&
+                     dir.perm_hit(&stat.mode, &stat.uid, &stat.gid) &&
+                     dir.i_sb().s_validity.alive();
+  return known ? may_create(*ctx.cred, stat) : Errno();
+}
+
+Errno early_may_delete(const CallContext& ctx, const Inode& dir, const Inode& victim, bool rmdir) {
+  Kstat dir_stat, stat;
+  const bool known = (dir.i_flags.load(std::memory_order_acquire) & Inode::kHasAcl) == 0 &&
+                     dir.perm_hit(&dir_stat.mode, &dir_stat.uid, &dir_stat.gid) &&
+                     victim.perm_hit(&stat.mode, &stat.uid, &stat.gid) &&
+                     dir.i_sb().s_validity.alive();
+  return known ? may_delete(*ctx.cred, dir_stat, stat, rmdir) : Errno();
+}
+
+// Creates a name that must not exist [filename_create + vfs_mkdir, vfs_mknod, ...].
+Result<void> create_new(const CallContext& ctx, TaskStruct& task, const WalkResult& parent,
+                        const CreateArgs& args) {
+  if (parent.last_type != LastType::kNorm) return Errno(EEXIST);
+  Inode& dir = parent.path.inode();
+  RefPtr<Dentry> child;
+  Errno error;
+  WalkOutcome known = cached_child(ctx, task, parent.path, parent.last, &child, &error);
+  if (known == WalkOutcome::kHit) return Errno(EEXIST);
+  if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
+  if (parent.trailing_slash && !S_ISDIR(args.mode)) return Errno(ENOENT);
+  if (is_read_only(parent.path)) return Errno(EROFS);
+  if (error = early_may_create(ctx, dir); !error.ok()) return error;
+  WriteLock lock(dir.i_rwsem);
+  if (is_dead(dir)) return Errno(ENOENT);
+  ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
+  MYFS_TRY(dir.i_op().create(ctx, *parent.path.dentry, parent.last, args));
+  return ok_result();
+}
+
+// For a path with a slash at its end: what the name is.
+Result<Ref<Dentry>> child_of(const CallContext& ctx, TaskStruct& task, const WalkResult& parent) {
+  int links = 0;
+  MYFS_ASSIGN(WalkResult child, path_lookup_from(ctx, task, parent.path, parent.last, 0,
+                                                 LookupIntent::kWalk, &links));
+  return std::move(child.path.dentry).to_ref();
+}
+
+Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkResult& parent,
+                         bool rmdir) {
+  if (is_read_only(parent.path)) return Errno(EROFS);
+  Inode& dir = parent.path.inode();
+  RefPtr<Dentry> child;
+  Errno error;
+  WalkOutcome known = cached_child(ctx, task, parent.path, parent.last, &child, &error);
+  if (known == WalkOutcome::kError) return error;
+  if (known == WalkOutcome::kHit) {
+    Inode& victim = *child->d_inode();
+    error = early_may_delete(ctx, dir, victim, rmdir);
+    if (!error.ok()) return error;
+    if (rmdir && !victim.is_dir()) return Errno(ENOTDIR);
+    if (!rmdir && victim.is_dir()) return Errno(EISDIR);
+    if (task.nsproxy->is_mountpoint(*child)) return Errno(EBUSY);
+    child = nullptr;
+  }
+  WriteLock lock(dir.i_rwsem);
+  if (is_dead(dir)) return Errno(ENOENT);
+  ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
+  InodeOps& op = dir.i_op();
+  if (!rmdir) return op.unlink(ctx, *parent.path.dentry, parent.last);
+  MYFS_TRY(op.rmdir(ctx, *parent.path.dentry, parent.last));
+  if (Dentry* victim = change.dentry(0); victim != nullptr && !victim->is_negative()) {
+    victim->d_inode()->i_flags.fetch_or(Inode::kDead, std::memory_order_acq_rel);
+  }
+  return ok_result();
+}
+
+bool is_ancestor(const Dentry& ancestor, const Dentry& dentry) {
+  RcuReadGuard guard;
+  const Dentry* at = &dentry;
+  // Stale positions could form a circle; no path is deeper than this.
+  for (size_t depth = 0; depth < kPathMax_bytes / 2; ++depth) {
+    if (at->d_inode() == ancestor.d_inode()) return true;
+    const Dentry* parent = at->position().d_parent;
+    if (parent == at) return false;
+    at = parent;
+  }
+  return false;
+}
+
+// The parents of a rename [lock_rename].
+class RenameLock {
+ public:
+  RenameLock(Dentry& a, Dentry& b) ABSL_NO_THREAD_SAFETY_ANALYSIS : sb_(a.d_sb()) {
+    Inode* first = a.d_inode();
+    Inode* second = b.d_inode();
+    if (first == second) {
+      first->i_rwsem.lock();
+      first_ = first;
+      return;
+    }
+    sb_.s_rename_mutex.lock();
+    const bool swap = !is_ancestor(a, b) && (is_ancestor(b, a) || second->i_ino < first->i_ino);
+    if (swap) std::swap(first, second);
+    first->i_rwsem.lock();
+    second->i_rwsem.lock_nested();
+    first_ = first;
+    second_ = second;
+  }
+  ~RenameLock() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (second_ != nullptr) second_->i_rwsem.unlock();
+    first_->i_rwsem.unlock();
+    if (second_ != nullptr) sb_.s_rename_mutex.unlock();
+  }
+  RenameLock(const RenameLock&) = delete;
+  RenameLock& operator=(const RenameLock&) = delete;
+
+ private:
+  SuperBlock& sb_;
+  Inode* first_ = nullptr;
+  Inode* second_ = nullptr;
+};
+
+// What can be said before the server is asked.
+Result<void> check_rename(const CallContext& ctx, TaskStruct& task, const WalkResult& from,
+                          const WalkResult& to, uint32_t flags) {
+  RefPtr<Dentry> source, target;
+  Errno error;
+  WalkOutcome known = cached_child(ctx, task, from.path, from.last, &source, &error);
+  if (known == WalkOutcome::kError) return error;
+  if (from.trailing_slash || to.trailing_slash) {
+    if (!source) {
+      MYFS_ASSIGN(source, child_of(ctx, task, from));
+    }
+    if (!source->d_inode()->is_dir()) return Errno(ENOTDIR);
+  }
+  known = cached_child(ctx, task, to.path, to.last, &target, &error);
+  if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
+  if (known == WalkOutcome::kError && (flags & kExchange) != 0) return Errno(ENOENT);
+  if (target && (flags & kNoReplace) != 0) return Errno(EEXIST);
+  if (source && task.nsproxy->is_mountpoint(*source)) return Errno(EBUSY);
+  if (target && task.nsproxy->is_mountpoint(*target)) return Errno(EBUSY);
+  if (source) {
+    const bool is_dir = source->d_inode()->is_dir();
+    error = early_may_delete(ctx, from.path.inode(), *source->d_inode(), is_dir);
+    if (!error.ok()) return error;
+  }
+  return early_may_create(ctx, to.path.inode());
+}
+
+}  // namespace
+
+ChangeInFlight::ChangeInFlight(std::initializer_list<Name> names,
+                               std::initializer_list<Inode*> inodes, uint32_t weight) {
+  size_t n = 0;
+  for (const Name& name : names) {
+    raise(*name.dir->d_inode(), Inode::kChanging);
+    name.dir->d_inode()->drop_listing();
+  }
+  for (const Name& name : names) {
+    RefPtr<Dentry> found = name.dir->d_sb().s_dcache.d_mark_busy(*name.dir->d_inode(), name.name);
+    if (found && !found->is_negative()) raise(*found->d_inode(), Inode::kChanging);
+    dentries_[n++] = std::move(found);
+  }
+  for (Inode* inode : inodes) raise(*inode, weight);
+}
+
+ChangeInFlight::~ChangeInFlight() {
+  for (const RefPtr<Dentry>& dentry : dentries_) {
+    if (dentry) dentry->clear_flags(Dentry::kBusy);
+  }
+  for (size_t i = 0; i < inode_count_; ++i) {
+    inodes_[i]->i_changing.fetch_sub(weights_[i], std::memory_order_acq_rel);
+  }
+}
+
+void ChangeInFlight::raise(Inode& inode, uint32_t weight) {
+  assert(inode_count_ < kInodesMax);
+  inode.i_changing.fetch_add(weight, std::memory_order_acq_rel);
+  weights_[inode_count_] = weight;
+  inodes_[inode_count_++] = RefPtr<Inode>(Ref<Inode>(inode));
+}
+
+Result<void> vfs_mkdir(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode) {
+  MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
+  CreateArgs args;
+  args.mode = S_IFDIR | (mode & 01777 & ~task.fs.umask());
+  return create_new(ctx, task, parent, args);
+}
+
+Result<void> vfs_mknod(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode,
+                       uint64_t rdev) {
+  uint32_t type = (mode & S_IFMT) == 0 ? uint32_t{S_IFREG} : mode & S_IFMT;
+  if (type == S_IFDIR) return Errno(EPERM);
+  const bool device = type == S_IFCHR || type == S_IFBLK;
+  if (!device && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK) return Errno(EINVAL);
+  MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
+  if (device && !ctx.cred->is_root()) return Errno(EPERM);
+  CreateArgs args;
+  args.mode = type | (mode & kModeMask & ~task.fs.umask());
+  args.rdev = device ? rdev : 0;
+  return create_new(ctx, task, parent, args);
+}
+
+Result<void> vfs_symlink(const CallContext& ctx, TaskStruct& task, std::string_view target, At at) {
+  if (target.empty()) return Errno(ENOENT);
+  if (target.size() > kSymlinkMax_bytes) return Errno(ENAMETOOLONG);
+  MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
+  CreateArgs args;
+  args.mode = S_IFLNK | 0777;
+  args.target = target;
+  return create_new(ctx, task, parent, args);
+}
+
+Result<void> vfs_link(const CallContext& ctx, TaskStruct& task, At from, At to, int flags) {
+  if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) != 0) return Errno(EINVAL);
+  const uint32_t lookup = ((flags & AT_SYMLINK_FOLLOW) != 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
+                          ((flags & AT_EMPTY_PATH) != 0 ? uint32_t{LOOKUP_EMPTY} : 0);
+  MYFS_ASSIGN(WalkResult old, path_lookup(ctx, task, from, lookup));
+  MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, to, LOOKUP_PARENT));
+  Inode& inode = old.path.inode();
+  Inode& dir = parent.path.inode();
+  if (parent.last_type != LastType::kNorm) return Errno(EEXIST);
+  RefPtr<Dentry> child;
+  Errno error;
+  WalkOutcome known = cached_child(ctx, task, parent.path, parent.last, &child, &error);
+  if (known == WalkOutcome::kHit) return Errno(EEXIST);
+  if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
+  if (parent.trailing_slash) return Errno(ENOENT);
+  if (is_read_only(parent.path)) return Errno(EROFS);
+  if (old.path.mnt != parent.path.mnt) return Errno(EXDEV);
+  if (error = early_may_create(ctx, dir); !error.ok()) return error;
+  if (inode.is_dir()) return Errno(EPERM);
+  WriteLock lock(dir.i_rwsem);
+  if (is_dead(dir)) return Errno(ENOENT);
+  ChangeInFlight change({{parent.path.dentry.get(), parent.last}}, {&inode});
+  return dir.i_op().link(ctx, inode, *parent.path.dentry, parent.last);
+}
+
+Result<void> vfs_unlink(const CallContext& ctx, TaskStruct& task, At at) {
+  MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
+  if (parent.last_type != LastType::kNorm) return Errno(EISDIR);
+  if (parent.trailing_slash) {
+    MYFS_ASSIGN(Ref<Dentry> child, child_of(ctx, task, parent));
+    return Errno(child->d_inode()->is_dir() ? EISDIR : ENOTDIR);
+  }
+  return remove_name(ctx, task, parent, false);
+}
+
+Result<void> vfs_rmdir(const CallContext& ctx, TaskStruct& task, At at) {
+  MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
+  switch (parent.last_type) {
+    case LastType::kDotDot:
+      return Errno(ENOTEMPTY);
+    case LastType::kDot:
+      return Errno(EINVAL);
+    case LastType::kRoot:
+      return Errno(EBUSY);
+    case LastType::kNorm:
+      break;
+  }
+  return remove_name(ctx, task, parent, true);
+}
+
+Result<void> vfs_rename(const CallContext& ctx, TaskStruct& task, At from_at, At to_at,
+                        uint32_t flags) {
+  if ((flags & ~(kNoReplace | kExchange)) != 0 || flags == (kNoReplace | kExchange)) {
+    return Errno(EINVAL);
+  }
+  MYFS_ASSIGN(WalkResult from, path_lookup(ctx, task, from_at, LOOKUP_PARENT));
+  MYFS_ASSIGN(WalkResult to, path_lookup(ctx, task, to_at, LOOKUP_PARENT));
+  if (from.path.mnt != to.path.mnt) return Errno(EXDEV);
+  if (from.last_type != LastType::kNorm) return Errno(EBUSY);
+  if (to.last_type != LastType::kNorm) return Errno((flags & kNoReplace) != 0 ? EEXIST : EBUSY);
+  if (is_read_only(from.path)) return Errno(EROFS);
+  MYFS_TRY(check_rename(ctx, task, from, to, flags));
+  Dentry& old_dir = *from.path.dentry;
+  Dentry& new_dir = *to.path.dentry;
+  RenameLock lock(old_dir, new_dir);
+  if (is_dead(*old_dir.d_inode()) || is_dead(*new_dir.d_inode())) return Errno(ENOENT);
+  ChangeInFlight change({{&old_dir, from.last}, {&new_dir, to.last}});
+  MYFS_TRY(old_dir.d_inode()->i_op().rename(ctx, old_dir, from.last, new_dir, to.last, flags));
+  Dentry* replaced = change.dentry(1);
+  if ((flags & kExchange) == 0 && replaced != nullptr && !replaced->is_negative() &&
+      replaced->d_inode()->is_dir() && replaced != change.dentry(0)) {
+    replaced->d_inode()->i_flags.fetch_or(Inode::kDead, std::memory_order_acq_rel);
+  }
+  return ok_result();
+}
+
+Result<std::string> vfs_readlink(const CallContext& ctx, TaskStruct& task, At at) {
+  MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, LOOKUP_EMPTY));
+  Inode& inode = found.path.inode();
+  if (!inode.is_symlink()) return Errno(at.path.empty() ? ENOENT : EINVAL);
+  if (const std::string* target = inode.i_link(); target != nullptr) return *target;
+  MYFS_ASSIGN(std::string target, inode.i_op().readlink(ctx, inode));
+  inode.set_link(target);
+  return target;
+}
+
+}  // namespace myfs::fs

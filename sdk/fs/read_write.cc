@@ -1,0 +1,316 @@
+#include "sdk/fs/read_write.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <optional>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "sdk/base/limits.h"
+#include "sdk/base/rcu.h"
+#include "sdk/fs/namei_ops.h"
+#include "sdk/fs/readdir.h"
+#include "sdk/fs/stat.h"
+#include "sdk/fs/super_block.h"
+#include "sdk/mm/filemap.h"
+
+namespace myfs::fs {
+
+namespace {
+
+using IoVector = absl::InlinedVector<iovec, 8>;
+
+// The cache's answer to a read; nullopt: it has none. Inside an rcu read section.
+std::optional<size_t> read_hit(const File& file, IoVec to, uint64_t offset) {
+  const Inode& inode = file.f_inode();
+  if (inode.i_mapping == nullptr) return std::nullopt;
+  const Validity& validity = inode.i_sb().s_validity;
+  const LeaseWord::Sample sample = inode.i_lease.sample();
+  const LeaseParts held = LeaseWord::parts(sample) & (kLeaseR | kLeaseW);
+  if (held == 0 || (sample & kLeaseU) != 0 || !LeaseWord::covers(sample, held, validity)) {
+    return std::nullopt;
+  }
+  int64_t count =
+      to.size() == 1 ? mm::filemap_read_hit(*inode.i_mapping, offset, to[0].iov_base, to[0].iov_len)
+                     : mm::filemap_read_hit(*inode.i_mapping, offset, to);
+  if (count < 0 || !inode.i_lease.still(sample, held) || !validity.alive()) return std::nullopt;
+  inode.i_sb().s_counters.read_hits.add();
+  return static_cast<size_t>(count);
+}
+
+Errno check_readable(const File& file) {
+  if (!file.may_read()) return Errno(EBADF);
+  if (file.f_inode().is_dir()) return Errno(EISDIR);
+  return file.f_inode().is_regular() ? Errno() : Errno(EINVAL);
+}
+
+Result<size_t> read_file(const CallContext& ctx, File& file, IoVec to, uint64_t offset) {
+  Inode& inode = file.f_inode();
+  if (iov_length_bytes(to) == 0) return size_t{0};
+  inode.i_sb().s_counters.read_misses.add();
+  ReadLock lock(inode.i_rwsem);
+  return file.f_op().read(ctx, file, to, offset);
+}
+
+Result<void> check_vector(IoVec iov) {
+  if (iov.size() > kIovMax) return Errno(EINVAL);
+  uint64_t sum = 0;
+  for (const iovec& part : iov) {
+    if (part.iov_len > SSIZE_MAX || (sum += part.iov_len) > SSIZE_MAX) return Errno(EINVAL);
+  }
+  return ok_result();
+}
+
+// `iov` cut to `limit_bytes`.
+IoVec clip(IoVec iov, uint64_t limit_bytes, IoVector* copy) {
+  if (iov_length_bytes(iov) <= limit_bytes) return iov;
+  IoVector cut;
+  for (const iovec& part : iov) {
+    if (limit_bytes == 0) break;
+    size_t size = std::min<uint64_t>(part.iov_len, limit_bytes);
+    cut.push_back({part.iov_base, size});
+    limit_bytes -= size;
+  }
+  *copy = std::move(cut);
+  return *copy;
+}
+
+Result<WriteResult> write_file(const CallContext& ctx, File& file, IoVec from, uint64_t offset) {
+  if (!file.may_write()) return Errno(EBADF);
+  Inode& inode = file.f_inode();
+  if (!inode.is_regular()) return Errno(EINVAL);
+  const bool append = (file.f_flags() & O_APPEND) != 0;
+  if (iov_length_bytes(from) == 0) return WriteResult{0, offset};
+  IoVector copy;
+  if (!append) {
+    if (offset >= kFileSizeMax_bytes) return Errno(EFBIG);
+    from = clip(from, kFileSizeMax_bytes - offset, &copy);
+  }
+  WriteResult result;
+  {
+    WriteLock lock(inode.i_rwsem);
+    MYFS_ASSIGN(result, file.f_op().write(ctx, file, from, offset, append));
+  }
+  if ((file.f_flags() & (O_SYNC | O_DSYNC)) != 0) {
+    const bool datasync = (file.f_flags() & O_SYNC) != O_SYNC;
+    MYFS_TRY(file.f_op().fsync(ctx, file, datasync));
+  }
+  return result;
+}
+
+Result<Ref<File>> file_of(const TaskStruct& task, int fd) {
+  RefPtr<File> file = task.files.fget(fd);
+  if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
+  return std::move(file).to_ref();
+}
+
+// The position after a transfer: what Linux keeps in a loff_t.
+int64_t position_after(uint64_t offset, size_t count) {
+  return static_cast<int64_t>(std::min<uint64_t>(offset + count, INT64_MAX));
+}
+
+Result<size_t> do_readv_at(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to,
+                           int64_t offset) {
+  if (offset < 0) return Errno(EINVAL);
+  {
+    RcuReadGuard guard;
+    const File* file = task.files.fcheck_rcu(fd);
+    if (file == nullptr) return Errno(EBADF);
+    if (Errno error = check_readable(*file); !error.ok()) return error;
+    if (auto hit = read_hit(*file, to, static_cast<uint64_t>(offset)); hit.has_value()) return *hit;
+  }
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  return read_file(ctx, *file, to, static_cast<uint64_t>(offset));
+}
+
+// read(2) on a hit: the position is free and nobody must be waited for.
+std::optional<size_t> read_hit_at_position(File& file, IoVec to) {
+  if (!file.f_pos_lock.try_lock()) return std::nullopt;
+  std::optional<size_t> hit = read_hit(file, to, static_cast<uint64_t>(file.f_pos));
+  if (hit.has_value()) file.f_pos = position_after(static_cast<uint64_t>(file.f_pos), *hit);
+  file.f_pos_lock.unlock();
+  return hit;
+}
+
+Result<size_t> do_readv(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to) {
+  {
+    RcuReadGuard guard;
+    File* file = task.files.fcheck_rcu(fd);
+    if (file == nullptr) return Errno(EBADF);
+    if (Errno error = check_readable(*file); !error.ok()) return error;
+    if (auto hit = read_hit_at_position(*file, to); hit.has_value()) return *hit;
+  }
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  MutexLock lock(file->f_pos_lock);
+  const auto offset = static_cast<uint64_t>(file->f_pos);
+  MYFS_ASSIGN(size_t count, read_file(ctx, *file, to, offset));
+  file->f_pos = position_after(offset, count);
+  return count;
+}
+
+Result<size_t> do_writev_at(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from,
+                            int64_t offset) {
+  if (offset < 0) return Errno(EINVAL);
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  MYFS_ASSIGN(WriteResult result, write_file(ctx, *file, from, static_cast<uint64_t>(offset)));
+  return result.count;
+}
+
+Result<size_t> do_writev(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from) {
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  MutexLock lock(file->f_pos_lock);
+  MYFS_ASSIGN(WriteResult result, write_file(ctx, *file, from, static_cast<uint64_t>(file->f_pos)));
+  if (result.count > 0) file->f_pos = position_after(result.offset, result.count);
+  return result.count;
+}
+
+iovec vector_of(const void* data, size_t count) {
+  return {const_cast<void*>(data), std::min(count, kRwCountMax_bytes)};
+}
+
+Result<int64_t> seek_dir(File& file, int64_t offset, int whence) {
+  MutexLock lock(file.f_pos_lock);
+  if (whence == SEEK_CUR) offset += file.f_pos;
+  if ((whence != SEEK_SET && whence != SEEK_CUR) || offset < 0) return Errno(EINVAL);
+  // A new position, or the start again: what was fetched is not what comes next.
+  if (offset != file.f_pos || offset == 0) file.f_dir = nullptr;
+  file.f_pos = offset;
+  return offset;
+}
+
+// Where a seek leads; the file's position is its caller's.
+Result<int64_t> seek_target(const CallContext& ctx, File& file, int64_t pos, int64_t offset,
+                            int whence) {
+  int64_t base = 0;
+  switch (whence) {
+    case SEEK_SET:
+      break;
+    case SEEK_CUR:
+      base = pos;
+      break;
+    case SEEK_END: {
+      MYFS_ASSIGN(Kstat stat, vfs_getattr(ctx, file.f_inode()));
+      base = static_cast<int64_t>(stat.size);
+      break;
+    }
+    case SEEK_DATA:
+    case SEEK_HOLE: {
+      if (offset < 0) return Errno(ENXIO);
+      MYFS_ASSIGN(uint64_t found, file.f_op().seek_data(ctx, file, static_cast<uint64_t>(offset),
+                                                        whence == SEEK_HOLE));
+      return static_cast<int64_t>(found);
+    }
+    default:
+      return Errno(EINVAL);
+  }
+  int64_t target;
+  if (__builtin_add_overflow(base, offset, &target)) return Errno(EOVERFLOW);
+  if (target < 0 || static_cast<uint64_t>(target) > kFileSizeMax_bytes) return Errno(EINVAL);
+  return target;
+}
+
+}  // namespace
+
+Result<size_t> vfs_pread(const CallContext& ctx, const TaskStruct& task, int fd, void* to,
+                         size_t count, int64_t offset) {
+  if (count > SSIZE_MAX) return Errno(EINVAL);
+  const iovec part = vector_of(to, count);
+  return do_readv_at(ctx, task, fd, IoVec(&part, 1), offset);
+}
+
+Result<size_t> vfs_pwrite(const CallContext& ctx, const TaskStruct& task, int fd, const void* from,
+                          size_t count, int64_t offset) {
+  if (count > SSIZE_MAX) return Errno(EINVAL);
+  const iovec part = vector_of(from, count);
+  return do_writev_at(ctx, task, fd, IoVec(&part, 1), offset);
+}
+
+Result<size_t> vfs_read(const CallContext& ctx, const TaskStruct& task, int fd, void* to,
+                        size_t count) {
+  if (count > SSIZE_MAX) return Errno(EINVAL);
+  const iovec part = vector_of(to, count);
+  return do_readv(ctx, task, fd, IoVec(&part, 1));
+}
+
+Result<size_t> vfs_write(const CallContext& ctx, const TaskStruct& task, int fd, const void* from,
+                         size_t count) {
+  if (count > SSIZE_MAX) return Errno(EINVAL);
+  const iovec part = vector_of(from, count);
+  return do_writev(ctx, task, fd, IoVec(&part, 1));
+}
+
+Result<size_t> vfs_readv(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to,
+                         int64_t offset) {
+  IoVector copy;
+  MYFS_TRY(check_vector(to));
+  const IoVec checked = clip(to, kRwCountMax_bytes, &copy);
+  return offset == -1 ? do_readv(ctx, task, fd, checked)
+                      : do_readv_at(ctx, task, fd, checked, offset);
+}
+
+Result<size_t> vfs_writev(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from,
+                          int64_t offset) {
+  IoVector copy;
+  MYFS_TRY(check_vector(from));
+  const IoVec checked = clip(from, kRwCountMax_bytes, &copy);
+  return offset == -1 ? do_writev(ctx, task, fd, checked)
+                      : do_writev_at(ctx, task, fd, checked, offset);
+}
+
+Result<int64_t> vfs_lseek(const CallContext& ctx, const TaskStruct& task, int fd, int64_t offset,
+                          int whence) {
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  if (file->f_inode().is_dir()) return seek_dir(*file, offset, whence);
+  MutexLock lock(file->f_pos_lock);
+  MYFS_ASSIGN(int64_t target, seek_target(ctx, *file, file->f_pos, offset, whence));
+  file->f_pos = target;
+  return target;
+}
+
+Result<void> vfs_fsync(const CallContext& ctx, const TaskStruct& task, int fd, bool datasync) {
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  return file->f_op().fsync(ctx, *file, datasync);
+}
+
+Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int fd, int mode,
+                           int64_t offset, int64_t length) {
+  if (offset < 0 || length <= 0) return Errno(EINVAL);
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  if (!file->may_write()) return Errno(EBADF);
+  Inode& inode = file->f_inode();
+  if (!inode.is_regular()) return Errno(ENODEV);
+  int64_t end;
+  if (__builtin_add_overflow(offset, length, &end) ||
+      static_cast<uint64_t>(end) > kFileSizeMax_bytes) {
+    return Errno(EFBIG);
+  }
+  WriteLock lock(inode.i_rwsem);
+  ChangeInFlight change({}, {&inode});
+  return file->f_op().fallocate(ctx, *file, mode, static_cast<uint64_t>(offset),
+                                static_cast<uint64_t>(length));
+}
+
+Result<void> sync_filesystem(const CallContext& ctx, SuperBlock& sb) {
+  ReadLock lock(sb.s_umount);
+  if (!sb.is_active() || sb.is_read_only()) return ok_result();
+  return sb.s_op().sync_fs(ctx);
+}
+
+Result<void> vfs_sync(const CallContext& ctx, const TaskStruct& task) {
+  Errno first;
+  for (const Ref<Mount>& mount : task.nsproxy->mounts()) {
+    Result<void> result = sync_filesystem(ctx, mount->mnt_sb());
+    if (!result.ok() && first.ok()) first = result.error();
+  }
+  return first;
+}
+
+Result<void> vfs_syncfs(const CallContext& ctx, const TaskStruct& task, int fd) {
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  return sync_filesystem(ctx, file->f_inode().i_sb());
+}
+
+}  // namespace myfs::fs

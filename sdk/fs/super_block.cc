@@ -1,0 +1,66 @@
+#include "sdk/fs/super_block.h"
+
+#include "sdk/base/limits.h"
+#include "sdk/base/log.h"
+#include "sdk/base/rcu.h"
+
+namespace myfs::fs {
+
+Ref<SuperBlock> SuperBlock::create(std::unique_ptr<SuperOps> op, SuperOptions options) {
+  return Ref<SuperBlock>(new SuperBlock(std::move(op), std::move(options)),
+                         Ref<SuperBlock>::Adopt{});
+}
+
+SuperBlock::SuperBlock(std::unique_ptr<SuperOps> op, SuperOptions options)
+    : s_id(options.s_id),
+      s_dcache(*this, options.max_dentries),
+      s_inodes(*this, options.max_unused_inodes),
+      s_op_(std::move(op)),
+      s_budget_(options.budget),
+      s_read_only_(options.read_only) {
+  if (s_budget_ != nullptr) s_budget_->register_shrinker(this);
+}
+
+SuperBlock::~SuperBlock() = default;
+
+Ref<Dentry> SuperBlock::set_root(Ref<Inode> inode) {
+  assert(!s_root_);
+  s_root_ = s_dcache.d_alloc_anon(std::move(inode));
+  return s_root_.to_ref();
+}
+
+size_t SuperBlock::shrink_caches(size_t wanted_bytes) {
+  size_t dentries = wanted_bytes / (Dcache::kBytesPerDentry + InodeCache::kBytesPerInode) + 1;
+  size_t freed = s_dcache.shrink(dentries);
+  size_t evicted = s_inodes.shrink(freed > 0 ? freed : dentries);
+  return freed * Dcache::kBytesPerDentry + evicted * InodeCache::kBytesPerInode;
+}
+
+size_t SuperBlock::shrink(size_t bytes) { return shrink_caches(bytes); }
+
+void SuperBlock::kill(const CallContext& ctx, bool force) {
+  bool expected = true;
+  if (!active_.compare_exchange_strong(expected, false, std::memory_order_acq_rel)) return;
+  if (s_budget_ != nullptr) s_budget_->unregister_shrinker(this);
+  WriteLock lock(s_umount);
+  s_op_->umount_begin(ctx, force);
+  s_dcache.shrink_all();
+  s_root_ = nullptr;
+  if (size_t busy = s_inodes.evict_all(); busy != 0) {
+    log(LogLevel::kError, "%s: %d inodes are still in use after umount", s_id,
+        static_cast<int>(busy));
+  }
+  s_op_->put_super();
+  rcu_barrier();
+}
+
+void SuperBlock::last_ref_dropped() {
+  static const CredRef root_cred = std::make_shared<const Cred>();
+  CallContext ctx;
+  ctx.cred = root_cred;
+  ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
+  kill(ctx, false);
+  delete this;
+}
+
+}  // namespace myfs::fs

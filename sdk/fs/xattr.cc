@@ -1,0 +1,101 @@
+#include "sdk/fs/xattr.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "sdk/base/limits.h"
+#include "sdk/fs/namei_ops.h"
+#include "sdk/fs/super_block.h"
+
+namespace myfs::fs {
+
+namespace {
+
+constexpr uint32_t kXattrCreate = 1, kXattrReplace = 2;
+
+// [xattr_permission] and the checks of the name; `changes`: for set and remove.
+Errno check_name(const Cred& cred, const Inode& inode, std::string_view name, bool changes) {
+  if (name.empty() || name.size() > kNameMax_bytes) return Errno(ERANGE);
+  if (name.starts_with("user.")) {
+    const bool allowed = inode.is_regular() || inode.is_dir();
+    if (!allowed) return Errno(changes ? EPERM : ENODATA);
+    return name.size() == 5 ? Errno(EINVAL) : Errno();
+  }
+  if (name.starts_with("trusted.")) {
+    if (!cred.is_root()) return Errno(changes ? EPERM : ENODATA);
+    return Errno();
+  }
+  const bool known = name.starts_with("security.") || name == "system.posix_acl_access" ||
+                     name == "system.posix_acl_default";
+  return known ? Errno() : Errno(EOPNOTSUPP);
+}
+
+Result<Path> find(const CallContext& ctx, TaskStruct& task, At at, int at_flags, bool changes) {
+  if ((at_flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return Errno(EINVAL);
+  const uint32_t flags = ((at_flags & AT_SYMLINK_NOFOLLOW) == 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
+                         ((at_flags & AT_EMPTY_PATH) != 0 ? uint32_t{LOOKUP_EMPTY} : 0);
+  MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, flags, LookupIntent::kStat));
+  const bool read_only = found.path.mnt->is_read_only() || found.path.dentry->d_sb().is_read_only();
+  if (changes && read_only) return Errno(EROFS);
+  return std::move(found.path);
+}
+
+}  // namespace
+
+Result<std::string> inode_getxattr(const CallContext& ctx, Inode& inode, std::string_view name) {
+  if (Errno error = check_name(*ctx.cred, inode, name, false); !error.ok()) return error;
+  return inode.i_op().getxattr(ctx, inode, name);
+}
+
+Result<std::vector<std::string>> inode_listxattr(const CallContext& ctx, Inode& inode) {
+  MYFS_ASSIGN(std::vector<std::string> names, inode.i_op().listxattr(ctx, inode));
+  if (!ctx.cred->is_root()) {
+    std::erase_if(names, [](const std::string& name) { return name.starts_with("trusted."); });
+  }
+  return names;
+}
+
+Result<void> inode_setxattr(const CallContext& ctx, Inode& inode, std::string_view name,
+                            std::string_view value, uint32_t flags) {
+  if ((flags & ~(kXattrCreate | kXattrReplace)) != 0) return Errno(EINVAL);
+  if (value.size() > kXattrValueMax_bytes) return Errno(E2BIG);
+  if (Errno error = check_name(*ctx.cred, inode, name, true); !error.ok()) return error;
+  WriteLock lock(inode.i_rwsem);
+  ChangeInFlight change({}, {&inode}, Inode::kChanging + Inode::kChangingPerm);
+  return inode.i_op().setxattr(ctx, inode, name, value, flags);
+}
+
+Result<void> inode_removexattr(const CallContext& ctx, Inode& inode, std::string_view name) {
+  if (Errno error = check_name(*ctx.cred, inode, name, true); !error.ok()) return error;
+  WriteLock lock(inode.i_rwsem);
+  ChangeInFlight change({}, {&inode}, Inode::kChanging + Inode::kChangingPerm);
+  return inode.i_op().removexattr(ctx, inode, name);
+}
+
+Result<std::string> vfs_getxattr(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
+                                 std::string_view name) {
+  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags, false));
+  return inode_getxattr(ctx, path.inode(), name);
+}
+
+Result<std::vector<std::string>> vfs_listxattr(const CallContext& ctx, TaskStruct& task, At at,
+                                               int at_flags) {
+  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags, false));
+  return inode_listxattr(ctx, path.inode());
+}
+
+Result<void> vfs_setxattr(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
+                          std::string_view name, std::string_view value, uint32_t flags) {
+  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags, true));
+  return inode_setxattr(ctx, path.inode(), name, value, flags);
+}
+
+Result<void> vfs_removexattr(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
+                             std::string_view name) {
+  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags, true));
+  return inode_removexattr(ctx, path.inode(), name);
+}
+
+}  // namespace myfs::fs
