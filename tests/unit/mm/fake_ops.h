@@ -109,6 +109,12 @@ class FakeOps : public AddressSpaceOps {
   Read take_read() { return take(reads); }
   Write take_write() { return take(writes); }
   uint32_t take_commit() { return take(commit_rounds); }
+  // What the flusher may have started behind the test's back.
+  void finish_all() {
+    write_mode = read_mode = commit_mode = Mode::kInline;
+    while (outstanding_reads() > 0) finish(take_read(), Errno());
+    while (outstanding_writes() > 0) finish(take_write(), Errno());
+  }
   size_t outstanding_writes() {
     MutexLock lock(mutex_);
     return writes.size();
@@ -171,6 +177,7 @@ struct FileFixture {
   }
   ~FileFixture() {
     runtime->writeback().stop();
+    ops.finish_all();
     if (mapping != nullptr) truncate_inode_pages_final(*mapping);
     mapping.reset();
   }
