@@ -14,9 +14,8 @@ namespace {
 
 constexpr size_t kDeferredPerCommitMax_bytes = 4 << 20;
 constexpr size_t kDeferredExtentsMax = 64;
-constexpr size_t kInlineBlocks = 8;  // of 512 bytes, that inline content counts for
 
-uint64_t inline_blocks(const std::string& data) { return data.empty() ? 0 : kInlineBlocks; }
+uint64_t inline_blocks(const std::string& data) { return data.empty() ? 0 : kInlineBlocks512; }
 
 // Runs in a worker: folds one overlay into a new slot.
 Errno write_merge(BlockStore& store, BlockFile& file, Merge& merge) {

@@ -63,7 +63,7 @@ void declare(CLI::App& app, CommandLine& line) {
       ->capture_default_str();
   auto* fsck = app.add_option("--fsck", line.fsck_dir,
                               "Check the data directory DIR without changing it and exit: "
-                              "0 clean, 2 damaged, 1 could not be read");
+                              "0 clean, 2 damaged, 3 could not be read");
   app.set_version_flag("--version", std::string("myfsd " MYFS_VERSION " (protocol ") +
                                         std::to_string(kProtocolVersion) + ")");
   fsck->excludes(data);

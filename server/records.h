@@ -35,6 +35,7 @@ inline constexpr uint64_t kChunkSize_bytes = 4 << 20;   // of a file, per chunk 
 inline constexpr uint32_t kBlockSize_bytes = 64 << 10;  // per checksum
 inline constexpr uint32_t kBlocksPerChunk = kChunkSize_bytes / kBlockSize_bytes;
 inline constexpr size_t kInlineDataMax_bytes = 4 << 10;  // of a file inside its inode record
+inline constexpr uint64_t kInlineBlocks512 = 8;          // that inline content counts for
 inline constexpr size_t kDeferredMax_bytes = 16 << 10;   // of a block as deferred write
 inline constexpr uint32_t kSlotsMax = 320;               // of 64 KiB in one chunk's file
 

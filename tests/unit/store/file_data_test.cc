@@ -328,7 +328,8 @@ TEST_F(FileDataTest, a_write_under_way_while_a_sync_fails_fails_too) {
   ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 1)).ok());
   block_plan_.fail_at(2, Errno(EIO));  // the write, then the sync
   Errno commit_error, write_error;
-  rig_->data().write(kIno, 2 * kMiB, as_bytes(pattern(64 * kKiB, 2)),
+  const std::string text = pattern(64 * kKiB, 2);
+  rig_->data().write(kIno, 2 * kMiB, as_bytes(text),
                      [&](Result<WriteReply> reply) { write_error = reply.error(); });
   rig_->data().commit(kIno, [&](Result<DataChange> change) { commit_error = change.error(); });
   ASSERT_EQ(rig_->pool().waiting(), 2u);

@@ -1,0 +1,327 @@
+// A small sound store; each test plants one damage and wants it named.
+#include "server/fsck.h"
+
+#include <dirent.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <sstream>
+#include <string>
+
+#include "sdk/base/limits.h"
+#include "tests/unit/store/file_data_rig.h"
+
+namespace myfs::server {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uint64_t kDir = 5, kSmall = 6, kBig = 7, kLink = 8;
+constexpr uint32_t kGeneration = 3;
+
+class Fsck : public testing::Test {
+ protected:
+  void SetUp() override {
+    SuperRecord super;
+    super.hash_key = key_;
+    Txn txn;
+    txn.put(meta_key(kMetaSuper), super.encode());
+    txn.put(inode_key(kRootIno), directory(3, kRootIno).encode());
+    txn.put(inode_key(kDir), directory(2, kRootIno).encode());
+    for (uint64_t ino : {kSmall, kBig}) {
+      InodeRecord file;
+      file.mode = S_IFREG | 0644;
+      file.nlink = 1;
+      file.generation = kGeneration;
+      txn.put(inode_key(ino), file.encode());
+    }
+    InodeRecord link;
+    link.mode = S_IFLNK | 0777;
+    link.nlink = 2;
+    link.generation = kGeneration;
+    link.data = "target";
+    txn.put(inode_key(kLink), link.encode());
+    enter(txn, kRootIno, "dir", kDir, DT_DIR);
+    enter(txn, kRootIno, "small", kSmall, DT_REG);
+    enter(txn, kDir, "big", kBig, DT_REG);
+    enter(txn, kDir, "link", kLink, DT_LNK);
+    enter(txn, kRootIno, "hard", kLink, DT_LNK);
+    txn.put(parent_key(kLink, kRootIno, "hard"), "");
+    txn.put(xattr_key(kSmall, "user.a"), "value");
+    ASSERT_TRUE(commit_one(meta_, txn).ok());
+    FileDataRig rig(meta_, blocks_);
+    ASSERT_TRUE(rig.write_durably(kSmall, 0, "inline").ok());
+    ASSERT_TRUE(rig.write_durably(kBig, 0, pattern(5 << 20, 1)).ok());
+    ASSERT_TRUE(rig.write_durably(kBig, 70'000, "deferred").ok());
+    ASSERT_TRUE(rig.truncate(kBig, (5 << 20) - 100).ok());
+    rig.run();
+  }
+
+  InodeRecord directory(uint32_t nlink, uint64_t parent) {
+    InodeRecord dir;
+    dir.mode = S_IFDIR | 0755;
+    dir.nlink = nlink;
+    dir.generation = kGeneration;
+    dir.parent = parent;
+    return dir;
+  }
+  void enter(Txn& txn, uint64_t dir, const std::string& name, uint64_t ino, uint8_t type) {
+    txn.put(dirent_key(dir, hasher_.first_cookie(name), name),
+            DirentRecord{ino, kGeneration, type}.encode());
+  }
+  void put(std::string key, std::string value) {
+    Txn txn;
+    txn.put(std::move(key), std::move(value));
+    ASSERT_TRUE(commit_one(meta_, txn).ok());
+  }
+  void del(std::string key) {
+    Txn txn;
+    txn.del(std::move(key));
+    ASSERT_TRUE(commit_one(meta_, txn).ok());
+  }
+  template <typename Edit>
+  void edit_inode(uint64_t ino, Edit edit) {
+    InodeRecord inode = InodeRecord::decode(**meta_.get(inode_key(ino))).value();
+    edit(inode);
+    put(inode_key(ino), inode.encode());
+  }
+  ChunkRecord chunk(uint32_t index) {
+    return ChunkRecord::decode(**meta_.get(chunk_key(kBig, index))).value();
+  }
+  std::string run(int status) {
+    std::ostringstream out;
+    EXPECT_EQ(run_fsck(meta_, blocks_, out), status) << out.str();
+    return out.str();
+  }
+  void expect_damage(const std::string& line) { EXPECT_THAT(run(kFsckDamaged), HasSubstr(line)); }
+
+  const std::array<uint8_t, 16> key_{9, 8, 7};
+  DirentHasher hasher_{key_};
+  MemoryMetaStore meta_;
+  MemoryBlockStore blocks_;
+};
+
+TEST_F(Fsck, a_sound_store_is_clean) {
+  EXPECT_EQ(run(kFsckClean), "clean: 5 inodes, 5 entries, 2 blocks\n");
+}
+
+TEST_F(Fsck, a_store_without_anything_is_clean) {
+  MemoryMetaStore meta;
+  MemoryBlockStore blocks;
+  std::ostringstream out;
+  EXPECT_EQ(run_fsck(meta, blocks, out), kFsckClean);
+}
+
+TEST_F(Fsck, what_the_next_start_cleans_up_is_no_damage) {
+  InodeRecord open_unlinked;
+  open_unlinked.mode = S_IFREG | 0600;
+  put(inode_key(50), open_unlinked.encode());
+  put(orphan_key(50), OrphanRecord{{1}}.encode());
+  ASSERT_TRUE(blocks_.create(uint64_t{9} << 32 | 1).ok());
+  FileDataRig rig(meta_, blocks_);
+  del(dirent_key(kDir, hasher_.first_cookie("big"), "big"));
+  ASSERT_TRUE(rig.remove(kBig).ok());
+  run(kFsckClean);
+}
+
+TEST_F(Fsck, dangling_entry) {
+  del(inode_key(kSmall));
+  del(xattr_key(kSmall, "user.a"));
+  expect_damage("/small: dangling entry, there is no inode 6\n");
+}
+
+TEST_F(Fsck, wrong_link_count_of_a_file) {
+  edit_inode(kLink, [](InodeRecord& inode) { inode.nlink = 1; });
+  expect_damage(": link count is 1, should be 2\n");
+}
+
+TEST_F(Fsck, wrong_link_count_of_a_directory) {
+  edit_inode(kDir, [](InodeRecord& inode) { inode.nlink = 4; });
+  expect_damage("/dir: link count is 4, should be 2\n");
+}
+
+TEST_F(Fsck, orphan_without_a_record) {
+  del(dirent_key(kDir, hasher_.first_cookie("big"), "big"));
+  expect_damage("<inode 7>: orphan: it has no name\n");
+}
+
+TEST_F(Fsck, orphan_record_without_an_inode) {
+  put(orphan_key(99), OrphanRecord{{1}}.encode());
+  expect_damage("<inode 99>: orphan record without an inode\n");
+}
+
+TEST_F(Fsck, bad_checksum) {
+  ChunkRecord first = chunk(0);
+  blocks_.damage(first.block, first.entries[3].slot * uint64_t{kBlockSize_bytes} + 5);
+  expect_damage("/dir/big: bytes from 196608: bad checksum\n");
+}
+
+TEST_F(Fsck, missing_block) {
+  ASSERT_TRUE(blocks_.remove(chunk(1).block).ok());
+  expect_damage("/dir/big: chunk 1: block 0000000100000002 is missing\n");
+}
+
+TEST_F(Fsck, unreferenced_block) {
+  put(block_key(77), RefsRecord{1}.encode());
+  expect_damage("block 000000000000004d: unreferenced: no chunk names it\n");
+}
+
+TEST_F(Fsck, block_without_a_reference_count) {
+  del(block_key(chunk(0).block));
+  expect_damage("/dir/big: chunk 0: block 0000000100000001 has no reference count\n");
+}
+
+TEST_F(Fsck, wrong_reference_count) {
+  put(block_key(chunk(0).block), RefsRecord{2}.encode());
+  expect_damage("block 0000000100000001: reference count is 2, should be 1\n");
+}
+
+TEST_F(Fsck, block_shared_by_two_chunks) {
+  put(chunk_key(kBig, 9), chunk(0).encode());
+  expect_damage("/dir/big: chunk 9: shares block 0000000100000001 with inode 7\n");
+}
+
+TEST_F(Fsck, chunk_without_an_inode) {
+  put(chunk_key(99, 0), ChunkRecord{123, {}}.encode());
+  expect_damage("<inode 99>: chunk 0: belongs to no inode\n");
+}
+
+TEST_F(Fsck, damaged_records) {
+  put(inode_key(kSmall), "x");
+  put(chunk_key(kBig, 1), "x");
+  put(dirent_key(kDir, hasher_.first_cookie("link"), "link"), "x");
+  put(session_key(4), "x");
+  put(reply_key(4, 1), "x");
+  const std::string out = run(kFsckDamaged);
+  EXPECT_THAT(out, HasSubstr("/small: inode record is damaged\n"));
+  EXPECT_THAT(out, HasSubstr("/dir/big: chunk 1: record is damaged\n"));
+  EXPECT_THAT(out, HasSubstr("/dir/link: entry is damaged\n"));
+  EXPECT_THAT(out, HasSubstr("session 4: record is damaged\n"));
+  EXPECT_THAT(out, HasSubstr("session 4: reply record is damaged\n"));
+}
+
+TEST_F(Fsck, damaged_deferred_write) {
+  put(deferred_key(chunk(0).block, 1), "x");
+  expect_damage("/dir/big: deferred write is damaged\n");
+}
+
+TEST_F(Fsck, deferred_write_without_a_chunk) {
+  put(deferred_key(55, 1), DeferredRecord{kBig, 0, {{0, 1, "a"}}}.encode());
+  expect_damage("block 0000000000000037: deferred write without a chunk\n");
+}
+
+TEST_F(Fsck, content_behind_the_end) {
+  edit_inode(kBig, [](InodeRecord& inode) { inode.size = 100'000; });
+  expect_damage("/dir/big: bytes from 65536 lie behind the end of the file\n");
+}
+
+TEST_F(Fsck, wrong_block_count) {
+  edit_inode(kBig, [](InodeRecord& inode) { inode.blocks += 8; });
+  expect_damage("/dir/big: block count is ");
+}
+
+TEST_F(Fsck, inline_content_over_a_chunk) {
+  edit_inode(kBig, [](InodeRecord& inode) { inode.data = "x"; });
+  expect_damage("/dir/big: chunk 0: lies under inline content\n");
+}
+
+TEST_F(Fsck, entry_of_another_type_or_generation) {
+  Txn txn;
+  enter(txn, kRootIno, "small", kSmall, DT_DIR);
+  ASSERT_TRUE(commit_one(meta_, txn).ok());
+  edit_inode(kLink, [](InodeRecord& inode) { inode.generation = 4; });
+  const std::string out = run(kFsckDamaged);
+  EXPECT_THAT(out, HasSubstr("/small: type differs from that of the inode\n"));
+  EXPECT_THAT(out, HasSubstr("/dir/link: generation differs from that of the inode\n"));
+}
+
+TEST_F(Fsck, entry_in_the_wrong_place) {
+  put(dirent_key(kRootIno, 12'345, "hard2"), DirentRecord{kLink, kGeneration, DT_LNK}.encode());
+  edit_inode(kLink, [](InodeRecord& inode) { inode.nlink = 3; });
+  expect_damage("/hard2: entry is in the wrong place, look-ups miss it\n");
+}
+
+TEST_F(Fsck, name_that_is_not_allowed) {
+  Txn txn;
+  enter(txn, kRootIno, "a/\nb", kLink, DT_LNK);
+  ASSERT_TRUE(commit_one(meta_, txn).ok());
+  expect_damage("/a/\\x0ab: name is not allowed\n");
+}
+
+TEST_F(Fsck, entry_of_something_that_is_no_directory) {
+  Txn txn;
+  enter(txn, kSmall, "x", kLink, DT_LNK);
+  ASSERT_TRUE(commit_one(meta_, txn).ok());
+  expect_damage("x: entry of something that is no directory\n");
+}
+
+TEST_F(Fsck, directory_with_two_names) {
+  Txn txn;
+  enter(txn, kRootIno, "again", kDir, DT_DIR);
+  ASSERT_TRUE(commit_one(meta_, txn).ok());
+  expect_damage(": directory with a second name\n");
+}
+
+TEST_F(Fsck, directory_with_the_wrong_parent) {
+  edit_inode(kDir, [](InodeRecord& inode) { inode.parent = 77; });
+  expect_damage("/dir: parent is inode 77, should be 1\n");
+}
+
+TEST_F(Fsck, directory_that_is_its_own_ancestor) {
+  put(inode_key(20), directory(3, 21).encode());
+  put(inode_key(21), directory(3, 20).encode());
+  Txn txn;
+  enter(txn, 20, "b", 21, DT_DIR);
+  enter(txn, 21, "a", 20, DT_DIR);
+  ASSERT_TRUE(commit_one(meta_, txn).ok());
+  expect_damage("directory is its own ancestor\n");
+}
+
+TEST_F(Fsck, parent_record_without_an_entry) {
+  put(parent_key(kLink, kDir, "gone"), "");
+  expect_damage("/dir/gone: parent record without an entry\n");
+}
+
+TEST_F(Fsck, extended_attribute_without_an_inode) {
+  put(xattr_key(99, "user.a"), "v");
+  expect_damage("<inode 99>: extended attribute without an inode\n");
+}
+
+TEST_F(Fsck, no_root_and_no_superblock) {
+  del(inode_key(kRootIno));
+  del(meta_key(kMetaSuper));
+  const std::string out = run(kFsckDamaged);
+  EXPECT_THAT(out, HasSubstr("/: there is no root directory\n"));
+  EXPECT_THAT(out, HasSubstr("superblock: is missing\n"));
+}
+
+TEST(FsckOnDisk, clean_damaged_in_use_and_absent) {
+  TempDir dir;
+  std::ostringstream out;
+  EXPECT_EQ(run_fsck(dir.path() + "/nothing", out), kFsckUnreadable);
+  EXPECT_THAT(out.str(), HasSubstr("holds no MyFS data"));
+  {
+    auto meta = open_rocks_meta_store(dir.path(), {});
+    auto blocks = open_file_block_store(dir.path(), {});
+    ASSERT_TRUE(meta.ok() && blocks.ok());
+    out.str("");
+    EXPECT_EQ(run_fsck(dir.path(), out), kFsckUnreadable);
+    EXPECT_THAT(out.str(), HasSubstr("is in use by a server"));
+  }
+  out.str("");
+  EXPECT_EQ(run_fsck(dir.path(), out), kFsckClean) << out.str();
+  {
+    auto meta = open_rocks_meta_store(dir.path(), {});
+    ASSERT_TRUE(meta.ok());
+    Txn txn;
+    txn.put(xattr_key(99, "user.a"), "v");
+    ASSERT_TRUE(commit_one(**meta, txn).ok());
+  }
+  out.str("");
+  EXPECT_EQ(run_fsck(dir.path(), out), kFsckDamaged);
+  EXPECT_THAT(out.str(), HasSubstr("damaged: 1 faults"));
+}
+
+}  // namespace
+}  // namespace myfs::server
