@@ -1,5 +1,8 @@
 #include "sdk/rpc/callback_server.h"
 
+#include <kj/debug.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "sdk/rpc/wire.h"

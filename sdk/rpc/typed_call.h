@@ -44,50 +44,78 @@ using MetaClient = wire::MetadataService::Client;
 using DataClient = wire::DataService::Client;
 using SessionClient = wire::Session::Client;
 
-// clang-format off
-using LookupCall = CallType<Method::kLookup, kQuery, &MetaClient::lookupRequest, LookupArgs, LookupReply>;
-using GetattrCall = CallType<Method::kGetattr, kQuery, &MetaClient::getattrRequest, GetattrArgs, Node>;
-using GetattrsCall = CallType<Method::kGetattrs, kQuery, &MetaClient::getattrsRequest, GetattrsArgs, NodesReply>;
-using SetattrCall = CallType<Method::kSetattr, kChange, &MetaClient::setattrRequest, SetattrArgs, Changed>;
-using CreateCall = CallType<Method::kCreate, kChange, &MetaClient::createRequest, CreateArgs, Changed>;
+using LookupCall =
+    CallType<Method::kLookup, kQuery, &MetaClient::lookupRequest, LookupArgs, LookupReply>;
+using GetattrCall =
+    CallType<Method::kGetattr, kQuery, &MetaClient::getattrRequest, GetattrArgs, Node>;
+using GetattrsCall =
+    CallType<Method::kGetattrs, kQuery, &MetaClient::getattrsRequest, GetattrsArgs, NodesReply>;
+using SetattrCall =
+    CallType<Method::kSetattr, kChange, &MetaClient::setattrRequest, SetattrArgs, Changed>;
+using CreateCall =
+    CallType<Method::kCreate, kChange, &MetaClient::createRequest, CreateArgs, Changed>;
 using LinkCall = CallType<Method::kLink, kChange, &MetaClient::linkRequest, LinkArgs, Changed>;
-using UnlinkCall = CallType<Method::kUnlink, kChange, &MetaClient::unlinkRequest, UnlinkArgs, Changed>;
-using RenameCall = CallType<Method::kRename, kChange, &MetaClient::renameRequest, RenameArgs, Changed>;
-using ReaddirCall = CallType<Method::kReaddir, kQuery, &MetaClient::readdirRequest, ReaddirArgs, ReaddirReply>;
+using UnlinkCall =
+    CallType<Method::kUnlink, kChange, &MetaClient::unlinkRequest, UnlinkArgs, Changed>;
+using RenameCall =
+    CallType<Method::kRename, kChange, &MetaClient::renameRequest, RenameArgs, Changed>;
+using ReaddirCall =
+    CallType<Method::kReaddir, kQuery, &MetaClient::readdirRequest, ReaddirArgs, ReaddirReply>;
 using OpenCall = CallType<Method::kOpen, kChange, &MetaClient::openRequest, OpenArgs, Changed>;
-using StatfsCall = CallType<Method::kStatfs, kQuery, &MetaClient::statfsRequest, NodeArgs, StatfsReply>;
-using GetxattrCall = CallType<Method::kGetxattr, kQuery, &MetaClient::getxattrRequest, GetxattrArgs, std::string>;
-using ListxattrCall = CallType<Method::kListxattr, kQuery, &MetaClient::listxattrRequest, NodeArgs, ListxattrReply>;
-using SetxattrCall = CallType<Method::kSetxattr, kChange, &MetaClient::setxattrRequest, SetxattrArgs, Changed>;
+using StatfsCall =
+    CallType<Method::kStatfs, kQuery, &MetaClient::statfsRequest, NodeArgs, StatfsReply>;
+using GetxattrCall =
+    CallType<Method::kGetxattr, kQuery, &MetaClient::getxattrRequest, GetxattrArgs, std::string>;
+using ListxattrCall =
+    CallType<Method::kListxattr, kQuery, &MetaClient::listxattrRequest, NodeArgs, ListxattrReply>;
+using SetxattrCall =
+    CallType<Method::kSetxattr, kChange, &MetaClient::setxattrRequest, SetxattrArgs, Changed>;
 using LockCall = CallType<Method::kLock, kChange, &MetaClient::lockRequest, LockArgs, LockReply>;
-using LockTestCall = CallType<Method::kLockTest, kQuery, &MetaClient::lockTestRequest, LockTestArgs, LockRange>;
-using LockCancelCall = CallType<Method::kLockCancel, kChange, &MetaClient::lockCancelRequest, LockIdArgs, bool>;
-using LockReleaseCall = CallType<Method::kLockRelease, kChange, &MetaClient::lockReleaseRequest, LockReleaseArgs, Nothing>;
-using ResolveHandleCall = CallType<Method::kResolveHandle, kQuery, &MetaClient::resolveHandleRequest, ResolveHandleArgs, Node>;
-using PersistHandleCall = CallType<Method::kPersistHandle, kQuery, &MetaClient::persistHandleRequest, NodeArgs, std::string>;
-using ParentOfCall = CallType<Method::kParentOf, kQuery, &MetaClient::parentOfRequest, NodeArgs, ParentReply>;
-using DirStatsCall = CallType<Method::kDirStats, kQuery, &MetaClient::dirStatsRequest, DirStatsArgs, DirStatsReply>;
+using LockTestCall =
+    CallType<Method::kLockTest, kQuery, &MetaClient::lockTestRequest, LockTestArgs, LockRange>;
+using LockCancelCall =
+    CallType<Method::kLockCancel, kChange, &MetaClient::lockCancelRequest, LockIdArgs, bool>;
+using LockReleaseCall = CallType<Method::kLockRelease, kChange, &MetaClient::lockReleaseRequest,
+                                 LockReleaseArgs, Nothing>;
+using ResolveHandleCall = CallType<Method::kResolveHandle, kQuery,
+                                   &MetaClient::resolveHandleRequest, ResolveHandleArgs, Node>;
+using PersistHandleCall = CallType<Method::kPersistHandle, kQuery,
+                                   &MetaClient::persistHandleRequest, NodeArgs, std::string>;
+using ParentOfCall =
+    CallType<Method::kParentOf, kQuery, &MetaClient::parentOfRequest, NodeArgs, ParentReply>;
+using DirStatsCall =
+    CallType<Method::kDirStats, kQuery, &MetaClient::dirStatsRequest, DirStatsArgs, DirStatsReply>;
 using SyncCall = CallType<Method::kSync, kChange, &MetaClient::syncRequest, Nothing, uint64_t>;
 
 using ReadCall = CallType<Method::kRead, kQuery, &DataClient::readRequest, ReadJob, ReadReply>;
-using WriteCall = CallType<Method::kWrite, kChange, &DataClient::writeRequest, WriteJob, WriteReply>;
-using AppendCall = CallType<Method::kAppend, kChange, &DataClient::appendRequest, AppendJob, AppendReply>;
-using CommitCall = CallType<Method::kCommit, kChange, &DataClient::commitRequest, CommitArgs, CommitReply>;
-using FallocateCall = CallType<Method::kFallocate, kChange, &DataClient::fallocateRequest, FallocateArgs, Changed>;
+using WriteCall =
+    CallType<Method::kWrite, kChange, &DataClient::writeRequest, WriteJob, WriteReply>;
+using AppendCall =
+    CallType<Method::kAppend, kChange, &DataClient::appendRequest, AppendJob, AppendReply>;
+using CommitCall =
+    CallType<Method::kCommit, kChange, &DataClient::commitRequest, CommitArgs, CommitReply>;
+using FallocateCall =
+    CallType<Method::kFallocate, kChange, &DataClient::fallocateRequest, FallocateArgs, Changed>;
 using SeekCall = CallType<Method::kSeek, kQuery, &DataClient::seekRequest, SeekArgs, uint64_t>;
-using ExtentsCall = CallType<Method::kExtents, kQuery, &DataClient::extentsRequest, ExtentsArgs, ExtentsReply>;
+using ExtentsCall =
+    CallType<Method::kExtents, kQuery, &DataClient::extentsRequest, ExtentsArgs, ExtentsReply>;
 using CopyCall = CallType<Method::kCopy, kChange, &DataClient::copyRequest, CopyArgs, CopyReply>;
-using ReadManyCall = CallType<Method::kReadMany, kQuery, &DataClient::readManyRequest, ReadManyArgs, NodesReply>;
+using ReadManyCall =
+    CallType<Method::kReadMany, kQuery, &DataClient::readManyRequest, ReadManyArgs, NodesReply>;
 
-using RenewCall = CallType<Method::kRenew, kQuery, &SessionClient::renewRequest, RenewArgs, RenewReply>;
-using ReleaseCall = CallType<Method::kRelease, kQuery, &SessionClient::releaseRequest, ReleaseArgs, Nothing>;
+using RenewCall =
+    CallType<Method::kRenew, kQuery, &SessionClient::renewRequest, RenewArgs, RenewReply>;
+using ReleaseCall =
+    CallType<Method::kRelease, kQuery, &SessionClient::releaseRequest, ReleaseArgs, Nothing>;
 using AckCall = CallType<Method::kAck, kQuery, &SessionClient::ackRequest, AckArgs, Nothing>;
-using GlimpsedCall = CallType<Method::kGlimpsed, kQuery, &SessionClient::glimpsedRequest, GlimpsedArgs, Nothing>;
+using GlimpsedCall =
+    CallType<Method::kGlimpsed, kQuery, &SessionClient::glimpsedRequest, GlimpsedArgs, Nothing>;
 using CloseCall = CallType<Method::kClose, kQuery, &SessionClient::closeRequest, Nothing, Nothing>;
 using PingCall = CallType<Method::kPing, kQuery, &SessionClient::pingRequest, Nothing, Nothing>;
-using StatsCall = CallType<Method::kStats, kQuery, &SessionClient::statsRequest, Nothing, ServerStats>;
-using LockGrantedCall = CallType<Method::kLockGranted, kQuery, &SessionClient::lockGrantedRequest, LockIdArgs, Nothing>;
-// clang-format on
+using StatsCall =
+    CallType<Method::kStats, kQuery, &SessionClient::statsRequest, Nothing, ServerStats>;
+using LockGrantedCall =
+    CallType<Method::kLockGranted, kQuery, &SessionClient::lockGrantedRequest, LockIdArgs, Nothing>;
 
 // Runs `visit` on each handle among the arguments.
 template <typename Args, typename Visit>

@@ -1,6 +1,7 @@
 #include "sdk/rpc/wire.h"
 
 #include <capnp/message.h>
+#include <capnp/serialize.h>
 #include <gtest/gtest.h>
 
 #include "sdk/base/limits.h"
