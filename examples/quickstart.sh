@@ -2,23 +2,25 @@
 # Quickstart: builds MyFS, starts a server on a fresh data directory, copies real trees in through
 # one client and checks every entry through a second one.
 #
-#   ./examples/quickstart.sh [--embedded] [--entries N] [--keep DIR] [TREE...]
+#   ./examples/quickstart.sh [--embedded] [--entries N] [--keep DIR] [--bin DIR] [TREE...]
 #
 #   --embedded   no server process: each client runs the server inside itself, one after the other
 #   --entries N  top the copied trees up to N entries (default 20000)
 #   --keep DIR   put the data directory there (it must not exist) and leave it; default: a
 #                temporary one, removed at the end
+#   --bin DIR    install and build nothing; the programs are there
 #   TREE...      what to copy (default /usr/include /usr/share); their last names must differ
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-embedded=0 entries=20000 keep='' trees=()
+embedded=0 entries=20000 keep='' bin='' trees=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --embedded) embedded=1 ;;
     --entries) entries=${2:?--entries needs a number}; shift ;;
     --keep) keep=${2:?--keep needs a directory}; shift ;;
-    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --bin) bin=${2:?--bin needs a directory}; shift ;;
+    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) echo "quickstart: unknown option $1 (see --help)" >&2; exit 2 ;;
     *) trees+=("$1") ;;
   esac
@@ -32,11 +34,13 @@ fail() { echo "quickstart: $*" >&2; exit 2; }
 [[ "$entries" =~ ^[0-9]+$ ]] || fail "--entries $entries: must be a number"
 [ -z "$keep" ] || [ ! -e "$keep" ] || fail "--keep $keep: exists already"
 
-.ci/install .ci/packages.txt
-echo "quickstart: building"
-cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
-cmake --build build --target myfs-tree myfsd myfs-shell myfs-server
-bin=$PWD/build/bin
+if [ -z "$bin" ]; then
+  .ci/install .ci/packages.txt
+  echo "quickstart: building"
+  cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
+  cmake --build build --target myfs-tree myfsd myfs-shell myfs-server
+  bin=$PWD/build/bin
+fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/myfs-quickstart.XXXXXX")
 data=${keep:-$work/data}

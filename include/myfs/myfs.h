@@ -131,8 +131,8 @@ MYFS_API int myfs_task_destroy(myfs_task* task);
  * connections 1..16 (2) | cache_size 16M.. | ro, rw (rw) | uid, gid | sec=peer, token |
  * secret_file=PATH | spin=0..200us (50us) | write_policy=async, sync (async) | server, port.
  * Errors: [path] of `at`; EINVAL (URL or option: the message names it and its range), ECONNREFUSED,
- * ETIMEDOUT, EACCES (authentication), EPROTO, ENOENT (SUBDIR, socket). A mount covers what is
- * mounted there already. */
+ * ETIMEDOUT, EACCES (authentication), EPROTO (no MyFS server), EPROTONOSUPPORT (one of another
+ * version), ENOENT (SUBDIR, socket). A mount covers what is mounted there already. */
 MYFS_API int myfs_mount(myfs_task* task, const char* url, const char* at,
                         const myfs_mount_options* options);
 

@@ -1,5 +1,6 @@
-// What B has cached changes at once when A's call has returned.
-#include <fcntl.h>
+// What one client has cached changes at once when another one changes it: for every kind of change.
+
+#include <sys/xattr.h>
 
 #include "tests/integration/two_clients.h"
 
@@ -7,9 +8,286 @@ namespace myfs::test {
 namespace {
 
 using Names = std::vector<std::string>;
-using Coherence = TwoClients;
 
-TEST_F(Coherence, StatChangesAfterChmod) {
+class Coherence : public TwoClients {
+ protected:
+  void SetUp() override {
+    TwoClients::SetUp();
+    ASSERT_EQ(0, myfs_mkdir(a(), home().c_str(), 0755)) << last_message();
+  }
+  static std::string home() { return "/home"; }
+  static std::string at(const std::string& name) { return home() + "/" + name; }
+};
+MYFS_ON_BOTH_TRANSPORTS(Coherence);
+
+TEST_P(Coherence, ANameThatWasMissingAppears) {
+  std::string file = at("f");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(-ENOENT, b().find(file));
+  EXPECT_EQ(Names{}, b().list(home()));
+  ASSERT_EQ(0, a().put(file, "new"));
+  EXPECT_EQ(0, b().find(file));
+  EXPECT_EQ("new", b().get(file));
+  EXPECT_EQ(Names{"f"}, b().list(home()));
+}
+
+TEST_P(Coherence, EveryKindOfNewNameAppears) {
+  auto missing = [&](const char* name) { EXPECT_EQ(-ENOENT, b().find(at(name))); };
+  auto present = [&](const char* name, mode_t type) {
+    EXPECT_EQ(type, b().stat(at(name)).st_mode & S_IFMT) << name;
+  };
+  for (const char* name : {"dir", "link", "fifo", "hard", "moved", "made"}) missing(name);
+  EXPECT_EQ(2u, b().stat(home()).st_nlink);
+  ASSERT_EQ(0, myfs_mkdir(a(), at("dir").c_str(), 0755));
+  present("dir", S_IFDIR);
+  EXPECT_EQ(3u, b().stat(home()).st_nlink);
+  ASSERT_EQ(0, myfs_symlink(a(), "target", at("link").c_str()));
+  present("link", S_IFLNK);
+  ASSERT_EQ(0, myfs_mknod(a(), at("fifo").c_str(), S_IFIFO | 0600, 0));
+  present("fifo", S_IFIFO);
+  ASSERT_EQ(0, a().put(at("made"), "text"));
+  present("made", S_IFREG);
+  EXPECT_EQ(1u, b().stat(at("made")).st_nlink);
+  ASSERT_EQ(0, myfs_link(a(), at("made").c_str(), at("hard").c_str()));
+  present("hard", S_IFREG);
+  EXPECT_EQ(2u, b().stat(at("made")).st_nlink);
+  ASSERT_EQ(0, myfs_rename(a(), at("made").c_str(), at("moved").c_str()));
+  present("moved", S_IFREG);
+  missing("made");
+  EXPECT_EQ((Names{"dir", "fifo", "hard", "link", "moved"}), b().list(home()));
+}
+
+TEST_P(Coherence, ANameThatWasThereGoes) {
+  ASSERT_EQ(0, a().put(at("f"), "text"));
+  ASSERT_EQ(0, myfs_mkdir(a(), at("d").c_str(), 0755));
+  EXPECT_EQ("text", b().get(at("f")));
+  EXPECT_EQ((Names{"d", "f"}), b().list(home()));
+  EXPECT_EQ(3u, b().stat(home()).st_nlink);
+  ASSERT_EQ(0, myfs_unlink(a(), at("f").c_str()));
+  EXPECT_EQ(-ENOENT, b().find(at("f")));
+  EXPECT_EQ("<ENOENT>", b().get(at("f")));
+  EXPECT_EQ(Names{"d"}, b().list(home()));
+  ASSERT_EQ(0, myfs_rmdir(a(), at("d").c_str()));
+  EXPECT_EQ(-ENOENT, b().find(at("d")));
+  EXPECT_EQ(2u, b().stat(home()).st_nlink);
+  EXPECT_EQ(Names{}, b().list(home()));
+}
+
+TEST_P(Coherence, RenameOverAFileShowsTheOther) {
+  ASSERT_EQ(0, a().put(at("f"), "old"));
+  EXPECT_EQ("old", b().get(at("f")));
+  uint64_t old = b().stat(at("f")).st_ino;
+  ASSERT_EQ(0, a().put(at("tmp"), "newer"));
+  ASSERT_EQ(0, myfs_rename(a(), at("tmp").c_str(), at("f").c_str()));
+  EXPECT_EQ("newer", b().get(at("f")));
+  EXPECT_NE(old, b().stat(at("f")).st_ino);
+  EXPECT_EQ(-ENOENT, b().find(at("tmp")));
+}
+
+TEST_P(Coherence, ADirectoryMovesWithAllBelow) {
+  for (const char* dir : {"d", "d/e", "other"}) {
+    ASSERT_EQ(0, myfs_mkdir(a(), at(dir).c_str(), 0755));
+  }
+  ASSERT_EQ(0, a().put(at("d/e/f"), "text"));
+  EXPECT_EQ("text", b().get(at("d/e/f")));
+  ASSERT_EQ(0, myfs_chdir(b(), at("d/e").c_str()));
+  ASSERT_EQ(0, myfs_rename(a(), at("d/e").c_str(), at("other/g").c_str()));
+  EXPECT_EQ("<ENOENT>", b().get(at("d/e/f")));
+  EXPECT_EQ("text", b().get(at("other/g/f")));
+  EXPECT_EQ("text", b().get("f")) << "the working directory moves along";
+  EXPECT_EQ(b().stat(at("other")).st_ino, b().stat("..").st_ino);
+  char cwd[256];
+  ASSERT_LT(0, myfs_getcwd(b(), cwd, sizeof cwd));
+  EXPECT_EQ(at("other/g"), cwd);
+}
+
+TEST_P(Coherence, ExchangeShowsBoth) {
+  ASSERT_EQ(0, a().put(at("f"), "one"));
+  ASSERT_EQ(0, a().put(at("g"), "two"));
+  EXPECT_EQ("one", b().get(at("f")));
+  EXPECT_EQ("two", b().get(at("g")));
+  ASSERT_EQ(0, myfs_rename2(a(), at("f").c_str(), at("g").c_str(), 2));
+  EXPECT_EQ("two", b().get(at("f")));
+  EXPECT_EQ("one", b().get(at("g")));
+}
+
+TEST_P(Coherence, ASymbolicLinkThatWasReplacedLeadsElsewhere) {
+  ASSERT_EQ(0, a().put(at("f"), "one"));
+  ASSERT_EQ(0, a().put(at("g"), "two"));
+  ASSERT_EQ(0, myfs_symlink(a(), "f", at("l").c_str()));
+  EXPECT_EQ("one", b().get(at("l")));
+  ASSERT_EQ(0, myfs_unlink(a(), at("l").c_str()));
+  ASSERT_EQ(0, myfs_symlink(a(), "g", at("l").c_str()));
+  EXPECT_EQ("two", b().get(at("l")));
+}
+
+TEST_P(Coherence, Attributes) {
+  ASSERT_EQ(0, a().put(at("f"), "12345"));
+  EXPECT_EQ(5, b().stat(at("f")).st_size);
+  ASSERT_EQ(0, myfs_chmod(a(), at("f").c_str(), 0600));
+  EXPECT_EQ(0600u, b().stat(at("f")).st_mode & 07777);
+  timespec times[2] = {{11, 1}, {12, 2}};
+  ASSERT_EQ(0, myfs_utimens(a(), at("f").c_str(), times, 0));
+  EXPECT_EQ(12, b().stat(at("f")).st_mtim.tv_sec);
+  EXPECT_EQ(2, b().stat(at("f")).st_mtim.tv_nsec);
+  ASSERT_EQ(0, myfs_truncate(a(), at("f").c_str(), 2));
+  EXPECT_EQ(2, b().stat(at("f")).st_size);
+  ASSERT_EQ(0, myfs_truncate(a(), at("f").c_str(), 100'000));
+  EXPECT_EQ(100'000, b().stat(at("f")).st_size);
+  EXPECT_NE(12, b().stat(at("f")).st_mtim.tv_sec);
+  ASSERT_EQ(0, myfs_chmod(a(), home().c_str(), 0711));
+  EXPECT_EQ(0711u, b().stat(home()).st_mode & 07777);
+}
+
+TEST_P(Coherence, OwnersAndWhatTheyMayDo) {
+  ASSERT_EQ(0, a().put(at("f"), "text"));
+  if (::geteuid() == 0) {
+    EXPECT_EQ(0u, b().stat(at("f")).st_uid);
+    ASSERT_EQ(0, myfs_chown(a(), at("f").c_str(), 1000, 1001));
+    EXPECT_EQ(1000u, b().stat(at("f")).st_uid);
+    EXPECT_EQ(1001u, b().stat(at("f")).st_gid);
+    // Permission is checked from the new attributes, for callers that B answers from its cache.
+    myfs_cred cred{sizeof cred, 1000, 1000, nullptr, 0};
+    myfs_call call{sizeof call, &cred, 0, nullptr};
+    ASSERT_EQ(0, myfs_access_x(b(), &call, at("f").c_str(), W_OK));
+    ASSERT_EQ(0, myfs_chmod(a(), at("f").c_str(), 0444));
+    EXPECT_EQ(-EACCES, myfs_access_x(b(), &call, at("f").c_str(), W_OK));
+    EXPECT_EQ(-EACCES, myfs_open_x(b(), &call, at("f").c_str(), O_WRONLY, 0));
+    ASSERT_EQ(0, myfs_chmod(a(), home().c_str(), 0700));
+    EXPECT_EQ(-EACCES, myfs_access_x(b(), &call, at("f").c_str(), R_OK));
+  } else {
+    EXPECT_EQ(0, myfs_access(b(), at("f").c_str(), W_OK));
+    ASSERT_EQ(0, myfs_chmod(a(), at("f").c_str(), 0444));
+    EXPECT_EQ(-EACCES, myfs_access(b(), at("f").c_str(), W_OK));
+  }
+}
+
+TEST_P(Coherence, ExtendedAttributes) {
+  ASSERT_EQ(0, a().put(at("f"), ""));
+  char value[16] = {};
+  auto get = [&] { return myfs_getxattr(b(), at("f").c_str(), "user.a", value, sizeof value, 0); };
+  EXPECT_EQ(-ENODATA, get());
+  ASSERT_EQ(0, myfs_setxattr(a(), at("f").c_str(), "user.a", "one", 3, 0, 0));
+  EXPECT_EQ(3, get());
+  ASSERT_EQ(0, myfs_setxattr(a(), at("f").c_str(), "user.a", "three", 5, XATTR_REPLACE, 0));
+  EXPECT_EQ(5, get());
+  EXPECT_EQ("three", std::string(value, 5));
+  EXPECT_EQ(7, myfs_listxattr(b(), at("f").c_str(), nullptr, 0, 0));
+  ASSERT_EQ(0, myfs_removexattr(a(), at("f").c_str(), "user.a", 0));
+  EXPECT_EQ(-ENODATA, get());
+  EXPECT_EQ(0, myfs_listxattr(b(), at("f").c_str(), nullptr, 0, 0));
+}
+
+TEST_P(Coherence, ContentThatWasClosed) {
+  std::string path = at("f");
+  for (int i = 0; i < 20; ++i) {
+    std::string text =
+        "generation " + std::to_string(i) + std::string(static_cast<size_t>(i) * 997, 'x');
+    Client& writer = i % 3 == 2 ? b() : a();
+    Client& reader = i % 3 == 2 ? a() : b();
+    ASSERT_EQ(0, writer.put(path, text));
+    ASSERT_EQ(text, reader.get(path));
+    ASSERT_EQ(static_cast<off_t>(text.size()), reader.stat(path).st_size);
+  }
+}
+
+// write() has returned: no close, no fsync is needed for another client to see it.
+TEST_P(Coherence, ContentThatIsStillInTheWritersCache) {
+  int writer = a().open(at("f"), O_RDWR | O_CREAT);
+  ASSERT_GE(writer, 0);
+  int reader = b().open(at("f"));
+  ASSERT_GE(reader, 0);
+  for (int i = 0; i < 20; ++i) {
+    std::string text = "line " + std::to_string(i) + "\n";
+    ASSERT_EQ(static_cast<ssize_t>(text.size()),
+              myfs_pwrite(a(), writer, text.data(), text.size(), i * 5000));
+    std::string got(text.size(), '?');
+    ASSERT_EQ(static_cast<ssize_t>(text.size()),
+              myfs_pread(b(), reader, got.data(), got.size(), i * 5000));
+    ASSERT_EQ(text, got);
+    ASSERT_EQ(i * 5000 + static_cast<off_t>(text.size()), b().stat(at("f")).st_size);
+  }
+  EXPECT_EQ(0, myfs_close(a(), writer));
+  EXPECT_EQ(0, myfs_close(b(), reader));
+}
+
+TEST_P(Coherence, TruncateByOpening) {
+  ASSERT_EQ(0, a().put(at("f"), "old content"));
+  int reader = b().open(at("f"));
+  EXPECT_EQ("old content", b().get(reader));
+  int writer = a().open(at("f"), O_WRONLY | O_TRUNC);
+  ASSERT_GE(writer, 0);
+  EXPECT_EQ("", b().get(reader));
+  EXPECT_EQ(0, b().stat(at("f")).st_size);
+  EXPECT_EQ(0, myfs_close(a(), writer));
+  EXPECT_EQ(0, myfs_close(b(), reader));
+}
+
+TEST_P(Coherence, MtimeOfAWriteIsTheSameForBoth) {
+  ASSERT_EQ(0, a().put(at("f"), "1"));
+  for (int i = 0; i < 5; ++i) {
+    int fd = a().open(at("f"), O_WRONLY);
+    ASSERT_EQ(1, myfs_write(a(), fd, "2", 1));
+    struct stat at_b = b().stat(at("f")), at_a = a().stat(at("f"));
+    EXPECT_EQ(at_a.st_mtim.tv_sec, at_b.st_mtim.tv_sec);
+    EXPECT_EQ(at_a.st_mtim.tv_nsec, at_b.st_mtim.tv_nsec);
+    ASSERT_EQ(0, myfs_close(a(), fd));
+    at_b = b().stat(at("f"));
+    EXPECT_EQ(at_a.st_mtim.tv_nsec, at_b.st_mtim.tv_nsec) << "closing changes no time";
+  }
+}
+
+TEST_P(Coherence, AListingThatWasCompleteIsNotBelievedAnyMore) {
+  ASSERT_EQ(0, myfs_mkdir(a(), at("d").c_str(), 0755));
+  for (int i = 0; i < 300; ++i) ASSERT_EQ(0, a().put(at("d/" + std::to_string(i)), ""));
+  EXPECT_EQ(300u, b().list(at("d")).size());
+  EXPECT_EQ(-ENOENT, b().find(at("d/new")));
+  for (int i = 0; i < 20; ++i) {
+    std::string name = at("d/new" + std::to_string(i));
+    ASSERT_EQ(0, a().put(name, "x"));
+    ASSERT_EQ(0, b().find(name));
+    ASSERT_EQ(301u + static_cast<size_t>(i), b().list(at("d")).size());
+  }
+}
+
+// Each in turn, in one directory: nobody ever sees an old state of it.
+TEST_P(Coherence, PingPongOfNames) {
+  Client* clients[] = {&a(), &b()};
+  for (int i = 0; i < 100; ++i) {
+    Client &one = *clients[i % 2], &two = *clients[1 - i % 2];
+    std::string name = at("turn" + std::to_string(i));
+    ASSERT_EQ(-ENOENT, two.find(name));
+    ASSERT_EQ(0, one.put(name, std::to_string(i)));
+    ASSERT_EQ(std::to_string(i), two.get(name));
+    if (i == 0) continue;
+    std::string last = at("turn" + std::to_string(i - 1));
+    ASSERT_EQ(0, myfs_unlink(two, last.c_str()));
+    ASSERT_EQ(-ENOENT, one.find(last));
+    ASSERT_EQ(Names{"turn" + std::to_string(i)}, one.list(home()));
+  }
+}
+
+// What B knows of a subtree is not lost by changes elsewhere, and not kept for what did change.
+TEST_P(Coherence, OnlyOneOfManyFilesChanges) {
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(0, a().put(at(std::to_string(i)), "same"));
+  for (int i = 0; i < 50; ++i) ASSERT_EQ("same", b().get(at(std::to_string(i))));
+  ASSERT_EQ(0, a().put(at("17"), "other"));
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_EQ(i == 17 ? "other" : "same", b().get(at(std::to_string(i))));
+  }
+}
+
+// The upper bound of an option: attributes older than it are asked for again even under a lease;
+// the data stay coherent in any case.
+TEST_P(Coherence, WithCacheTimeoutZeroToo) {
+  Client c(url(), "cache_timeout=0");
+  ASSERT_EQ(0, a().put(at("f"), "one"));
+  EXPECT_EQ("one", c.get(at("f")));
+  ASSERT_EQ(0, a().put(at("f"), "three"));
+  EXPECT_EQ(5, c.stat(at("f")).st_size);
+  EXPECT_EQ("three", c.get(at("f")));
+}
+
+TEST_P(Coherence, StatChangesAfterChmod) {
   ASSERT_EQ(0, a().put("/f", "one"));
   EXPECT_EQ(0644u, b().stat("/f").st_mode & 07777);
   for (mode_t mode = 0600; mode < 0620; ++mode) {
@@ -18,14 +296,7 @@ TEST_F(Coherence, StatChangesAfterChmod) {
   }
 }
 
-TEST_F(Coherence, StatChangesAfterWrite) {
-  ASSERT_EQ(0, a().put("/f", "one"));
-  EXPECT_EQ(3, b().stat("/f").st_size);
-  ASSERT_EQ(0, a().put("/f", "three"));
-  EXPECT_EQ(5, b().stat("/f").st_size);
-}
-
-TEST_F(Coherence, SizeAndTimeOfAFileThatIsBeingWritten) {
+TEST_P(Coherence, SizeAndTimeOfAFileThatIsBeingWritten) {
   int fd = a().open("/f", O_RDWR | O_CREAT);
   ASSERT_GE(fd, 0);
   for (int i = 1; i <= 20; ++i) {
@@ -41,22 +312,7 @@ TEST_F(Coherence, SizeAndTimeOfAFileThatIsBeingWritten) {
   EXPECT_EQ(0, myfs_close(a(), fd));
 }
 
-TEST_F(Coherence, ListingChanges) {
-  ASSERT_EQ(0, myfs_mkdir(a(), "/d", 0777));
-  EXPECT_EQ(Names(), b().list("/d"));
-  ASSERT_EQ(0, a().put("/d/x", "1"));
-  EXPECT_EQ(Names({"x"}), b().list("/d"));
-  ASSERT_EQ(0, myfs_mkdir(a(), "/d/y", 0777));
-  ASSERT_EQ(0, myfs_symlink(a(), "x", "/d/z"));
-  EXPECT_EQ(Names({"x", "y", "z"}), b().list("/d"));
-  ASSERT_EQ(0, myfs_rename(a(), "/d/x", "/d/a"));
-  EXPECT_EQ(Names({"a", "y", "z"}), b().list("/d"));
-  ASSERT_EQ(0, myfs_unlink(a(), "/d/a"));
-  ASSERT_EQ(0, myfs_rmdir(a(), "/d/y"));
-  EXPECT_EQ(Names({"z"}), b().list("/d"));
-}
-
-TEST_F(Coherence, NegativeLookUpChanges) {
+TEST_P(Coherence, NegativeLookUpChanges) {
   for (int i = 0; i < 20; ++i) {
     std::string path = "/n" + std::to_string(i);
     ASSERT_EQ(-ENOENT, b().find(path));
@@ -68,7 +324,7 @@ TEST_F(Coherence, NegativeLookUpChanges) {
   }
 }
 
-TEST_F(Coherence, NegativeLookUpInAListedDirectoryChanges) {
+TEST_P(Coherence, NegativeLookUpInAListedDirectoryChanges) {
   ASSERT_EQ(0, myfs_mkdir(a(), "/d", 0777));
   ASSERT_EQ(0, a().put("/d/x", "1"));
   ASSERT_EQ(Names({"x"}), b().list("/d"));
@@ -77,18 +333,7 @@ TEST_F(Coherence, NegativeLookUpInAListedDirectoryChanges) {
   EXPECT_EQ(0, b().find("/d/y"));
 }
 
-TEST_F(Coherence, ContentChanges) {
-  for (int i = 0; i < 20; ++i) {
-    std::string text = pattern(10'000 + 997 * i, i);
-    ASSERT_EQ(0, a().put("/f", text));
-    ASSERT_EQ(text, b().get("/f"));
-    text = pattern(5'000 + 1500 * i, 100 + i);
-    ASSERT_EQ(0, b().put("/f", text));
-    ASSERT_EQ(text, a().get("/f"));
-  }
-}
-
-TEST_F(Coherence, ContentOfOpenFilesChangesWithoutCloseOrSync) {
+TEST_P(Coherence, ContentOfOpenFilesChangesWithoutCloseOrSync) {
   int wa = a().open("/f", O_RDWR | O_CREAT);
   ASSERT_GE(wa, 0);
   int rb = b().open("/f", O_RDONLY);
@@ -104,7 +349,7 @@ TEST_F(Coherence, ContentOfOpenFilesChangesWithoutCloseOrSync) {
   EXPECT_EQ(0, myfs_close(b(), rb));
 }
 
-TEST_F(Coherence, PathsChangeWhenADirectoryAboveMoves) {
+TEST_P(Coherence, PathsChangeWhenADirectoryAboveMoves) {
   ASSERT_EQ(0, myfs_mkdir(a(), "/p", 0777));
   ASSERT_EQ(0, myfs_mkdir(a(), "/p/q", 0777));
   ASSERT_EQ(0, a().put("/p/q/f", "deep"));
@@ -117,7 +362,7 @@ TEST_F(Coherence, PathsChangeWhenADirectoryAboveMoves) {
   EXPECT_EQ("deep", b().get("/q/f"));
 }
 
-TEST_F(Coherence, DotDotFollowsADirectoryThatMoved) {
+TEST_P(Coherence, DotDotFollowsADirectoryThatMoved) {
   ASSERT_EQ(0, myfs_mkdir(a(), "/p", 0777));
   ASSERT_EQ(0, myfs_mkdir(a(), "/q", 0777));
   ASSERT_EQ(0, myfs_mkdir(a(), "/p/d", 0777));
@@ -128,7 +373,7 @@ TEST_F(Coherence, DotDotFollowsADirectoryThatMoved) {
   EXPECT_EQ(0, b().find("../here"));
 }
 
-TEST_F(Coherence, PermissionChanges) {
+TEST_P(Coherence, PermissionChanges) {
   ASSERT_EQ(0, myfs_mkdir(a(), "/d", 0755));
   ASSERT_EQ(0, a().put("/d/f", "x"));
   gid_t group = 4242;
@@ -147,7 +392,7 @@ TEST_F(Coherence, PermissionChanges) {
   EXPECT_EQ(0, myfs_stat_x(b(), &call, "/d/f", &st));
 }
 
-TEST_F(Coherence, LinkCountAndTargetOfANameChange) {
+TEST_P(Coherence, LinkCountAndTargetOfANameChange) {
   ASSERT_EQ(0, a().put("/f", "x"));
   EXPECT_EQ(1u, b().stat("/f").st_nlink);
   ASSERT_EQ(0, myfs_link(a(), "/f", "/g"));
@@ -157,16 +402,6 @@ TEST_F(Coherence, LinkCountAndTargetOfANameChange) {
   ASSERT_EQ(0, myfs_rename(a(), "/h", "/g"));
   EXPECT_EQ(1u, b().stat("/f").st_nlink);
   EXPECT_EQ("other", b().get("/g"));
-}
-
-TEST_F(Coherence, TimesChange) {
-  ASSERT_EQ(0, a().put("/f", "x"));
-  b().stat("/f");
-  timespec times[2] = {{100, 1}, {200, 2}};
-  ASSERT_EQ(0, myfs_utimens(a(), "/f", times, 0));
-  struct stat st = b().stat("/f");
-  EXPECT_EQ(200, st.st_mtim.tv_sec);
-  EXPECT_EQ(2, st.st_mtim.tv_nsec);
 }
 
 }  // namespace

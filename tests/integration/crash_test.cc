@@ -1,170 +1,240 @@
-// kill -9 of the server under load: what fsync or the reply to a change of names acknowledged is
-// there after the restart, and the store is sound.
-#include <fcntl.h>
+// kill -9 of the server under load: what fsync or the reply to a change of names has acknowledged
+// is there after the restart, byte for byte, the store is sound, and the same clients go on.
 
-#include <map>
-#include <thread>
+#include <gmock/gmock.h>
 
+#include <cstdlib>
+#include <memory>
+
+#include "tests/integration/load.h"
 #include "tests/integration/two_clients.h"
 
 namespace myfs::test {
 namespace {
 
-constexpr int kCrashes = 20;
+using testing::IsEmpty;
 
-// What the load acknowledged of one name.
-struct Acknowledged {
-  char last = 0;
-  int number = 0;
-};
-
-// Reads the reports of a load until its process or the server is killed.
-void collect(Program& program, int lines_max, std::map<std::string, Acknowledged>* manifest) {
-  std::string line;
-  for (int i = 0; i < lines_max && program.receive(&line); ++i) {
-    char verb = 0, name[64] = {};
-    int number = 0;
-    ASSERT_EQ(3, std::sscanf(line.c_str(), "%c %63s %d", &verb, name, &number)) << line;
-    (*manifest)[name] = {verb, number};
-  }
+int rounds() {
+  const char* length = std::getenv("MYFS_LONG");
+  return length != nullptr && std::string(length) == "1" ? 20 : 3;
 }
 
-void verify(Client& client, Program& oracle, const std::string& dir,
-            const std::map<std::string, Acknowledged>& manifest) {
-  for (const auto& [name, entry] : manifest) {
-    const std::string path = dir + "/" + name;
-    const std::string renamed = dir + "/r" + std::to_string(entry.number);
-    const std::string content = oracle.ask("content " + name + " " + std::to_string(entry.number));
-    switch (entry.last) {
-      case 'F':
-        // The next step, not acknowledged, may have happened.
-        if (client.find(path) == 0) {
-          EXPECT_EQ(content, client.get(path)) << path;
-        } else if (entry.number % 3 == 0) {
-          EXPECT_EQ(content, client.get(renamed)) << renamed;
-        } else {
-          EXPECT_EQ(0, entry.number % 5) << path << " is gone";
-        }
-        break;
-      case 'R':
-        EXPECT_EQ(-ENOENT, client.find(path)) << path;
-        EXPECT_EQ(content, client.get(renamed)) << renamed;
-        break;
-      case 'U':
-        EXPECT_EQ(-ENOENT, client.find(path)) << path;
-        break;
-      case 'D':
-        EXPECT_EQ(0, client.find(path)) << path;
-        break;
-      default:
-        ADD_FAILURE() << name;
-    }
-  }
-}
-
-TEST(Crash, WhatWasAcknowledgedSurvivesKill9OfTheServer) {
-  TempDir dir;
-  MyfsdProcess server(dir.path());
-  std::map<std::string, std::map<std::string, Acknowledged>> manifests;
-  size_t acknowledged = 0;
-  for (int round = 0; round < kCrashes; ++round) {
-    ASSERT_TRUE(server.start()) << server.output();
-    const std::string load_dir = "/round" + std::to_string(round);
-    {
-      Client client(server.url());
-      ASSERT_EQ(0, myfs_mkdir(client, load_dir.c_str(), 0777));
-      ASSERT_EQ(0, client.end());
-    }
-    Program load;
-    std::string line;
-    ASSERT_TRUE(load.start({bin("integration_peer"), server.url()}));
-    ASSERT_TRUE(load.receive(&line) && line == "ready");
-    ASSERT_TRUE(load.send("load " + load_dir));
-    // The moment differs from round to round; what is still in the pipe counts as acknowledged.
-    collect(load, 5 + 13 * round, &manifests[load_dir]);
-    server.kill9();
-    load.kill(SIGKILL);
-    collect(load, 1'000'000, &manifests[load_dir]);
-    load.wait();
-    ProgramResult fsck = server.fsck();
-    ASSERT_EQ(0, fsck.status) << round << ": " << fsck.out << fsck.err;
-    ASSERT_TRUE(server.start()) << server.output();
-    {
-      Client client(server.url());
-      Program oracle;
-      ASSERT_TRUE(oracle.start({bin("integration_peer"), server.url()}));
-      ASSERT_TRUE(oracle.receive(&line) && line == "ready");
-      for (const auto& [each, manifest] : manifests) {
-        if (each == load_dir || round == kCrashes - 1) verify(client, oracle, each, manifest);
-      }
-      oracle.close_input();
-      EXPECT_EQ(0, oracle.wait());
-      ASSERT_EQ(0, client.end());
-    }
-    acknowledged += manifests[load_dir].size();
-    server.kill9();
-    if (HasFailure()) return;
-  }
-  EXPECT_LT(500u, acknowledged);
+void expect_clean(const MyfsdProcess& server) {
   ProgramResult fsck = server.fsck();
   EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
 }
 
-// The client lives on: everything that it did not have to call lost is there, and it works with
-// the restarted server.
+// Two clients copy in, one over each transport; the server dies again and again below them.
+TEST(Crash, WhatWasAcknowledgedSurvivesKill9) {
+  TempDir dir;
+  MyfsdProcess server(dir / "data", kTcp);
+  ASSERT_TRUE(server.start()) << server.output();
+  Client one(server.url()), two(server.tcp_url());
+  ASSERT_EQ(0, myfs_mkdir(one, "/one", 0755));
+  ASSERT_EQ(0, myfs_mkdir(two, "/two", 0755));
+  Load first(one, "/one", 0), second(two, "/two", 3);
+  for (int round = 0; round < rounds() && !testing::Test::HasFailure(); ++round) {
+    // The moment differs from round to round.
+    EXPECT_TRUE(first.wait_for(20 + static_cast<uint64_t>(round) * 37 % 150));
+    EXPECT_TRUE(second.wait_for(1 + static_cast<uint64_t>(round) * 53 % 40));
+    server.kill9();
+    expect_clean(server);
+    ASSERT_TRUE(server.start()) << server.output();
+    EXPECT_TRUE(first.wait_for(20)) << "the first client does not go on";
+    EXPECT_TRUE(second.wait_for(20)) << "the second client does not go on";
+  }
+  first.stop();
+  second.stop();
+  EXPECT_THAT(first.errors(), IsEmpty());
+  EXPECT_THAT(second.errors(), IsEmpty());
+  RecordProperty("acknowledged", static_cast<int>(first.acknowledged() + second.acknowledged()));
+  // The clients' own view, the other's, and that of one who comes after a last restart.
+  EXPECT_THAT(first.verify(one), IsEmpty());
+  EXPECT_THAT(first.verify(two), IsEmpty());
+  EXPECT_THAT(second.verify(one), IsEmpty());
+  server.kill9();
+  expect_clean(server);
+  ASSERT_TRUE(server.start()) << server.output();
+  {
+    Client fresh(server.url());
+    EXPECT_THAT(first.verify(fresh), IsEmpty());
+    EXPECT_THAT(second.verify(fresh), IsEmpty());
+  }
+  one.end();
+  two.end();
+  EXPECT_EQ(0, server.terminate()) << server.output();
+  expect_clean(server);
+}
+
+// The manifest must be able to tell: a store that has lost or changed something is noticed.
+TEST(Crash, TheManifestNoticesWhatIsWrong) {
+  TempDir dir;
+  MyfsdProcess server(dir / "data");
+  ASSERT_TRUE(server.start()) << server.output();
+  Client client(server.url());
+  ASSERT_EQ(0, myfs_mkdir(client, "/dir", 0755));
+  Load load(client, "/dir", 0);
+  ASSERT_TRUE(load.wait_for(200));
+  load.stop();
+  EXPECT_THAT(load.errors(), IsEmpty());
+  EXPECT_THAT(load.verify(client), IsEmpty());
+  // f4 is a file that stays as it was written.
+  std::string text = client.get("/dir/f4");
+  ASSERT_GT(text.size(), 50u);
+  ASSERT_EQ(0, myfs_unlink(client, "/dir/f4"));
+  EXPECT_EQ(1u, load.verify(client).size());
+  text[50] ^= 1;
+  ASSERT_EQ(0, client.put("/dir/f4", text));
+  EXPECT_EQ(1u, load.verify(client).size());
+  text[50] ^= 1;
+  ASSERT_EQ(0, client.put("/dir/f4", text));
+  EXPECT_THAT(load.verify(client), IsEmpty());
+}
+
+// The reply alone counts: the server dies at once after each.
+TEST(Crash, EveryReplyToAChangeOfNamesIsDurable) {
+  TempDir dir;
+  MyfsdProcess server(dir / "data");
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_TRUE(server.start()) << server.output();
+    std::string number = std::to_string(round);
+    Client client(server.url());
+    ASSERT_EQ(0, myfs_mkdir(client, ("/d" + number).c_str(), 0711));
+    ASSERT_EQ(0, client.put("/f" + number, ""));
+    ASSERT_EQ(0, myfs_symlink(client, "to", ("/s" + number).c_str()));
+    ASSERT_EQ(0, myfs_link(client, ("/f" + number).c_str(), ("/h" + number).c_str()));
+    if (round > 0) {
+      std::string last = std::to_string(round - 1);
+      ASSERT_EQ(0, myfs_rename(client, ("/d" + last).c_str(), ("/e" + last).c_str()));
+      ASSERT_EQ(0, myfs_unlink(client, ("/f" + last).c_str()));
+    }
+    ASSERT_EQ(0, myfs_chmod(client, ("/f" + number).c_str(), 0604));
+    server.kill9();
+    expect_clean(server);
+    ASSERT_TRUE(server.start()) << server.output();
+    Client fresh(server.url());
+    EXPECT_EQ(0711u, fresh.stat("/d" + number).st_mode & 07777);
+    EXPECT_EQ(0604u, fresh.stat("/f" + number).st_mode & 07777);
+    EXPECT_EQ(2u, fresh.stat("/f" + number).st_nlink);
+    EXPECT_TRUE(S_ISLNK(fresh.stat("/s" + number).st_mode));
+    if (round > 0) {
+      std::string last = std::to_string(round - 1);
+      EXPECT_EQ(-ENOENT, fresh.find("/d" + last));
+      EXPECT_TRUE(S_ISDIR(fresh.stat("/e" + last).st_mode));
+      EXPECT_EQ(-ENOENT, fresh.find("/f" + last));
+      EXPECT_EQ(1u, fresh.stat("/h" + last).st_nlink);
+    }
+    fresh.end();
+    client.end();
+    server.kill9();
+  }
+}
+
+// The client lives on: what it had open stays open, what it had cached is fetched anew.
 TEST(Crash, AClientGoesOnAfterARestart) {
   TempDir dir;
-  MyfsdProcess server(dir.path());
+  MyfsdProcess server(dir / "data");
   ASSERT_TRUE(server.start()) << server.output();
   Client client(server.url());
   int open_fd = client.open("/open", O_RDWR | O_CREAT);
   ASSERT_GE(open_fd, 0);
   ASSERT_EQ(5, myfs_write(client, open_fd, "first", 5));
   ASSERT_EQ(0, myfs_fsync(client, open_fd));
+  ASSERT_EQ(0, myfs_mkdir(client, "/dir", 0755));
+  ASSERT_EQ(0, myfs_chdir(client, "/dir"));
   for (int round = 0; round < 3; ++round) {
     const std::string name = "/f" + std::to_string(round);
     ASSERT_EQ(0, client.put(name, "before"));
     ASSERT_EQ("before", client.get(name));
     server.kill9();
     ASSERT_TRUE(server.start()) << server.output();
-    EXPECT_EQ("before", client.get(name));
+    // Somebody else is faster.
+    {
+      Client other(server.url());
+      ASSERT_EQ(0, other.put(name, "by another"));
+    }
+    EXPECT_EQ("by another", client.get(name));
     EXPECT_EQ("first", client.get(open_fd));
     ASSERT_EQ(0, client.put(name, "after"));
     EXPECT_EQ("after", client.get(name));
+    ASSERT_EQ(0, client.put("inside" + std::to_string(round), "of the working directory"));
   }
+  EXPECT_EQ(3u, client.list("/dir").size());
   EXPECT_EQ(6, myfs_pwrite(client, open_fd, "second", 6, 0));
   EXPECT_EQ(0, myfs_close(client, open_fd));
   EXPECT_EQ("second", client.get("/open"));
+  EXPECT_EQ(3u, client.stats().sessions_lost);
   EXPECT_EQ(0, client.end());
   EXPECT_EQ(0, server.terminate());
-  ProgramResult fsck = server.fsck();
-  EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
+  expect_clean(server);
 }
 
 // Dirty data of a session that ended is reported once per open file and never written later.
-TEST(Crash, UnwrittenDataOfALostSessionGivesEioOnce) {
+TEST(Crash, UnwrittenDataGivesEioOnceAndIsNamedInTheLog) {
   TempDir dir;
-  MyfsdProcess server(dir.path());
+  MyfsdProcess server(dir / "data");
   ASSERT_TRUE(server.start()) << server.output();
+  static std::mutex mutex;
+  static std::string log;
+  log.clear();
+  myfs_set_log(
+      [](void*, int, const char* line) {
+        std::lock_guard lock(mutex);
+        log.append(line).append("\n");
+      },
+      nullptr, 1);
   Client client(server.url());
-  ASSERT_EQ(0, client.put("/f", "stable"));
-  int fd = client.open("/f", O_RDWR);
+  ASSERT_EQ(0, client.put("/some-file", "stable"));
+  ASSERT_EQ(0, client.put("/other", "other"));
+  int fd = client.open("/some-file", O_RDWR), other = client.open("/other", O_RDWR);
   ASSERT_EQ(5, myfs_pwrite(client, fd, "dirty", 5, 0));
-  const uint64_t lost = client.stats().sessions_lost;
   server.kill9();
-  // Another life of the data directory: nobody knows the old session.
   ASSERT_TRUE(server.start()) << server.output();
-  const int first = myfs_fsync(client, fd);
-  if (client.stats().sessions_lost == lost) {
-    // The session outlived the restart: then nothing is lost at all.
-    EXPECT_EQ(0, first);
-    EXPECT_EQ("dirtye", client.get("/f"));
-  } else {
-    EXPECT_EQ(-EIO, first);
-    EXPECT_EQ(0, myfs_fsync(client, fd));
-    EXPECT_EQ("stable", client.get("/f"));
-  }
+  EXPECT_EQ(-EIO, myfs_fsync(client, fd));
+  EXPECT_EQ(0, myfs_fsync(client, fd));
+  EXPECT_EQ(0, myfs_fsync(client, other));
+  EXPECT_EQ("stable", client.get("/some-file"));
+  // The descriptor is as good as new.
+  EXPECT_EQ(3, myfs_pwrite(client, fd, "new", 3, 0));
   EXPECT_EQ(0, myfs_close(client, fd));
+  EXPECT_EQ(0, myfs_close(client, other));
+  Client fresh(server.url());
+  EXPECT_EQ("newble", fresh.get("/some-file"));
+  myfs_set_log(nullptr, nullptr, 1);
+  std::lock_guard lock(mutex);
+  EXPECT_NE(std::string::npos, log.find("some-file")) << log;
+}
+
+// A file that was unlinked while open is an orphan in the store: the restart removes it.
+TEST(Crash, OrphansAreReaped) {
+  TempDir dir;
+  MyfsdProcess server(dir / "data");
+  ASSERT_TRUE(server.start()) << server.output();
+  struct statfs before;
+  {
+    Client client(server.url());
+    ASSERT_EQ(0, client.put("/stays", "x"));
+    ASSERT_EQ(0, myfs_statfs(client, "/", &before));
+    for (int i = 0; i < 10; ++i) {
+      std::string path = "/orphan" + std::to_string(i);
+      int fd = client.open(path, O_RDWR | O_CREAT);
+      std::string text(100'000, 'o');
+      ASSERT_EQ(static_cast<ssize_t>(text.size()),
+                myfs_write(client, fd, text.data(), text.size()));
+      ASSERT_EQ(0, myfs_fsync(client, fd));
+      ASSERT_EQ(0, myfs_unlink(client, path.c_str()));
+    }
+    server.kill9();
+    expect_clean(server);
+    ASSERT_TRUE(server.start()) << server.output();
+    client.end();
+  }
+  Client fresh(server.url());
+  EXPECT_EQ((std::vector<std::string>{"stays"}), fresh.list("/"));
+  fresh.end();
+  EXPECT_EQ(0, server.terminate());
+  ProgramResult fsck = server.fsck();
+  EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
 }
 
 }  // namespace

@@ -6,9 +6,10 @@
 namespace myfs::test {
 namespace {
 
-using Files = TwoClients;
+class Files : public TwoClients {};
+MYFS_ON_BOTH_TRANSPORTS(Files);
 
-TEST_F(Files, AnUnlinkedFileLivesUntilItsLastClose) {
+TEST_P(Files, AnUnlinkedFileLivesUntilItsLastClose) {
   const std::string text = pattern(50'000, 3);
   ASSERT_EQ(0, a().put("/f", text));
   int fd = b().open("/f", O_RDWR);
@@ -25,7 +26,7 @@ TEST_F(Files, AnUnlinkedFileLivesUntilItsLastClose) {
   EXPECT_EQ(0, myfs_close(b(), fd));
 }
 
-TEST_F(Files, AFileUnlinkedByItsOwnClientStaysOpen) {
+TEST_P(Files, AFileUnlinkedByItsOwnClientStaysOpen) {
   ASSERT_EQ(0, a().put("/f", "text"));
   int fd = a().open("/f", O_RDWR);
   ASSERT_EQ(0, myfs_unlink(a(), "/f"));
@@ -35,7 +36,7 @@ TEST_F(Files, AFileUnlinkedByItsOwnClientStaysOpen) {
   EXPECT_EQ(0, myfs_close(a(), fd));
 }
 
-TEST_F(Files, AnOpenFileFollowsItsRename) {
+TEST_P(Files, AnOpenFileFollowsItsRename) {
   ASSERT_EQ(0, a().put("/f", "text"));
   int fd = b().open("/f", O_RDWR);
   ASSERT_EQ(0, myfs_rename(a(), "/f", "/g"));
@@ -44,7 +45,7 @@ TEST_F(Files, AnOpenFileFollowsItsRename) {
   EXPECT_EQ(0, myfs_close(b(), fd));
 }
 
-TEST_F(Files, AReplacedFileLivesUntilItsLastClose) {
+TEST_P(Files, AReplacedFileLivesUntilItsLastClose) {
   ASSERT_EQ(0, a().put("/old", "old"));
   ASSERT_EQ(0, a().put("/new", "new"));
   int fd = b().open("/old", O_RDONLY);
@@ -54,7 +55,7 @@ TEST_F(Files, AReplacedFileLivesUntilItsLastClose) {
   EXPECT_EQ(0, myfs_close(b(), fd));
 }
 
-TEST_F(Files, AnOpenOutlivesThePermissionUnderWhichItWasMade) {
+TEST_P(Files, AnOpenOutlivesThePermissionUnderWhichItWasMade) {
   ASSERT_EQ(0, a().put("/f", "text"));
   ASSERT_EQ(0, myfs_chmod(a(), "/f", 0666));
   myfs_cred cred{};
@@ -80,7 +81,7 @@ TEST_F(Files, AnOpenOutlivesThePermissionUnderWhichItWasMade) {
   EXPECT_EQ("still", a().get("/f"));
 }
 
-TEST_F(Files, TruncationReachesCachedPages) {
+TEST_P(Files, TruncationReachesCachedPages) {
   const std::string text = pattern(40'000, 5);
   ASSERT_EQ(0, a().put("/f", text));
   ASSERT_EQ(text, b().get("/f"));
@@ -92,7 +93,7 @@ TEST_F(Files, TruncationReachesCachedPages) {
   EXPECT_EQ(expected, a().get("/f"));
 }
 
-TEST_F(Files, TruncationReachesPagesThatAreStillDirty) {
+TEST_P(Files, TruncationReachesPagesThatAreStillDirty) {
   const std::string text = pattern(40'000, 6);
   int fd = a().open("/f", O_RDWR | O_CREAT);
   ASSERT_EQ(static_cast<ssize_t>(text.size()), myfs_write(a(), fd, text.data(), text.size()));
@@ -105,7 +106,7 @@ TEST_F(Files, TruncationReachesPagesThatAreStillDirty) {
   EXPECT_EQ(0, myfs_close(a(), fd));
 }
 
-TEST_F(Files, TruncationByOneDescriptorOfADirtyFile) {
+TEST_P(Files, TruncationByOneDescriptorOfADirtyFile) {
   int fd = a().open("/f", O_RDWR | O_CREAT);
   std::string expected;
   for (int i = 0; i < 40; ++i) {
@@ -121,7 +122,7 @@ TEST_F(Files, TruncationByOneDescriptorOfADirtyFile) {
   EXPECT_EQ(0, myfs_close(a(), fd));
 }
 
-TEST_F(Files, OpenWithTruncEmptiesTheFileForAll) {
+TEST_P(Files, OpenWithTruncEmptiesTheFileForAll) {
   ASSERT_EQ(0, a().put("/f", pattern(20'000, 1)));
   EXPECT_EQ(20'000u, b().get("/f").size());
   int fd = a().open("/f", O_WRONLY | O_TRUNC);
@@ -131,7 +132,7 @@ TEST_F(Files, OpenWithTruncEmptiesTheFileForAll) {
   EXPECT_EQ(0, myfs_close(a(), fd));
 }
 
-TEST_F(Files, CloseReturnsAfterTheDataReachedTheServer) {
+TEST_P(Files, CloseReturnsAfterTheDataReachedTheServer) {
   int fd = a().open("/f", O_WRONLY | O_CREAT);
   const std::string text = pattern(300'000, 9);
   ASSERT_EQ(static_cast<ssize_t>(text.size()), myfs_write(a(), fd, text.data(), text.size()));
@@ -141,7 +142,7 @@ TEST_F(Files, CloseReturnsAfterTheDataReachedTheServer) {
   EXPECT_EQ(text, b().get("/f"));
 }
 
-TEST_F(Files, HolesReadAsZeros) {
+TEST_P(Files, HolesReadAsZeros) {
   int fd = a().open("/f", O_RDWR | O_CREAT);
   ASSERT_EQ(3, myfs_pwrite(a(), fd, "end", 3, 1'000'000));
   const std::string expected = std::string(1'000'000, '\0') + "end";
@@ -150,7 +151,7 @@ TEST_F(Files, HolesReadAsZeros) {
   EXPECT_EQ(0, myfs_close(a(), fd));
 }
 
-TEST_F(Files, ARemovedDirectoryIsEmptyAndDead) {
+TEST_P(Files, ARemovedDirectoryIsEmptyAndDead) {
   ASSERT_EQ(0, myfs_mkdir(a(), "/d", 0777));
   ASSERT_EQ(0, myfs_chdir(b(), "/d"));
   ASSERT_EQ(0, myfs_rmdir(a(), "/d"));
@@ -159,7 +160,7 @@ TEST_F(Files, ARemovedDirectoryIsEmptyAndDead) {
   ASSERT_EQ(0, myfs_chdir(b(), "/"));
 }
 
-TEST_F(Files, MkdirRenameRmdirOfManyNamesKeepTheLinkCount) {
+TEST_P(Files, MkdirRenameRmdirOfManyNamesKeepTheLinkCount) {
   ASSERT_EQ(0, myfs_mkdir(a(), "/d", 0777));
   for (int i = 0; i < 20; ++i) {
     const std::string path = "/d/s" + std::to_string(i);

@@ -37,35 +37,36 @@ class NoTraffic : public TwoClients {
     ASSERT_EQ(0, myfs_symlink(a(), "e/f", "/d/link"));
   }
 };
+MYFS_ON_BOTH_TRANSPORTS(NoTraffic);
 
-TEST_F(NoTraffic, Stat) {
+TEST_P(NoTraffic, Stat) {
   expect_silent([&] { EXPECT_EQ(100'000, b().stat("/d/e/f").st_size); });
 }
 
-TEST_F(NoTraffic, StatOfADirectory) {
+TEST_P(NoTraffic, StatOfADirectory) {
   expect_silent([&] { EXPECT_TRUE(S_ISDIR(b().stat("/d/e").st_mode)); });
 }
 
-TEST_F(NoTraffic, StatThroughASymbolicLink) {
+TEST_P(NoTraffic, StatThroughASymbolicLink) {
   expect_silent([&] {
     struct stat st;
     EXPECT_EQ(0, myfs_stat(b(), "/d/link", &st));
   });
 }
 
-TEST_F(NoTraffic, Enoent) {
+TEST_P(NoTraffic, Enoent) {
   expect_silent([&] {
     EXPECT_EQ(-ENOENT, b().find("/d/e/absent"));
     EXPECT_EQ(-ENOENT, b().find("/absent/way/down"));
   });
 }
 
-TEST_F(NoTraffic, OpenReadClose) {
+TEST_P(NoTraffic, OpenReadClose) {
   const std::string text = pattern(100'000, 1);
   expect_silent([&] { EXPECT_EQ(text, b().get("/d/e/f")); });
 }
 
-TEST_F(NoTraffic, OpenForWritingAndClose) {
+TEST_P(NoTraffic, OpenForWritingAndClose) {
   expect_silent([&] {
     int fd = b().open("/d/e/f", O_RDWR);
     ASSERT_GE(fd, 0);
@@ -73,11 +74,11 @@ TEST_F(NoTraffic, OpenForWritingAndClose) {
   });
 }
 
-TEST_F(NoTraffic, Readdir) {
+TEST_P(NoTraffic, Readdir) {
   expect_silent([&] { EXPECT_EQ(2u, b().list("/d").size()); });
 }
 
-TEST_F(NoTraffic, StatOfWhatAListingBrought) {
+TEST_P(NoTraffic, StatOfWhatAListingBrought) {
   for (int i = 0; i < 50; ++i) ASSERT_EQ(0, a().put("/d/n" + std::to_string(i), "x"));
   EXPECT_EQ(52u, b().list("/d").size());
   const myfs_stats before = b().stats();
@@ -87,7 +88,7 @@ TEST_F(NoTraffic, StatOfWhatAListingBrought) {
   EXPECT_EQ(before.rpcs - before.renewals, after.rpcs - after.renewals);
 }
 
-TEST_F(NoTraffic, WritesGoOutOnlyWithTheClose) {
+TEST_P(NoTraffic, WritesGoOutOnlyWithTheClose) {
   int fd = a().open("/d/w", O_RDWR | O_CREAT);
   ASSERT_GE(fd, 0);
   ASSERT_EQ(1, myfs_write(a(), fd, "x", 1));

@@ -11,7 +11,8 @@
 namespace myfs::test {
 namespace {
 
-using Sharing = TwoClients;
+class Sharing : public TwoClients {};
+MYFS_ON_BOTH_TRANSPORTS(Sharing);
 
 // Lines "tag i" of both tags, each tag's in order, none lost, none twice.
 void expect_all_lines(const std::string& text, const std::vector<std::string>& tags, int count) {
@@ -39,7 +40,7 @@ void append_lines(Client& client, const std::string& path, const std::string& ta
   EXPECT_EQ(0, myfs_close(client, fd));
 }
 
-TEST_F(Sharing, AlternatingWritesToOneFile) {
+TEST_P(Sharing, AlternatingWritesToOneFile) {
   int fa = a().open("/f", O_RDWR | O_CREAT), fb = b().open("/f", O_RDWR | O_CREAT);
   ASSERT_GE(fa, 0);
   ASSERT_GE(fb, 0);
@@ -58,7 +59,7 @@ TEST_F(Sharing, AlternatingWritesToOneFile) {
   EXPECT_EQ(0, myfs_close(b(), fb));
 }
 
-TEST_F(Sharing, WritersOfDifferentPartsOfOnePageLoseNothing) {
+TEST_P(Sharing, WritersOfDifferentPartsOfOnePageLoseNothing) {
   ASSERT_EQ(0, a().put("/f", std::string(4096, '.')));
   auto work = [&](Client& client, int half) {
     int fd = client.open("/f", O_RDWR);
@@ -80,7 +81,7 @@ TEST_F(Sharing, WritersOfDifferentPartsOfOnePageLoseNothing) {
   EXPECT_EQ(expected, b().get("/f"));
 }
 
-TEST_F(Sharing, AppendsFromTwoThreadsOfTwoClients) {
+TEST_P(Sharing, AppendsFromTwoThreadsOfTwoClients) {
   constexpr int kLines = 300;
   std::thread other([&] { append_lines(b(), "/log", "b", kLines); });
   append_lines(a(), "/log", "a", kLines);
@@ -89,45 +90,38 @@ TEST_F(Sharing, AppendsFromTwoThreadsOfTwoClients) {
   expect_all_lines(b().get("/log"), {"a", "b"}, kLines);
 }
 
-TEST_F(Sharing, AppendsFromTwoProcesses) {
+TEST_P(Sharing, AppendsFromTwoProcesses) {
   constexpr int kLines = 300;
-  Program one, two;
-  std::string line;
-  ASSERT_TRUE(one.start({bin("integration_peer"), server_.url()}));
-  ASSERT_TRUE(two.start({bin("integration_peer"), server_.url()}));
-  ASSERT_TRUE(one.receive(&line) && line == "ready");
-  ASSERT_TRUE(two.receive(&line) && line == "ready");
-  ASSERT_TRUE(one.send("append /log one " + std::to_string(kLines)));
-  ASSERT_TRUE(two.send("append /log two " + std::to_string(kLines)));
-  ASSERT_TRUE(one.receive(&line));
-  EXPECT_EQ("0", line);
-  ASSERT_TRUE(two.receive(&line));
-  EXPECT_EQ("0", line);
+  Peer one(url()), two(url());
+  ASSERT_EQ("0", one.mounted());
+  ASSERT_EQ("0", two.mounted());
+  ASSERT_TRUE(one.send("append_lines /log one " + std::to_string(kLines)));
+  ASSERT_TRUE(two.send("append_lines /log two " + std::to_string(kLines)));
+  EXPECT_EQ("0", one.receive());
+  EXPECT_EQ("0", two.receive());
   expect_all_lines(a().get("/log"), {"one", "two"}, kLines);
-  one.close_input();
-  two.close_input();
-  EXPECT_EQ(0, one.wait());
-  EXPECT_EQ(0, two.wait());
+  EXPECT_EQ(0, one.end());
+  EXPECT_EQ(0, two.end());
 }
 
-TEST_F(Sharing, AnotherProcessSeesEveryChangeAtOnce) {
-  Program peer;
-  std::string line;
-  ASSERT_TRUE(peer.start({bin("integration_peer"), server_.url()}));
-  ASSERT_TRUE(peer.receive(&line) && line == "ready");
+TEST_P(Sharing, AnotherProcessSeesEveryChangeAtOnce) {
+  Peer peer(url());
+  ASSERT_EQ("0", peer.mounted());
   for (int i = 0; i < 30; ++i) {
     const std::string name = "/p" + std::to_string(i);
-    EXPECT_EQ("-2", peer.ask("stat " + name));
+    EXPECT_EQ("<ENOENT>", peer("size " + name));
     ASSERT_EQ(0, a().put(name, "mine"));
-    EXPECT_EQ("mine", peer.ask("get " + name));
-    EXPECT_EQ("0", peer.ask("put " + name + " his-own"));
+    EXPECT_EQ("4", peer("size " + name));
+    EXPECT_EQ("mine", peer("get " + name));
+    EXPECT_EQ("0", peer("put " + name + " his-own"));
     ASSERT_EQ("his-own", a().get(name));
+    EXPECT_EQ("0", peer("unlink " + name));
+    ASSERT_EQ(-ENOENT, a().find(name));
   }
-  peer.close_input();
-  EXPECT_EQ(0, peer.wait());
+  EXPECT_EQ(0, peer.end());
 }
 
-TEST_F(Sharing, ReadersSeeWholeWritesOnly) {
+TEST_P(Sharing, ReadersSeeWholeWritesOnly) {
   constexpr size_t kSize = 8192;
   ASSERT_EQ(0, a().put("/f", std::string(kSize, 'a')));
   std::atomic<bool> stop{false};
@@ -150,7 +144,7 @@ TEST_F(Sharing, ReadersSeeWholeWritesOnly) {
   EXPECT_EQ(0, myfs_close(b(), fd));
 }
 
-TEST_F(Sharing, OneCreatorWins) {
+TEST_P(Sharing, OneCreatorWins) {
   for (int i = 0; i < 30; ++i) {
     const std::string path = "/x" + std::to_string(i);
     int results[2];

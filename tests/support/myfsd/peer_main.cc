@@ -5,6 +5,7 @@
 #include <myfs/myfs.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -46,6 +47,10 @@ std::string text_of(int64_t result) {
 
 class PeerClient {
  public:
+  PeerClient() {
+    add_file_handlers();
+    add_name_handlers();
+  }
   ~PeerClient() { end(); }
   int end() { return myfs_task_destroy(std::exchange(task_, nullptr)); }
   std::string run(const std::vector<std::string>& words);
@@ -87,6 +92,7 @@ class PeerClient {
     return text;
   }
   std::string list(const std::string& path);
+  int64_t append_lines(const std::string& path, const std::string& tag, int count);
   int64_t stat_field(const std::string& path,
                      const std::function<int64_t(const struct stat&)>& of) {
     struct stat st;
@@ -103,12 +109,28 @@ class PeerClient {
     call_ = {sizeof(myfs_call), as_.has_value() ? &as_->cred : nullptr, 0, nullptr};
     return &call_;
   }
-  const std::map<std::string, Handler>& handlers();
+  void add_file_handlers();
+  void add_name_handlers();
 
   myfs_task* task_ = nullptr;
   std::optional<User> as_;
   myfs_call call_{};
+  std::map<std::string, Handler> handlers_;
 };
+
+// Lines "TAG i", each by one write.
+int64_t PeerClient::append_lines(const std::string& path, const std::string& tag, int count) {
+  int fd = myfs_open_x(task_, call(), path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  if (fd < 0) return fd;
+  ssize_t result = 0;
+  for (int i = 0; i < count && result >= 0; ++i) {
+    std::string line = tag + " " + std::to_string(i) + "\n";
+    result = myfs_write_x(task_, call(), fd, line.data(), line.size());
+    if (result >= 0 && result != static_cast<ssize_t>(line.size())) result = -EIO;
+  }
+  int closed = myfs_close(task_, fd);
+  return result < 0 ? result : closed;
+}
 
 std::string PeerClient::list(const std::string& path) {
   myfs_dir* dir = nullptr;
@@ -125,74 +147,81 @@ std::string PeerClient::list(const std::string& path) {
   return text;
 }
 
-const std::map<std::string, PeerClient::Handler>& PeerClient::handlers() {
-  static auto c = [](const Words& w, size_t i) { return w.at(i).c_str(); };
-  static auto number = [](const Words& w, size_t i) { return std::stoll(w.at(i), nullptr, 0); };
-  static const std::map<std::string, Handler> table = {
-      // mount URL [CLAIMED]; as USER | as -: whom the following calls act for.
-      {"mount", [this](const Words& w) { return mount(w); }},
-      {"as",
-       [this](const Words& w) {
-         as_.reset();
-         if (w.at(1) == "-") return 0;
-         // Its pointer to the groups stays good: a vector's elements stay where they are.
-         as_ = parse_user(w[1]);
-         return 0;
-       }},
-      {"put", [this](const Words& w) { return put(w, O_TRUNC); }},
-      {"append", [this](const Words& w) { return put(w, O_APPEND); }},
-      {"mkdir", [this](const Words& w) { return myfs_mkdir_x(task_, call(), c(w, 1), 0755); }},
-      {"rmdir", [this](const Words& w) { return myfs_rmdir_x(task_, call(), c(w, 1)); }},
-      {"unlink", [this](const Words& w) { return myfs_unlink_x(task_, call(), c(w, 1)); }},
-      {"rename", [this](const Words& w) { return myfs_rename_x(task_, call(), c(w, 1), c(w, 2)); }},
-      {"link", [this](const Words& w) { return myfs_link_x(task_, call(), c(w, 1), c(w, 2)); }},
-      {"symlink",
-       [this](const Words& w) { return myfs_symlink_x(task_, call(), c(w, 1), c(w, 2)); }},
-      {"chmod",
-       [this](const Words& w) {
-         return myfs_chmod_x(task_, call(), c(w, 1), static_cast<mode_t>(number(w, 2)));
-       }},
-      {"chown",
-       [this](const Words& w) {
-         return myfs_chown_x(task_, call(), c(w, 1), static_cast<uid_t>(number(w, 2)),
-                             static_cast<gid_t>(number(w, 3)));
-       }},
-      {"truncate",
-       [this](const Words& w) { return myfs_truncate_x(task_, call(), c(w, 1), number(w, 2)); }},
-      {"exists",
-       [this](const Words& w) {
-         return stat_field(w.at(1), [](const struct stat&) { return 0; });
-       }},
-      {"size",
-       [this](const Words& w) {
-         return stat_field(w.at(1), [](const struct stat& st) { return st.st_size; });
-       }},
-      {"mode",
-       [this](const Words& w) {
-         return stat_field(w.at(1), [](const struct stat& st) { return st.st_mode & 07777; });
-       }},
-      {"nlink",
-       [this](const Words& w) {
-         return stat_field(w.at(1),
-                           [](const struct stat& st) { return static_cast<int64_t>(st.st_nlink); });
-       }},
-      // open PATH FLAGS; write FD TEXT (at its position); fsync FD; close FD.
-      {"open",
-       [this](const Words& w) {
-         return myfs_open_x(task_, call(), c(w, 1), static_cast<int>(number(w, 2)), 0644);
-       }},
-      {"write",
-       [this](const Words& w) {
-         return myfs_write_x(task_, call(), static_cast<int>(number(w, 1)), c(w, 2), w[2].size());
-       }},
-      {"fsync",
-       [this](const Words& w) { return myfs_fsync(task_, static_cast<int>(number(w, 1))); }},
-      {"close",
-       [this](const Words& w) { return myfs_close(task_, static_cast<int>(number(w, 1))); }},
-      {"rpcs", [this](const Words&) { return static_cast<int64_t>(rpcs()); }},
-      {"end", [this](const Words&) { return end(); }},
+const char* text_at(const std::vector<std::string>& words, size_t i) { return words.at(i).c_str(); }
+int64_t number_at(const std::vector<std::string>& words, size_t i) {
+  return std::stoll(words.at(i), nullptr, 0);
+}
+
+// mount URL [CLAIMED]; as USER | as -: whom the following calls act for.
+// open PATH FLAGS; write FD TEXT (at its position); fsync FD; close FD.
+void PeerClient::add_file_handlers() {
+  auto& t = handlers_;
+  t["mount"] = [this](const Words& w) { return mount(w); };
+  t["as"] = [this](const Words& w) {
+    as_.reset();
+    // Its pointer to the groups stays good: a vector's elements stay where they are.
+    if (w.at(1) != "-") as_ = parse_user(w[1]);
+    return 0;
   };
-  return table;
+  t["put"] = [this](const Words& w) { return put(w, O_TRUNC); };
+  t["append"] = [this](const Words& w) { return put(w, O_APPEND); };
+  t["append_lines"] = [this](const Words& w) {
+    return append_lines(w.at(1), w.at(2), static_cast<int>(number_at(w, 3)));
+  };
+  t["open"] = [this](const Words& w) {
+    return myfs_open_x(task_, call(), text_at(w, 1), static_cast<int>(number_at(w, 2)), 0644);
+  };
+  t["write"] = [this](const Words& w) {
+    return myfs_write_x(task_, call(), static_cast<int>(number_at(w, 1)), text_at(w, 2),
+                        w[2].size());
+  };
+  t["fsync"] = [this](const Words& w) {
+    return myfs_fsync(task_, static_cast<int>(number_at(w, 1)));
+  };
+  t["close"] = [this](const Words& w) {
+    return myfs_close(task_, static_cast<int>(number_at(w, 1)));
+  };
+  t["truncate"] = [this](const Words& w) {
+    return myfs_truncate_x(task_, call(), text_at(w, 1), number_at(w, 2));
+  };
+  t["rpcs"] = [this](const Words&) { return static_cast<int64_t>(rpcs()); };
+  t["end"] = [this](const Words&) { return end(); };
+}
+
+void PeerClient::add_name_handlers() {
+  auto& t = handlers_;
+  t["mkdir"] = [this](const Words& w) { return myfs_mkdir_x(task_, call(), text_at(w, 1), 0755); };
+  t["rmdir"] = [this](const Words& w) { return myfs_rmdir_x(task_, call(), text_at(w, 1)); };
+  t["unlink"] = [this](const Words& w) { return myfs_unlink_x(task_, call(), text_at(w, 1)); };
+  t["rename"] = [this](const Words& w) {
+    return myfs_rename_x(task_, call(), text_at(w, 1), text_at(w, 2));
+  };
+  t["link"] = [this](const Words& w) {
+    return myfs_link_x(task_, call(), text_at(w, 1), text_at(w, 2));
+  };
+  t["symlink"] = [this](const Words& w) {
+    return myfs_symlink_x(task_, call(), text_at(w, 1), text_at(w, 2));
+  };
+  t["chmod"] = [this](const Words& w) {
+    return myfs_chmod_x(task_, call(), text_at(w, 1), static_cast<mode_t>(number_at(w, 2)));
+  };
+  t["chown"] = [this](const Words& w) {
+    return myfs_chown_x(task_, call(), text_at(w, 1), static_cast<uid_t>(number_at(w, 2)),
+                        static_cast<gid_t>(number_at(w, 3)));
+  };
+  t["exists"] = [this](const Words& w) {
+    return stat_field(w.at(1), [](const struct stat&) { return 0; });
+  };
+  t["size"] = [this](const Words& w) {
+    return stat_field(w.at(1), [](const struct stat& st) { return st.st_size; });
+  };
+  t["mode"] = [this](const Words& w) {
+    return stat_field(w.at(1), [](const struct stat& st) { return st.st_mode & 07777; });
+  };
+  t["nlink"] = [this](const Words& w) {
+    return stat_field(w.at(1),
+                      [](const struct stat& st) { return static_cast<int64_t>(st.st_nlink); });
+  };
 }
 
 std::string PeerClient::run(const std::vector<std::string>& words) {
@@ -200,8 +229,8 @@ std::string PeerClient::run(const std::vector<std::string>& words) {
   if (words.size() == 2 && words[0] == "get") return get(words[1]);
   if (words.size() == 2 && words[0] == "read") return get(std::stoi(words[1]));
   if (words.size() == 2 && words[0] == "list") return list(words[1]);
-  auto found = handlers().find(words[0]);
-  return found == handlers().end() ? "<no such command>" : text_of(found->second(words));
+  auto found = handlers_.find(words[0]);
+  return found == handlers_.end() ? "<no such command>" : text_of(found->second(words));
 }
 
 }  // namespace

@@ -1,0 +1,136 @@
+// Clients that hold leases and do not answer: stopped, killed, or gone without a word.
+
+#include <signal.h>
+
+#include <chrono>
+#include <thread>
+
+#include "tests/integration/two_clients.h"
+
+namespace myfs::test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A short lease term: what a silent client holds ends soon.
+class Holders : public TwoClients {
+ protected:
+  Holders() : TwoClients({"--lease-term", "1"}) {}
+  // A change that must wait for leases of others takes at most this.
+  static constexpr auto kLimit = std::chrono::seconds(25);
+};
+MYFS_ON_BOTH_TRANSPORTS(Holders);
+
+// While it is stopped its leases run out; when it goes on it must not believe its cache.
+TEST_P(Holders, AStoppedReaderSeesTheNewStateWhenItGoesOn) {
+  ASSERT_EQ(0, a().put("/f", "old"));
+  ASSERT_EQ(0, myfs_mkdir(a(), "/d", 0777));
+  Peer peer(url());
+  ASSERT_EQ("0", peer.mounted());
+  ASSERT_EQ("old", peer("get /f"));
+  ASSERT_EQ("<ENOENT>", peer("exists /d/new"));
+  ASSERT_EQ("", peer("list /d"));
+  peer.program().kill(SIGSTOP);
+  auto begin = Clock::now();
+  EXPECT_EQ(0, a().put("/f", "newer"));
+  EXPECT_EQ(0, a().put("/d/new", "x"));
+  EXPECT_LT(Clock::now() - begin, kLimit);
+  peer.program().kill(SIGCONT);
+  EXPECT_EQ("newer", peer("get /f"));
+  EXPECT_EQ("5", peer("size /f"));
+  EXPECT_EQ("0", peer("exists /d/new"));
+  EXPECT_EQ("new ", peer("list /d"));
+}
+
+TEST_P(Holders, AKilledReaderHoldsNobodyUpForLong) {
+  ASSERT_EQ(0, a().put("/f", "old"));
+  Peer peer(url());
+  ASSERT_EQ("old", peer("get /f"));
+  peer.program().kill(SIGKILL);
+  auto begin = Clock::now();
+  EXPECT_EQ(0, a().put("/f", "new"));
+  EXPECT_LT(Clock::now() - begin, kLimit);
+  EXPECT_EQ("new", b().get("/f"));
+}
+
+// What it had not written is lost with it; what it had made durable is there.
+TEST_P(Holders, AKilledWriterLosesOnlyWhatItHadNotSynced) {
+  Peer peer(url());
+  ASSERT_EQ("0", peer.mounted());
+  std::string fd = peer("open /f " + std::to_string(O_RDWR | O_CREAT));
+  ASSERT_EQ("4", peer("write " + fd + " kept"));
+  ASSERT_EQ("0", peer("fsync " + fd));
+  ASSERT_EQ("4", peer("write " + fd + " lost"));
+  peer.program().kill(SIGKILL);
+  auto begin = Clock::now();
+  std::string text = a().get("/f");
+  EXPECT_LT(Clock::now() - begin, kLimit);
+  EXPECT_TRUE(text == "kept" || text == std::string("kept\0\0\0\0", 8) || text == "keptlost")
+      << text;
+  EXPECT_EQ(0, a().put("/f", "free again"));
+}
+
+// A writer that was stopped for longer than its lease: somebody else has written meanwhile, so its
+// data may not overwrite that; it is told so, once.
+TEST_P(Holders, AStoppedWriterIsFencedOff) {
+  Peer peer(url());
+  ASSERT_EQ("0", peer.mounted());
+  std::string fd = peer("open /f " + std::to_string(O_RDWR | O_CREAT));
+  ASSERT_EQ("4", peer("write " + fd + " late"));
+  peer.program().kill(SIGSTOP);
+  auto begin = Clock::now();
+  ASSERT_EQ(0, a().put("/f", "by another"));
+  EXPECT_LT(Clock::now() - begin, kLimit);
+  peer.program().kill(SIGCONT);
+  EXPECT_EQ("<EIO>", peer("fsync " + fd));
+  EXPECT_EQ("0", peer("fsync " + fd));
+  EXPECT_EQ("by another", a().get("/f"));
+  EXPECT_EQ("by another", b().get("/f"));
+  EXPECT_EQ("by another", peer("get /f"));
+}
+
+// With nobody to conflict with, a client that was away for long keeps everything (courtesy).
+TEST_P(Holders, AStoppedWriterWithoutConflictLosesNothing) {
+  Peer peer(url());
+  ASSERT_EQ("0", peer.mounted());
+  std::string fd = peer("open /f " + std::to_string(O_RDWR | O_CREAT));
+  ASSERT_EQ("4", peer("write " + fd + " late"));
+  peer.program().kill(SIGSTOP);
+  // Long past its term: time itself is the event here.
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  peer.program().kill(SIGCONT);
+  EXPECT_EQ("0", peer("fsync " + fd));
+  EXPECT_EQ("late", a().get("/f"));
+}
+
+TEST_P(Holders, AClientThatEndsGivesEverythingBack) {
+  ASSERT_EQ(0, a().put("/f", "old"));
+  for (int i = 0; i < 20; ++i) {
+    Peer peer(url());
+    ASSERT_EQ("0", peer.mounted());
+    std::string text = "by peer " + std::to_string(i);
+    text[2] = text[7] = '-';
+    ASSERT_EQ("0", peer("put /f " + text));
+    ASSERT_EQ(0, peer.end());
+    auto begin = Clock::now();
+    ASSERT_EQ(text, a().get("/f"));
+    ASSERT_EQ(0, a().put("/f", "mine"));
+    ASSERT_LT(Clock::now() - begin, std::chrono::seconds(1)) << "it waits for somebody's lease";
+  }
+}
+
+// The orderly unlink of a file that a killed process had open: its pin goes with its session.
+TEST_P(Holders, TheOpensOfAKilledProcessEnd) {
+  Peer peer(url());
+  ASSERT_EQ("0", peer.mounted());
+  ASSERT_EQ("0", peer("put /f text"));
+  std::string fd = peer("open /f 2");
+  ASSERT_EQ("0", peer("unlink /f"));
+  ASSERT_EQ("text", peer("read " + fd));
+  peer.program().kill(SIGKILL);
+  EXPECT_EQ(0, a().put("/f", "another"));
+  EXPECT_EQ("another", b().get("/f"));
+}
+
+}  // namespace
+}  // namespace myfs::test
