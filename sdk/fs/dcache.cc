@@ -86,9 +86,9 @@ struct Dcache::Removed {
     for (Dentry* dentry : killed) dentry->last_ref_dropped();
     for (DentryPosition* pos : positions) call_rcu(pos, [](void* p) { ::operator delete(p); });
   }
-  absl::InlinedVector<Dentry*, 4> dentries;
+  std::vector<Dentry*> dentries;
   std::vector<Dentry*> killed;
-  absl::InlinedVector<DentryPosition*, 2> positions;
+  std::vector<DentryPosition*> positions;
 };
 
 Dcache::Dcache(SuperBlock& sb, size_t max_dentries)
