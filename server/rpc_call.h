@@ -32,13 +32,14 @@ struct CallHead {
 template <typename Reply, typename Context, typename Fill>
 kj::Promise<void> run_call(const Bound& bound, const CallHead& head, Context context,
                            typename TypedRequest<Reply>::Body body, Fill fill) {
-  auto paf = kj::newPromiseAndFulfiller<Reply>();
+  auto paf = kj::newPromiseAndFulfiller<kj::Own<Reply>>();
   bound.shard->execute<Reply>(bound.session, head.cred, head.has_op ? &head.op : nullptr, head.hash,
                               std::move(body),
                               [fulfiller = kj::mv(paf.fulfiller)](Reply reply) mutable {
-                                fulfiller->fulfill(kj::mv(reply));
+                                fulfiller->fulfill(kj::heap<Reply>(kj::mv(reply)));
                               });
-  return paf.promise.then([context, fill](Reply&& reply) mutable { fill(context, reply); });
+  return paf.promise.then(
+      [context, fill](kj::Own<Reply>&& reply) mutable { fill(context, *reply); });
 }
 
 }  // namespace myfs::server

@@ -114,11 +114,12 @@ class BootstrapImpl : public wire::Bootstrap::Server {
       context.getResults().setErrno(EINVAL);
       return kj::READY_NOW;
     }
-    auto paf = kj::newPromiseAndFulfiller<SessionReply>();
+    auto paf = kj::newPromiseAndFulfiller<kj::Own<SessionReply>>();
     shard_.login(std::move(args), [fulfiller = kj::mv(paf.fulfiller)](SessionReply reply) mutable {
-      fulfiller->fulfill(kj::mv(reply));
+      fulfiller->fulfill(kj::heap<SessionReply>(kj::mv(reply)));
     });
-    return paf.promise.then([this, context](SessionReply&& reply) mutable {
+    return paf.promise.then([this, context](kj::Own<SessionReply>&& answer) mutable {
+      const SessionReply& reply = *answer;
       auto results = context.getResults();
       results.setErrno(reply.error);
       results.setWhy(reply.why);
@@ -140,11 +141,12 @@ class BootstrapImpl : public wire::Bootstrap::Server {
     args.epoch = params.getEpoch();
     for (auto grant : params.getHeld()) args.held.push_back(decode(grant));
     args.callback = std::make_shared<RemotePeer>(params.getCallback());
-    auto paf = kj::newPromiseAndFulfiller<SessionReply>();
+    auto paf = kj::newPromiseAndFulfiller<kj::Own<SessionReply>>();
     shard_.bind(std::move(args), [fulfiller = kj::mv(paf.fulfiller)](SessionReply reply) mutable {
-      fulfiller->fulfill(kj::mv(reply));
+      fulfiller->fulfill(kj::heap<SessionReply>(kj::mv(reply)));
     });
-    return paf.promise.then([this, context](SessionReply&& reply) mutable {
+    return paf.promise.then([this, context](kj::Own<SessionReply>&& answer) mutable {
+      const SessionReply& reply = *answer;
       auto results = context.getResults();
       results.setErrno(reply.error);
       results.setWhy(reply.why);
