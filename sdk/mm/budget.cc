@@ -12,6 +12,8 @@ constexpr int64_t kProgressSlice_ns = 20 * kNsPerMs;
 // Rounds of a charge that may pass without anything becoming reclaimable although pages are on
 // their way (a server that does not answer): with the slice, the longest wait without a deadline.
 constexpr int kIdleRoundsMax = 1500;
+// Rounds that may pass if nothing is known to be on its way: other threads hold pages for a moment.
+constexpr int kHopelessRoundsMax = 10;
 }  // namespace
 
 const char* mem_class_name(MemClass cls) {
@@ -68,10 +70,17 @@ Result<void> Budget::charge(const CallContext& ctx, MemClass cls, size_t bytes) 
     if (try_charge(cls, bytes)) return {};
     if (make_room(bytes)) continue;
     if (try_charge(cls, bytes)) return {};
-    if (!something_pending() || ++idle_rounds > kIdleRoundsMax) return Errno(ENOMEM);
-    if (runtime_ != nullptr) runtime_->writeback().kick();
-    MYFS_TRY(wait_for_progress(ctx, seen));
+    MYFS_TRY(wait_or_give_up(ctx, seen, &idle_rounds));
   }
+}
+
+Result<void> Budget::wait_or_give_up(const CallContext& ctx, int64_t seen, int* idle_rounds) {
+  int rounds_max = something_pending() ? kIdleRoundsMax : kHopelessRoundsMax;
+  if (++*idle_rounds > rounds_max) return Errno(ENOMEM);
+  if (runtime_ != nullptr) runtime_->writeback().kick();
+  MYFS_TRY(wait_for_progress(ctx, seen));
+  if (progress() != seen) *idle_rounds = 0;
+  return {};
 }
 
 Result<void> Budget::reserve(size_t bytes) {

@@ -14,9 +14,10 @@ namespace myfs::mm {
 namespace {
 
 constexpr int kHitTries = 3;
-// How often one page may vanish between its read and its use before the caller reads around the
-// cache.
-constexpr int kPageTriesMax = 4;
+// How often the data of one page may be refused by the cache before the caller reads around it.
+constexpr int kRefusalsMax = 2;
+// How often other threads may take a page away, or add it first, before the caller gives up.
+constexpr int kRacesMax = 100;
 // A server that keeps losing its memory: afterwards fsync gives up with EIO.
 constexpr int kSyncRoundsMax = 16;
 
@@ -97,7 +98,8 @@ namespace {
 // kept in the cache.
 Result<PageRef> filemap_get_page(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
                                  uint64_t index, size_t pages_wanted) {
-  for (int tries = 0; tries < kPageTriesMax; ++tries) {
+  int refusals = 0;
+  for (int races = 0; races < kRacesMax && refusals < kRefusalsMax; ++races) {
     PageRef page = mapping.find_get_page(index);
     if (!page) {
       MYFS_ASSIGN(page, page_cache_sync_ra(ctx, mapping, ra, index, pages_wanted));
@@ -110,6 +112,7 @@ Result<PageRef> filemap_get_page(const CallContext& ctx, AddressSpace& mapping, 
       MYFS_TRY(wait_on_page_locked(ctx, mapping, *page));
       Errno error = page->read_error();
       if (!error.ok() && error != Errno(EAGAIN)) return error;
+      if (!error.ok()) ++refusals;
     }
     if (page->test(kPageUptodate)) return page;
   }
@@ -173,7 +176,7 @@ Result<void> fill_page(const CallContext& ctx, AddressSpace& mapping, uint64_t i
 Result<PageRef> write_begin(const CallContext& ctx, AddressSpace& mapping, uint64_t index,
                             size_t from, size_t to) {
   PageRef spare;
-  for (int fills = 0; fills <= kPageTriesMax;) {
+  for (int fills = 0; fills <= kRacesMax;) {
     MYFS_ASSIGN(PageRef page, mapping.find_lock_page(ctx, index));
     bool in_flight = page && page->test(kPageWriteback);
     if (page && !in_flight) return page;

@@ -10,7 +10,6 @@ namespace myfs::mm {
 
 namespace {
 constexpr size_t kReclaimBatch = 32;  // SWAP_CLUSTER_MAX
-constexpr int kIdleRoundsMax = 1500;  // see budget.cc
 }  // namespace
 
 class PageReclaim {
@@ -69,9 +68,7 @@ Result<PageRef> alloc_page(const CallContext& ctx, Runtime& runtime) {
     if (budget.run_shrinkers(kReclaimBatch * kPageSize_bytes) != 0) continue;
     page = runtime.arena().try_alloc();
     if (page.ok()) return page;
-    if (!budget.something_pending() || ++idle_rounds > kIdleRoundsMax) return Errno(ENOMEM);
-    runtime.writeback().kick();
-    MYFS_TRY(budget.wait_for_progress(ctx, seen));
+    MYFS_TRY(budget.wait_or_give_up(ctx, seen, &idle_rounds));
   }
 }
 

@@ -5,7 +5,8 @@
 // bounded by the call's deadline. Thread safety: all. Lock rank: kBudget (shrinker table and
 // waiters); shrinkers run without it. Owns / is owned by: part of mm::Runtime.
 // Invariants: (1) used() <= limit(), and <= limit() - reserved() for whoever may not use the
-// reserve; (2) ENOMEM only when nothing can be reclaimed and nothing is on its way to become so.
+// reserve; (2) ENOMEM only when nothing can be reclaimed, nothing is on its way to become so, and
+// nothing has changed for 200 ms.
 #pragma once
 
 #include <array>
@@ -93,8 +94,10 @@ class Budget {
   friend class PageState;
   friend class Arena;
   friend Result<PageRef> alloc_page(const CallContext& ctx, Runtime& runtime);
-  // False if nothing can be reclaimed and nothing is on its way.
+  // Whether memory is on its way back: dirty, in flight, being read.
   bool something_pending() const;
+  // For a caller who found nothing to reclaim: waits for progress after `seen`, or gives up.
+  Result<void> wait_or_give_up(const CallContext& ctx, int64_t seen, int* idle_rounds);
   size_t run_shrinkers(size_t bytes);
   // Waits until progress_ differs from `seen`. ETIMEDOUT, EINTR.
   Result<void> wait_for_progress(const CallContext& ctx, int64_t seen);

@@ -54,7 +54,7 @@ TEST_F(ReclaimTest, used_pages_survive_those_read_once) {
   EXPECT_LE(reads_of_hot, 1u);
 }
 
-TEST_F(ReclaimTest, enomem_only_if_nothing_can_be_reclaimed) {
+TEST_F(ReclaimTest, dirty_pages_without_a_store_stay_within_the_budget) {
   ops.has_store = false;  // dirty pages that can never be cleaned
   Errno error;
   uint64_t pos = 0;
@@ -62,12 +62,12 @@ TEST_F(ReclaimTest, enomem_only_if_nothing_can_be_reclaimed) {
   for (; pos < 2 * kSmall_bytes && error.ok(); pos += 4096) {
     error = write(pos, pattern(4096), late).error();
   }
-  EXPECT_TRUE(error == Errno(ENOMEM) || error == Errno(ETIMEDOUT)) << error.name();
+  EXPECT_EQ(error, Errno(ETIMEDOUT));  // for all that mm knows, somebody may truncate them
   EXPECT_GT(pos, kSmall_bytes / 2);
   EXPECT_LE(runtime->budget().used(), kSmall_bytes + kSlack_bytes);
 }
 
-TEST_F(ReclaimTest, pinned_pages_alone_give_enomem_at_once) {
+TEST_F(ReclaimTest, pinned_pages_alone_give_enomem) {
   std::vector<PageRef> pins;
   Errno error;
   while (error.ok()) {
