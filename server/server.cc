@@ -35,6 +35,8 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
   return server;
 }
 
+Server::Server(ServerOptions options) : options_(std::move(options)) {}
+
 Server::~Server() { (void)shutdown(); }
 
 Result<void> Server::open_stores() {

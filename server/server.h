@@ -72,7 +72,7 @@ class Server {
   size_t connection_count();
 
  private:
-  explicit Server(ServerOptions options) : options_(std::move(options)) {}
+  explicit Server(ServerOptions options);
   Result<void> open_stores();
   Result<void> start_shard();
   Result<void> start_listeners();

@@ -40,14 +40,17 @@ class EchoService final : public echo::Echo::Server {
 
 // One RPC end on a descriptor. All inside the loop.
 struct RpcEnd {
-  RpcEnd(EventPort& port, int fd)
-      : stream(wrap_socket(port, fd)),
+  explicit RpcEnd(kj::Own<MessageStream> connected)
+      : stream(kj::mv(connected)),
         network(*stream, Side::CLIENT, reader_options()),
         rpc(capnp::makeRpcClient(network)) {}
-  RpcEnd(EventPort& port, int fd, capnp::Capability::Client bootstrap)
-      : stream(wrap_socket(port, fd)),
+  RpcEnd(kj::Own<MessageStream> connected, capnp::Capability::Client bootstrap)
+      : stream(kj::mv(connected)),
         network(*stream, Side::SERVER, reader_options()),
         rpc(capnp::makeRpcServer(network, kj::mv(bootstrap))) {}
+  RpcEnd(EventPort& port, int fd) : RpcEnd(wrap_socket(port, fd)) {}
+  RpcEnd(EventPort& port, int fd, capnp::Capability::Client bootstrap)
+      : RpcEnd(wrap_socket(port, fd), kj::mv(bootstrap)) {}
 
   echo::Echo::Client bootstrap() {
     capnp::MallocMessageBuilder message(8);
