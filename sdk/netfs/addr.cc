@@ -75,7 +75,7 @@ void NetAddressSpaceOps::read_pages(mm::Admission admission, mm::AddressSpace& m
   const size_t size_bytes = pages.size() * kPageSize_bytes;
   const std::vector<iovec> iov = frames(pages, size_bytes);
   rpc::ReadArgs args{.node = handle,
-                     .opener = inode.lease.any_opener(rpc::kAccessRead),
+                     .opener = inode.lease.any_reader(),
                      .off = offset,
                      .len = static_cast<uint32_t>(size_bytes)};
   std::vector<mm::Page*> held(pages.begin(), pages.end());
@@ -130,8 +130,8 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
         const uint64_t old = inode.unstable_verifier.exchange(reply->verifier);
         if (old != 0 && old != reply->verifier) mm::redirty_unstable(mapping);
       }
-    } else if (error == rpc::kSessionLost) {
-      error = Errno(EIO);
+    } else if (error == rpc::kSessionLost || error == Errno(ESTALE)) {
+      error = Errno(EIO);  // the right to write these pages ended with their session
     }
     super_.leases().end_call(ticket);
     for (mm::Page* page : held) mm::end_page_writeback(*page, error, unstable);

@@ -229,6 +229,8 @@ Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file
     if (inode.begin_write()) {
       Result<fs::WriteResult> result = write_cached(ctx, inode, file, from, offset, append);
       inode.end_write();
+      // Who may write but not read cannot have a page filled that he writes in part.
+      if (!result.ok() && is_lease_refusal(result.error())) break;
       if (result.ok() && super_.options().sync_writes) MYFS_TRY(flush_data(ctx, inode));
       return result;
     }

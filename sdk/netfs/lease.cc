@@ -177,16 +177,16 @@ size_t LeaseRecord::opens() {
   return count;
 }
 
-rpc::Opener LeaseRecord::any_opener(uint8_t access) {
+rpc::Opener LeaseRecord::any_reader() {
   constexpr int kLookedAtMax = 16;
   MutexLock lock(mu);
   rpc::Opener found;
   Open* open = opens_;
   for (int i = 0; open != nullptr && i < kLookedAtMax; ++i, open = open->next) {
-    const bool fits = (open->access & access) != 0;
-    if (found.open_id != 0 && !fits) continue;
-    found = {.open_id = open->open_id, .cred = open->cred, .access = open->access};
-    if (fits) break;
+    if ((open->access & rpc::kAccessRead) != 0) {
+      return {.open_id = open->open_id, .cred = open->cred, .access = open->access};
+    }
+    found = {.open_id = 0, .cred = open->cred, .access = rpc::kAccessRead};
   }
   return found;
 }

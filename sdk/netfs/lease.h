@@ -115,8 +115,9 @@ class LeaseRecord {
   // True if the server knows it and must be told.
   bool remove_open(Open& open);
   size_t opens();
-  // Some open, if possible one with `access`: who reads ahead or fills a page is nobody special.
-  rpc::Opener any_opener(uint8_t access);
+  // Some open for reading, for page fills and readahead, which serve everybody. If all are for
+  // writing: the credentials of one, by which the server decides.
+  rpc::Opener any_reader();
 
   // --- content
   // The generation under which the cached pages were read; pages of another one are not used.

@@ -204,15 +204,17 @@ TEST_F(LeaseRecordTest, OpensOfALostSessionAreUnknownToTheNewOne) {
   EXPECT_FALSE(record.remove_open(open));
 }
 
-TEST_F(LeaseRecordTest, AReaderIsPreferredForReading) {
-  EXPECT_EQ(0u, record.any_opener(rpc::kAccessRead).open_id);
+TEST_F(LeaseRecordTest, PagesAreFilledThroughAnOpenForReadingIfThereIsOne) {
+  EXPECT_EQ(nullptr, record.any_reader().cred);
   LeaseRecord::Open reader{.open_id = 1, .cred = cred, .access = rpc::kAccessRead};
   LeaseRecord::Open writer{.open_id = 2, .cred = cred, .access = rpc::kAccessWrite};
   record.add_open(reader, true);
   record.add_open(writer, true);
-  EXPECT_EQ(1u, record.any_opener(rpc::kAccessRead).open_id);
+  EXPECT_EQ(1u, record.any_reader().open_id);
   record.remove_open(reader);
-  EXPECT_EQ(2u, record.any_opener(rpc::kAccessRead).open_id);
+  // The server would refuse an open for writing; it decides by the credentials.
+  EXPECT_EQ(0u, record.any_reader().open_id);
+  EXPECT_EQ(cred, record.any_reader().cred);
   record.remove_open(writer);
 }
 
