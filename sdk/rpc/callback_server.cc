@@ -60,7 +60,10 @@ kj::Promise<void> CallbackServer::trim(TrimContext context) {
 kj::Promise<void> CallbackServer::evicted(EvictedContext context) {
   auto text = context.getParams().getWhy();
   std::string why(text.cStr(), std::min<size_t>(text.size(), kWhyMax_bytes));
-  hand_over([why = std::move(why)](CallbackSink& sink) { sink.on_evicted(why); });
+  hand_over([this, why = std::move(why)](CallbackSink& sink) {
+    sink.on_evicted(why);
+    on_evicted_();
+  });
   return kj::READY_NOW;
 }
 

@@ -8,6 +8,8 @@
 // the sink not at all and fails at the server.
 #pragma once
 
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -18,7 +20,9 @@ namespace myfs::rpc {
 
 class CallbackServer final : public wire::ClientCallback::Server {
  public:
-  explicit CallbackServer(CallbackSink& sink) : sink_(sink) {}
+  // `on_evicted` runs after the sink's.
+  CallbackServer(CallbackSink& sink, std::function<void()> on_evicted)
+      : sink_(sink), on_evicted_(std::move(on_evicted)) {}
   void open();
   // The connection is no longer the session's: nothing comes through any more.
   void shut() { shut_ = true; }
@@ -37,6 +41,7 @@ class CallbackServer final : public wire::ClientCallback::Server {
   void hand_over(Delivery delivery);
 
   CallbackSink& sink_;
+  const std::function<void()> on_evicted_;
   bool open_ = false;
   bool shut_ = false;
   std::vector<Delivery> early_;

@@ -1,5 +1,7 @@
 #include "sdk/rpc/client.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +19,15 @@ Result<void> check_options(const ClientOptions& options) {
                                                options.data_connections, kDataConnectionsMax));
   }
   return ok_result();
+}
+
+CredRef process_cred() {
+  auto cred = std::make_shared<Cred>(Cred{geteuid(), getegid(), {}});
+  int count = getgroups(0, nullptr);
+  cred->groups.resize(static_cast<size_t>(std::max(count, 0)));
+  count = getgroups(static_cast<int>(cred->groups.size()), cred->groups.data());
+  cred->groups.resize(static_cast<size_t>(std::max(count, 0)));
+  return cred;
 }
 
 }  // namespace
@@ -162,6 +173,7 @@ Client::~Client() {
 
 Result<std::unique_ptr<Client>> Client::create(uv_io::Loop& loop, ClientOptions options,
                                                CallbackSink& sink, const CallContext& ctx) {
+  if (options.cred == nullptr) options.cred = process_cred();
   std::unique_ptr<Client> client(new Client(std::make_unique<Impl>(loop, std::move(options))));
   MYFS_TRY(client->impl_->open(sink, ctx));
   return client;

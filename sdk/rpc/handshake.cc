@@ -133,7 +133,9 @@ kj::Promise<Greeting> greet(uv_io::EventPort& port, const std::string& address,
     return say_hello(port, address, kj::heap<Connection>(uv_io::wrap_socket(port, *fd)),
                      deadline_ns);
   }
-  Result<uv_io::Endpoint> endpoint = uv_io::Endpoint::parse(address);
+  bool is_path = address.find('/') != std::string::npos;
+  Result<uv_io::Endpoint> endpoint =
+      uv_io::Endpoint::parse(absl::StrCat(is_path ? "unix:" : "tcp:", address));
   if (!endpoint.ok()) {
     return failed<Greeting>(endpoint.error(),
                             absl::StrCat(address, ": ", thread_error_detail().message));
@@ -153,7 +155,8 @@ kj::Promise<LoginResult> login(uv_io::EventPort& port, Connection& connection,
   request.setProof(to_data(login_proof(identity.secret, identity.challenge, identity.client)));
   encode(identity.cred, request.initCred());
   request.setExport(to_data(identity.export_path));
-  request.setCallback(connection.export_callback(kj::heap<CallbackServer>(sink)));
+  request.setCallback(
+      connection.export_callback(kj::heap<CallbackServer>(sink, identity.on_evicted)));
   request.setReadOnly(identity.read_only);
   int64_t sent_ns = boottime_ns();
   auto promise =
@@ -180,7 +183,8 @@ kj::Promise<LoginResult> bind_session(uv_io::EventPort& port, Connection& connec
   size_t count = std::min(held.size(), kHeldGrantsMax);
   auto grants = request.initHeld(count);
   for (size_t i = 0; i < count; ++i) encode(held[i], grants[i]);
-  request.setCallback(connection.export_callback(kj::heap<CallbackServer>(sink)));
+  request.setCallback(
+      connection.export_callback(kj::heap<CallbackServer>(sink, identity.on_evicted)));
   int64_t sent_ns = boottime_ns();
   auto promise =
       request.send()

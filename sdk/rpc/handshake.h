@@ -11,6 +11,7 @@
 #include <kj/async.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,7 @@ struct Identity {
   std::string export_path;
   bool read_only = false;
   uint32_t session_tag = 0;  // of the handles that the answer brings
+  std::function<void()> on_evicted;
 };
 
 struct LoginResult {

@@ -55,6 +55,7 @@ void Link::shut_down() {
     channel.state = ConnectionState::kClosed;
     channel.connection = nullptr;
   });
+  settle_stale(Errno(ESTALE));
   each_call([this](Call& call) {
     end_call(call, Errno(ESHUTDOWN), "the mount was closed", call.maybe_executed());
   });

@@ -101,6 +101,10 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   void control_failed(Errno error, std::string why);
   void session_lost(std::string why);
   void drop_data_connections(const std::string& why);
+  // Asks whether the session lives: ESTALE may mean the node or the session.
+  void verify_session();
+  void end_dead_session(std::string why);
+  void settle_stale(Errno error);
   void reconcile_slots(const std::vector<uint64_t>& seqs);
   void connect_data(Channel& channel);
   kj::Promise<Outcome> attach(Channel& channel, int64_t deadline_ns);
@@ -110,7 +114,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   void watch(Channel& channel);
   void retry_later(Channel& channel);
   void open_finished(Errno error, std::string why);
-  Identity identity(const Greeting& greeting) const;
+  Identity identity(const Greeting& greeting);
 
   // link_calls.cc: calls.
   bool admit_to_session(Call& call);
@@ -152,6 +156,8 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   Errno open_error_;
   std::string open_why_;
   std::string data_token_;
+  bool verifying_ = false;
+  std::vector<Ref<Call>> stale_;  // answered ESTALE; delivered when it is known what that meant
 
   Call* first_call_ = nullptr;  // in order of start
   Call* last_call_ = nullptr;

@@ -139,19 +139,19 @@ void Link::transmission_failed(Call& call, uint32_t transmission, kj::Exception&
 
 void Link::answered(Call& call, Errno error) {
   if (!call.listed) return;
-  bool session_gone = call.method == Method::kRenew && error == Errno(ESTALE);
   call.final_reply = true;
   if (call.state() == Call::State::kAnswered) {
     if (error == Errno(EPROTO)) call.detail.message = "the server's answer is malformed";
     call.pending_error = error;
   }
-  finish(call);
-  if (session_gone && have_session_) {
-    drop_connection(control_, "the session is unknown");
-    drop_data_connections("the session is unknown");
-    session_lost("the server does not know it any more");
-    connect_control();
+  bool stale = error == Errno(ESTALE) && have_session_ && call.incarnation == incarnation();
+  if (stale && call.method != Method::kRenew && control_.up()) {
+    call.channel = nullptr;
+    stale_.emplace_back(call);
+    return verify_session();
   }
+  finish(call);
+  if (stale && call.method == Method::kRenew) end_dead_session("the server does not know it");
 }
 
 // Ends a call without an answer of the server's.

@@ -40,15 +40,16 @@ void Link::connect_control() {
                   }));
 }
 
-Identity Link::identity(const Greeting& greeting) const {
+Identity Link::identity(const Greeting& greeting) {
   Identity id;
   id.client = client_uuid_;
   id.secret = options_.secret;
   id.challenge = greeting.challenge;
-  if (options_.cred != nullptr) id.cred = *options_.cred;
+  id.cred = *options_.cred;
   id.export_path = options_.export_path;
   id.read_only = options_.read_only;
   id.session_tag = static_cast<uint32_t>(incarnation());
+  id.on_evicted = [this] { verify_session(); };
   return id;
 }
 
@@ -217,6 +218,38 @@ void Link::session_lost(std::string why) {
   });
 }
 
+void Link::verify_session() {
+  if (std::exchange(verifying_, true)) return;
+  auto request = control_.connection->session().renewRequest();
+  request.setEpoch(session().epoch);
+  control_.connection->tasks().add(request.send().then(
+      [this, attempt = control_.attempt](capnp::Response<wire::Session::RenewResults>&& reply) {
+        if (attempt != control_.attempt) return;
+        verifying_ = false;
+        if (reply.getErrno() == ESTALE) return end_dead_session("the server has ended it");
+        settle_stale(Errno(ESTALE));
+      },
+      [](kj::Exception&&) {}));  // the connection is broken, which settles it
+}
+
+void Link::end_dead_session(std::string why) {
+  if (!have_session_) return;
+  std::vector<Ref<Call>> stale = std::exchange(stale_, {});
+  drop_connection(control_, "the session is unknown");
+  drop_data_connections("the session is unknown");
+  session_lost(std::move(why));
+  stale_ = std::move(stale);
+  settle_stale(kSessionLost);
+  connect_control();
+}
+
+void Link::settle_stale(Errno error) {
+  for (Ref<Call>& call : std::exchange(stale_, {})) {
+    call->pending_error = error;
+    finish(*call);
+  }
+}
+
 void Link::watch(Channel& channel) {
   channel.connection->tasks().add(
       channel.connection->on_disconnect().then([this, &channel, attempt = channel.attempt] {
@@ -227,6 +260,11 @@ void Link::watch(Channel& channel) {
 void Link::drop_connection(Channel& channel, const std::string& why) {
   ++channel.attempt;
   channel.pinged = false;
+  channel.state = ConnectionState::kWaiting;
+  if (channel.control) {
+    verifying_ = false;
+    settle_stale(Errno(ESTALE));
+  }
   if (channel.connection.get() == nullptr) return;
   kj::Own<Connection> connection = kj::mv(channel.connection);
   channel.bytes_in += connection->stats().bytes_in.load(std::memory_order_relaxed);

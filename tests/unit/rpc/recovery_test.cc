@@ -105,6 +105,32 @@ TEST_F(RecoveryTest, StaleRenewEndsTheSession) {
   EXPECT_TRUE(client_->renew(patient()).ok());
 }
 
+TEST_F(RecoveryTest, EstaleOfANodeIsNotEstaleOfTheSession) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.errno_value = ESTALE; });
+  EXPECT_EQ(lookup(patient()).error(), Errno(ESTALE));
+  EXPECT_EQ(client_->incarnation(), 1u);
+  server_.script([](Script& s) { s.renew_stale = true; });
+  EXPECT_EQ(lookup(patient()).error(), rpc::kSessionLost);
+  server_.script([](Script& s) { s.errno_value = 0; });
+  ASSERT_TRUE(sink_.wait_for("started 2"));
+  EXPECT_TRUE(lookup(patient()).ok());
+  EXPECT_EQ(client_->stats().in_flight, 0u);
+}
+
+TEST_F(RecoveryTest, AnEvictedClientStartsANewSession) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.renew_stale = true; });
+  server_.call_back([](wire::ClientCallback::Client& client) {
+    auto request = client.evictedRequest();
+    request.setWhy("too slow");
+    return request.send().ignoreResult();
+  });
+  ASSERT_TRUE(sink_.wait_for("started 2"));
+  EXPECT_EQ(sink_.seen(),
+            (std::vector<std::string>{"started 1", "evicted too slow", "lost", "started 2"}));
+}
+
 TEST_F(RecoveryTest, ABrokenDataConnectionIsReplacedAlone) {
   server_.set_content("content");
   ASSERT_TRUE(open().ok());
