@@ -230,6 +230,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   void note_deferred(uint64_t ino, uint32_t index, size_t bytes);
   void fold_some();
   void add_garbage(Garbage garbage);
+  bool collect_inode(Garbage& garbage, Txn& txn, std::vector<BlockId>& removals);
   void reap();
   void finish_reap(std::vector<Garbage> batch, Txn txn);
   void discard_garbage(const BlockFileRef& file);

@@ -118,6 +118,41 @@ void FileDataImpl::add_garbage(Garbage garbage) {
   reap();
 }
 
+// Adds chunks of a dead inode to the batch: as many as there is room for.
+bool FileDataImpl::collect_inode(Garbage& garbage, Txn& txn, std::vector<BlockId>& removals) {
+  size_t chunks = 0;
+  const size_t most = kReapBlocksMax - removals.size();
+  auto take_deferred = [&](BlockId block) {
+    auto [from, to] = number_range('W', block);
+    return meta_.scan(from, to, 0, [&](std::string_view key, std::string_view) {
+      txn.del(std::string(key));
+      return true;
+    });
+  };
+  auto [from, to] = number_range('C', garbage.ino);
+  auto scanned = meta_.scan(from, to, most, [&](std::string_view key, std::string_view value) {
+    ++chunks;
+    txn.del(std::string(key));
+    auto record = ChunkRecord::decode(value);
+    if (!record.ok()) return true;
+    removals.push_back(record->block);
+    txn.del(block_key(record->block));
+    return take_deferred(record->block).ok();
+  });
+  if (!scanned.ok()) return false;
+  if (chunks == most) {
+    garbage.block = UINT64_MAX;  // more of it: comes back
+    return true;
+  }
+  txn.del(garbage_key(garbage.ino));
+  auto first = deferred_.lower_bound({garbage.ino, 0});
+  while (first != deferred_.end() && first->first.first == garbage.ino) {
+    deferred_bytes_ -= first->second;
+    first = deferred_.erase(first);
+  }
+  return true;
+}
+
 void FileDataImpl::reap() {
   if (reaping_ || garbage_.empty()) return;
   std::vector<Garbage> batch;
@@ -137,37 +172,7 @@ void FileDataImpl::reap() {
       batch.push_back(std::move(garbage));
       continue;
     }
-    size_t chunks = 0;
-    const size_t most = kReapBlocksMax - removals.size();
-    auto range = number_range('C', garbage.ino);
-    auto scanned = meta_.scan(range.first, range.second, most,
-                              [&](std::string_view key, std::string_view value) {
-                                ++chunks;
-                                txn.del(std::string(key));
-                                auto record = ChunkRecord::decode(value);
-                                if (!record.ok()) return true;
-                                removals.push_back(record->block);
-                                txn.del(block_key(record->block));
-                                auto deferred = number_range('W', record->block);
-                                return meta_
-                                    .scan(deferred.first, deferred.second, 0,
-                                          [&](std::string_view w, auto) {
-                                            txn.del(std::string(w));
-                                            return true;
-                                          })
-                                    .ok();
-                              });
-    if (!scanned.ok()) continue;  // the next boot's
-    if (chunks < most) {
-      txn.del(garbage_key(garbage.ino));
-      auto first = deferred_.lower_bound({garbage.ino, 0});
-      while (first != deferred_.end() && first->first.first == garbage.ino) {
-        deferred_bytes_ -= first->second;
-        first = deferred_.erase(first);
-      }
-    } else {
-      garbage.block = UINT64_MAX;  // more of it: comes back
-    }
+    if (!collect_inode(garbage, txn, removals)) continue;  // the next boot's
     batch.push_back(std::move(garbage));
   }
   if (batch.empty()) return;

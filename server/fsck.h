@@ -1,8 +1,8 @@
 // Fsck: tells whether a store at rest says the same thing everywhere.
 // Kernel counterpart: e2fsck -n.  Differs: only looks.
 // Thread safety: one call per store; no server may run on it.
-// Invariants: (1) nothing is written, not even a lock file's content; (2) what the next start of the
-// server cleans up by itself (recorded orphans, garbage, blocks that no commit has named) is no
+// Invariants: (1) nothing is written, not even a lock file's content; (2) what the next start of
+// the server cleans up by itself (recorded orphans, garbage, blocks that no commit has named) is no
 // damage.
 #pragma once
 

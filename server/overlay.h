@@ -1,8 +1,8 @@
 // Overlay: bytes and zeros that lie over one checksum block and hide what is below them.
 // Kernel counterpart: none; a log-structured patch of one block.
 // Thread safety: value; const access from several threads.
-// Invariants: (1) extents ascend and are disjoint; (2) neighbours that touch differ in kind (bytes or
-// zeros); (3) none is empty or reaches past kBlockSize_bytes.
+// Invariants: (1) extents ascend and are disjoint; (2) neighbours that touch differ in kind (bytes
+// or zeros); (3) none is empty or reaches past kBlockSize_bytes.
 #pragma once
 
 #include <cstdint>

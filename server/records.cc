@@ -57,7 +57,7 @@ class Encoder {
     out_.append(reinterpret_cast<const char*>(value.data()), N);
     return *this;
   }
-  Encoder& time(const Time& time) { return number(time.sec).number(time.nsec); }
+  Encoder& when(const Time& time) { return number(time.sec).number(time.nsec); }
   std::string take() { return std::move(out_); }
 
  private:
@@ -98,7 +98,7 @@ class Decoder {
     if (std::string_view raw = take(N); ok_) std::memcpy(value.data(), raw.data(), N);
     return *this;
   }
-  Decoder& time(Time& time) {
+  Decoder& when(Time& time) {
     number(time.sec).number(time.nsec);
     if (time.nsec >= 1'000'000'000) ok_ = false;
     return *this;
@@ -275,7 +275,7 @@ std::string InodeRecord::encode() const {
   Encoder out;
   out.number(generation).number(mode).number(uid).number(gid).number(nlink).number(flags);
   out.number(rdev).number(size).number(blocks);
-  out.time(atime).time(mtime).time(ctime).time(btime);
+  out.when(atime).when(mtime).when(ctime).when(btime);
   out.number(change).number(trunc_gen).number(trunc_size).number(parent).bytes(data);
   return out.take();
 }
@@ -285,7 +285,7 @@ Result<InodeRecord> InodeRecord::decode(std::string_view value) {
   InodeRecord r;
   in.number(r.generation).number(r.mode).number(r.uid).number(r.gid).number(r.nlink);
   in.number(r.flags).number(r.rdev).number(r.size).number(r.blocks);
-  in.time(r.atime).time(r.mtime).time(r.ctime).time(r.btime);
+  in.when(r.atime).when(r.mtime).when(r.ctime).when(r.btime);
   in.number(r.change).number(r.trunc_gen).number(r.trunc_size).number(r.parent).bytes(r.data);
   in.require(r.size <= kFileSizeMax_bytes);
   in.require(!r.is_regular() || r.data.size() <= kInlineDataMax_bytes);
@@ -438,13 +438,13 @@ Result<QuotaRecord> QuotaRecord::decode(std::string_view value) {
 }
 
 std::string SuperRecord::encode() const {
-  return Encoder().array(uuid).array(hash_key).array(handle_key).time(created).take();
+  return Encoder().array(uuid).array(hash_key).array(handle_key).when(created).take();
 }
 
 Result<SuperRecord> SuperRecord::decode(std::string_view value) {
   Decoder in(value);
   SuperRecord r;
-  in.array(r.uuid).array(r.hash_key).array(r.handle_key).time(r.created);
+  in.array(r.uuid).array(r.hash_key).array(r.handle_key).when(r.created);
   return finish(in, r);
 }
 

@@ -2,8 +2,8 @@
 // Kernel counterpart: jbd2.
 // Thread safety: as MetaStore.
 // Owns / is owned by: owns the database in DIR/meta and the lock on DIR/lock.
-// Invariants: (1) after a batch failed for another reason than lack of space, every later one fails;
-// (2) after ENOSPC the database is resumed before the next batch.
+// Invariants: (1) after a batch failed for another reason than lack of space, every later one
+// fails; (2) after ENOSPC the database is resumed before the next batch.
 #pragma once
 
 #include <rocksdb/db.h>
