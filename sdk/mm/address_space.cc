@@ -123,19 +123,25 @@ AddressSpace::Node* AddressSpace::grow_to_locked(uint64_t index) {
     return node;
   };
   uintptr_t root = root_.load(std::memory_order_relaxed);
+  if (root == 0) {
+    // Straight to the height that is needed: an empty node below would never be taken out again.
+    unsigned shift = 0;
+    while ((index >> shift) >= kSlots) shift += kShift;
+    root = reinterpret_cast<uintptr_t>(make(shift, 0, nullptr)) | 1;
+    root_tags_ = 0;
+    root_.store(root, std::memory_order_release);
+  }
   while ((root & 1) == 0 || !Node::of(root)->reaches(index)) {
     bool leaf = (root & 1) == 0;
     Node* node = make(leaf ? 0 : Node::of(root)->shift + kShift, 0, nullptr);
-    if (root != 0) {
-      void* child = leaf ? reinterpret_cast<void*>(root) : Node::of(root);
-      node->slots[0].store(child, std::memory_order_relaxed);
-      node->present = 1;
-      for (size_t tag = 0; tag < kPageTags; ++tag) {
-        bool set = leaf ? (root_tags_ >> tag & 1) != 0 : Node::of(root)->tags[tag] != 0;
-        node->tags[tag] = set ? 1 : 0;
-      }
-      if (!leaf) Node::of(root)->parent = node;
+    void* child = leaf ? reinterpret_cast<void*>(root) : Node::of(root);
+    node->slots[0].store(child, std::memory_order_relaxed);
+    node->present = 1;
+    for (size_t tag = 0; tag < kPageTags; ++tag) {
+      bool set = leaf ? (root_tags_ >> tag & 1) != 0 : Node::of(root)->tags[tag] != 0;
+      node->tags[tag] = set ? 1 : 0;
     }
+    if (!leaf) Node::of(root)->parent = node;
     root_tags_ = 0;
     root = reinterpret_cast<uintptr_t>(node) | 1;
     root_.store(root, std::memory_order_release);
