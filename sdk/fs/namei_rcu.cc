@@ -40,7 +40,7 @@ void RcuWalk::start_from(Mount* from_mnt, Dentry* from, std::string_view text) {
   mnt = from_mnt;
   dentry = from;
   rest_ = text;
-  if (!text.empty() && text[0] == '/') (void)goto_root();
+  if (!text.empty() && text[0] == '/') goto_root();
 }
 
 WalkOutcome RcuWalk::run() {
@@ -140,12 +140,11 @@ WalkOutcome RcuWalk::enter(Dentry* child, bool is_last) {
   if (inode.is_symlink() && (!is_last || trailing || (flags_ & LOOKUP_FOLLOW) != 0)) {
     return follow_link(inode);
   }
+  // Asked before the walk may leave this super block.
+  const bool mounted = (child->flags() & Dentry::kMounted) != 0;
+  if (mounted && !alive()) return WalkOutcome::kMiss;
   dentry = child;
-  if ((child->flags() & Dentry::kMounted) != 0) {
-    const SuperBlock& left = child->d_sb();
-    follow_mounts();
-    if (&dentry->d_sb() != &left && !left.s_validity.alive()) return WalkOutcome::kMiss;
-  }
+  if (mounted) follow_mounts();
   return WalkOutcome::kHit;
 }
 
@@ -163,20 +162,20 @@ WalkOutcome RcuWalk::follow_link(const Inode& link) {
   if (target == nullptr) return WalkOutcome::kMiss;
   if (links >= kSymlinksFollowedMax) return fail(ELOOP);
   if (target->empty()) return fail(ENOENT);
+  const bool absolute = (*target)[0] == '/';
+  if (absolute && &view_.root->d_sb() != &dentry->d_sb() && !alive()) return WalkOutcome::kMiss;
   ++links;
   if (std::string_view after = skip_slashes(rest_); !after.empty()) {
     stack_[depth_++] = {after.data(), after.size()};
   }
   rest_ = *target;
-  if (rest_[0] == '/' && !goto_root()) return WalkOutcome::kMiss;
+  if (absolute) goto_root();
   return WalkOutcome::kHit;
 }
 
-bool RcuWalk::goto_root() {
-  const SuperBlock& left = dentry->d_sb();
+void RcuWalk::goto_root() {
   mnt = view_.root_mnt;
   dentry = view_.root;
-  return &dentry->d_sb() == &left || left.s_validity.alive();
 }
 
 bool RcuWalk::climb_mounts() {
@@ -191,11 +190,11 @@ bool RcuWalk::climb_mounts() {
 }
 
 WalkOutcome RcuWalk::dotdot() {
-  const SuperBlock& left = dentry->d_sb();
   Mount* const from_mnt = mnt;
   Dentry* const from = dentry;
+  const bool leaves = dentry == &mnt->mnt_root();
+  if (leaves && !alive()) return WalkOutcome::kMiss;
   if (!climb_mounts()) return WalkOutcome::kHit;
-  if (&dentry->d_sb() != &left && !left.s_validity.alive()) return WalkOutcome::kMiss;
   const DentryPosition& pos = dentry->position();
   bool known = false;
   if (pos.dir != nullptr) {

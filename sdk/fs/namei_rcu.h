@@ -59,7 +59,7 @@ class RcuWalk {
   WalkOutcome dotdot();
   WalkOutcome stop_before(std::string_view name);
   bool at_root() const { return dentry == view_.root && mnt == view_.root_mnt; }
-  bool goto_root();
+  void goto_root();
 
   const Cred& cred_;
   const TaskStruct& task_;
