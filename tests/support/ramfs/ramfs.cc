@@ -199,7 +199,7 @@ Result<void> Ramfs::sync_fs(const CallContext&) { return ok_result(); }
 void Ramfs::evict_inode(Inode& inode) {
   ++calls.evict;
   RamNode& node = node_of(inode);
-  if (node.mapping != nullptr && inode.i_attr().nlink == 0) {
+  if (node.mapping != nullptr && node.deleted) {
     mm::truncate_inode_pages_final(*node.mapping);
   }
 }

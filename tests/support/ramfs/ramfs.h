@@ -42,6 +42,7 @@ struct RamNode {
   std::string target;
   std::map<std::string, std::string, std::less<>> xattrs;
   std::unique_ptr<mm::AddressSpace> mapping;
+  std::atomic<bool> deleted{false};  // its last name is gone
 };
 
 class RamInode final : public Inode {

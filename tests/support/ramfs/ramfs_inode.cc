@@ -211,6 +211,7 @@ void Ramfs::drop_locked(RamNode& dir,
   } else {
     --victim.stat.nlink;
   }
+  victim.deleted = victim.stat.nlink == 0;
   changed_locked(victim, false);
   dir.entries.erase(entry);
   changed_locked(dir, true);
