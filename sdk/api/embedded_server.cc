@@ -9,9 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "sdk/base/clock.h"
 #include "sdk/base/error_detail.h"
-#include "sdk/base/limits.h"
 #include "sdk/base/log.h"
 #include "sdk/base/sync.h"
 
@@ -42,10 +40,10 @@ std::string canonical(const std::string& dir) {
 }  // namespace
 
 struct EmbeddedServer::Library {
-  // As server/embedded.h declares them; an absent options pointer means the defaults.
-  int (*start)(const char* dir, const void* options, void** server, char* why, size_t why_size);
+  // As server/embedded.h declares them.
+  int (*start)(const char* dir, char* why, size_t why_size, void** server);
   int (*connect)(void* server);
-  int (*stop)(void* server, int64_t limit_ms);
+  int (*stop)(void* server);
 };
 
 Result<const EmbeddedServer::Library*> EmbeddedServer::load() {
@@ -78,7 +76,7 @@ Result<std::shared_ptr<EmbeddedServer>> EmbeddedServer::get(const std::string& d
   if (auto found = servers().by_dir[canonical(data_dir)].lock()) return found;
   char why[kWhyMax_bytes] = "";
   void* server = nullptr;
-  int result = library->start(data_dir.c_str(), nullptr, &server, why, sizeof why);
+  int result = library->start(data_dir.c_str(), why, sizeof why, &server);
   if (result < 0) return fail(Errno(-result), absl::StrCat("embedded server: ", why));
   std::shared_ptr<EmbeddedServer> started(new EmbeddedServer(*library, server));
   servers().by_dir[canonical(data_dir)] = started;
@@ -86,7 +84,7 @@ Result<std::shared_ptr<EmbeddedServer>> EmbeddedServer::get(const std::string& d
 }
 
 EmbeddedServer::~EmbeddedServer() {
-  int result = library_.stop(server_, kUmountTimeout_ns / kNsPerMs);
+  int result = library_.stop(server_);
   if (result < 0) {
     Errno error(-result);
     log(LogLevel::kError, "embedded server: shutdown: %s", std::string(error.text()));
