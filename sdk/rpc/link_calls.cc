@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "sdk/base/clock.h"
 #include "sdk/base/log.h"
@@ -65,7 +64,8 @@ bool Link::admit_to_session(Call& call) {
 Channel* Link::channel_for(const Call& call) {
   if (!control_.up()) return nullptr;
   if (call.lane == Lane::kControl) return &control_;
-  size_t wanted = absl::HashOf(call.ino) % data_.size();
+  // Not absl::Hash, which differs from process to process: a simulation must repeat.
+  size_t wanted = (call.ino * 0x9e3779b97f4a7c15 >> 32) % data_.size();
   Channel& affine = *data_[wanted];
   if (affine.up()) return &affine;
   if (affine.state == ConnectionState::kIdle) connect_data(affine);
