@@ -11,9 +11,7 @@
 
 #include "sdk/base/error_detail.h"
 #include "sdk/base/log.h"
-#ifdef MYFS_FSCK
 #include "server/fsck.h"
-#endif
 #include "server/secret.h"
 #include "server/server.h"
 
@@ -174,9 +172,7 @@ int run(int argc, char** argv) {
   LogLevel level = LogLevel::kWarning;
   (void)parse_log_level(line.log_level, &level);
   set_log_level(level);
-#ifdef MYFS_FSCK
   if (!line.fsck_dir.empty()) return fsck_main(line.fsck_dir);
-#endif
   if (line.data_dir.empty()) {
     std::fputs("myfsd: --data DIR is required\nRun with --help for more information.\n", stderr);
     return kExitUsage;

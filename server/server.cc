@@ -17,7 +17,8 @@ namespace {
 
 constexpr int64_t kSweepEvery_ns = 5 * kNsPerSec;
 constexpr int64_t kComplaintEvery_ns = 10 * kNsPerSec;
-constexpr mode_t kDataDirMode = 0700;
+constexpr mode_t kPrivateDirMode = 0700;
+constexpr mode_t kDataDirMode = 0711;  // others reach the socket; all else is 0700 or 0600
 
 }  // namespace
 
@@ -45,6 +46,11 @@ Result<void> Server::open_stores() {
   if (meta_ != nullptr && blocks_ != nullptr) return ok_result();
   const std::string& dir = options_.data_dir;
   MYFS_TRY(make_data_dir(dir));
+  // RocksDB would make it readable for all.
+  std::string meta_dir = dir + "/meta";
+  if (::mkdir(meta_dir.c_str(), kPrivateDirMode) != 0 && errno != EEXIST) {
+    return fail(Errno(errno), "cannot make " + meta_dir + ": " + std::string(Errno(errno).text()));
+  }
   MYFS_ASSIGN(own_meta_, open_rocks_meta_store(dir, MetaStoreOptions()));
   MYFS_ASSIGN(own_blocks_, open_file_block_store(dir, BlockStoreOptions()));
   meta_ = own_meta_.get();
@@ -78,6 +84,7 @@ Result<void> Server::start_shard() {
   shard_options.auth.secret = options_.secret;
   shard_options.auth.insecure_tcp = options_.insecure_tcp;
   shard_options.auth.server_uid = ::geteuid();
+  shard_options.relaxed = options_.durability == Durability::kRelaxed;
   MYFS_ASSIGN(shard_, Shard::create(std::move(deps), std::move(shard_options)));
   loop_->run_sync([this] {
     shard_->start();

@@ -48,7 +48,7 @@ struct ServerOptions {
 
 class Connection;
 
-// Makes the directory, mode 0700, unless it is there.
+// Makes the directory, mode 0711, unless it is there.
 Result<void> make_data_dir(const std::string& dir);
 
 class Server {
