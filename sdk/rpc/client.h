@@ -52,7 +52,8 @@ inline constexpr Errno kSessionLost{EREMCHG};
 using Connector = std::function<Result<int>()>;
 
 struct ClientOptions {
-  // "tcp:HOST:PORT", "tcp:[V6]:PORT" or "unix:PATH" as uv_io::Endpoint reads them; tried in turn.
+  // "tcp:HOST:PORT", "tcp:[V6]:PORT" or "unix:PATH"; without the scheme, what has a '/' is a path.
+  // Tried in turn.
   std::vector<std::string> addresses;
   Connector connector;  // if set, addresses[0] is only its name in messages
   std::string export_path = "/";

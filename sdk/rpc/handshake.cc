@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "sdk/base/clock.h"
@@ -38,6 +39,12 @@ T failed(Errno error, std::string why) {
   result.error = error;
   result.why = std::move(why);
   return result;
+}
+
+// Users write bare addresses: "host:port" or a path.
+std::string with_scheme(const std::string& address) {
+  if (absl::StartsWith(address, "tcp:") || absl::StartsWith(address, "unix:")) return address;
+  return absl::StrCat(address.find('/') == std::string::npos ? "tcp:" : "unix:", address);
 }
 
 Greeting check_hello(const std::string& address, wire::Bootstrap::HelloResults::Reader reply) {
@@ -133,9 +140,7 @@ kj::Promise<Greeting> greet(uv_io::EventPort& port, const std::string& address,
     return say_hello(port, address, kj::heap<Connection>(uv_io::wrap_socket(port, *fd)),
                      deadline_ns);
   }
-  bool is_path = address.find('/') != std::string::npos;
-  Result<uv_io::Endpoint> endpoint =
-      uv_io::Endpoint::parse(absl::StrCat(is_path ? "unix:" : "tcp:", address));
+  Result<uv_io::Endpoint> endpoint = uv_io::Endpoint::parse(with_scheme(address));
   if (!endpoint.ok()) {
     return failed<Greeting>(endpoint.error(),
                             absl::StrCat(address, ": ", thread_error_detail().message));

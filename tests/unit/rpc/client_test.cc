@@ -221,11 +221,13 @@ TEST_F(ClientTest, UnreachableServerIsNamedWithTheReason) {
   options_.connector = nullptr;
   options_.addresses = {"unix:/nonexistent/myfs.sock", "tcp:127.0.0.1:1"};
   options_.connect_timeout_ns = 5 * kNsPerSec;
-  EXPECT_EQ(open(), Errno(ECONNREFUSED));
+  EXPECT_EQ(open(), Errno(ECONNREFUSED)) << thread_error_detail().message;
   EXPECT_NE(thread_error_detail().message.find("127.0.0.1"), std::string::npos);
   EXPECT_EQ(thread_error_detail().server, "tcp:127.0.0.1:1");
   EXPECT_EQ(thread_error_detail().operation, "connect");
-  options_.addresses = {"unix:/nonexistent/myfs.sock"};
+  options_.addresses = {"127.0.0.1:1"};
+  EXPECT_EQ(open(), Errno(ECONNREFUSED));
+  options_.addresses = {"/nonexistent/myfs.sock"};
   EXPECT_EQ(open(), Errno(ENOENT));
   EXPECT_NE(thread_error_detail().message.find("/nonexistent/myfs.sock"), std::string::npos);
 }
