@@ -36,6 +36,9 @@ Result<std::unique_ptr<Arena>> Arena::create(Budget& budget, size_t size_max_byt
     return fail(error, "page arena: mmap failed");
   }
   ::madvise(frames, frames_max * kPageSize_bytes, MADV_DONTFORK);
+  // Where the system grants it; random hits otherwise spend a third of their time on TLB misses.
+  ::madvise(frames, frames_max * kPageSize_bytes, MADV_HUGEPAGE);
+  ::madvise(pages, frames_max * sizeof(Page), MADV_HUGEPAGE);
   return std::unique_ptr<Arena>(new Arena(budget, fd, static_cast<std::byte*>(frames),
                                           static_cast<Page*>(pages), frames_max));
 }

@@ -37,6 +37,10 @@ class Arena {
   size_t frames_touched() const { return frames_touched_.load(std::memory_order_acquire); }
   size_t frames_free() const { return frames_free_.load(std::memory_order_relaxed); }
   Page& page(size_t frame) { return pages_[frame]; }
+  // page.data(), without a look at the page.
+  const std::byte* data_of(const Page& page) const {
+    return frames_ + static_cast<size_t>(&page - pages_) * kPageSize_bytes;
+  }
 
   // Gives the memory of up to `count` free frames back to the system; returns how many.
   size_t trim(size_t count);
