@@ -10,6 +10,18 @@ namespace {
 
 constexpr size_t kRecallItemsMax = 512;  // of one message
 
+// What others must not hold for the need to be met.
+Parts recalled_by(const Need& need) {
+  switch (need.kind) {
+    case Need::Kind::kRecall:
+      return need.parts;
+    case Need::Kind::kAcquire:
+      return conflicting_parts(need.parts);
+    default:
+      return 0;
+  }
+}
+
 }  // namespace
 
 void Shard::park(const RequestRef& request, std::vector<Need> needs) {
@@ -25,9 +37,7 @@ void Shard::park(const RequestRef& request, std::vector<Need> needs) {
   int64_t now_ns = boottime();
   for (const Need& need : request->needs) {
     waiting_[need.ino][request->ticket] = request;
-    Parts others = need.parts;
-    if (need.kind == Need::Kind::kAcquire) others = conflicting_parts(need.parts);
-    if (need.kind == Need::Kind::kRecall || need.kind == Need::Kind::kAcquire) {
+    if (Parts others = recalled_by(need); others != 0) {
       leases_.block(need.ino, request->ticket, session.id, others);
       auto started = leases_.recall(session.id, need.ino, others, now_ns);
       recalls.insert(recalls.end(), started.begin(), started.end());
@@ -83,9 +93,20 @@ std::vector<Need> Shard::unpark(Request& request) {
 void Shard::wake(uint64_t ino) {
   auto waiting = waiting_.find(ino);
   if (waiting == waiting_.end()) return;
+  std::vector<LeaseTable::RecallOut*> recalls;
   for (auto& [ticket, request] : waiting->second) {
-    if (ready(*request)) enqueue(request);
+    if (ready(*request)) {
+      enqueue(request);
+      continue;
+    }
+    // Somebody whose turn came first may have been granted what this one needs.
+    for (const Need& need : request->needs) {
+      if (need.ino != ino) continue;
+      auto started = leases_.recall(request->session->id, ino, recalled_by(need), boottime());
+      recalls.insert(recalls.end(), started.begin(), started.end());
+    }
   }
+  send_recalls(recalls);
 }
 
 void Shard::send_recalls(const std::vector<LeaseTable::RecallOut*>& recalls) {

@@ -22,7 +22,8 @@
 
 namespace myfs::server {
 
-// What a client was asked; answers by itself only if told to.
+// What a client was asked. Rig::login() makes one that gives up everything at once; silent() ends
+// that.
 class FakePeer : public ClientPeer {
  public:
   void recall(const std::vector<RecallItem>& items) override {
@@ -38,6 +39,8 @@ class FakePeer : public ClientPeer {
   void lock_granted(uint64_t lock_id, uint64_t) override { locks.push_back(lock_id); }
   void trim(uint32_t leases) override { trims.push_back(leases); }
   void evicted(const std::string& why) override { evictions.push_back(why); }
+
+  void silent() { on_recall = nullptr; }
 
   std::vector<RecallItem> recalls;
   std::vector<std::pair<uint64_t, uint64_t>> glimpses;
@@ -148,7 +151,20 @@ class Rig {
     client.root = reply->root;
     client.binding = reply->binding;
     client.token = reply->data_token;
+    answer(client);
     return client;
+  }
+
+  // The client gives up whatever it is asked for, at once.
+  void answer(Client& client) {
+    client.peer->on_recall = [this, session = client.session](const RecallItem& item) {
+      posted.push_back([this, session, item] {
+        AckArgs args;
+        args.recall_id = item.recall_id;
+        args.ino = item.ino;
+        shard->acknowledge(*session, args);
+      });
+    };
   }
 
   template <typename Reply>

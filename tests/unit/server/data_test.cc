@@ -1,0 +1,278 @@
+#include <gtest/gtest.h>
+#include <linux/falloc.h>
+
+#include "tests/unit/server/rig.h"
+
+namespace myfs::server {
+namespace {
+
+class Data : public testing::Test {
+ protected:
+  ChangedReply fallocate(uint32_t mode, uint64_t off, uint64_t len) {
+    FallocateArgs args{.node = file, .opener = {}, .mode = mode, .off = off, .len = len};
+    args.opener.cred = a.cred;
+    Op op = a.next_op();
+    auto content = std::make_shared<ContentChange>();
+    return rig.finish(rig.start<ChangedReply>(a, &op, [args, content](Turn& t, ChangedReply& r) {
+      return server::fallocate(t, args, content, r);
+    }));
+  }
+  void crash() {
+    rig.halt(true);
+    rig.boot();
+    a = rig.login();
+    file = rig.lookup(a, a.root.handle, {"f"}).nodes[0].handle;
+  }
+
+  Rig rig;
+  Client a = rig.login();
+  Handle file = rig.create(a, a.root.handle, "f").node.handle;
+};
+
+TEST_F(Data, what_is_written_is_read) {
+  WriteAnswer wrote = rig.write(a, file, 3, "hello");
+  EXPECT_EQ(wrote.error, 0);
+  EXPECT_EQ(wrote.count, 5u);
+  EXPECT_TRUE(wrote.stable);
+  EXPECT_EQ(wrote.node.attr.size, 8u);
+  EXPECT_EQ(rig.content(a, file), std::string("\0\0\0hello", 8));
+  ReadAnswer part = rig.read(a, file, 4, 2);
+  EXPECT_FALSE(part.eof);
+  EXPECT_EQ(part.size, 8u);
+  EXPECT_TRUE(rig.read(a, file, 6, 2).eof);
+  EXPECT_TRUE(rig.read(a, file, 100, 2).eof);
+}
+
+TEST_F(Data, a_write_without_W_is_durable_when_answered) {
+  rig.write(a, file, 0, "hello");
+  crash();
+  EXPECT_EQ(rig.content(a, file), "hello");
+}
+
+TEST_F(Data, write_back_is_unstable_until_committed) {
+  rig.getattr(a, file, kPartW, true);
+  WriteAnswer wrote = rig.write(a, file, 0, "hello", kWriteWriteback);
+  EXPECT_FALSE(wrote.stable);
+  EXPECT_EQ(rig.shard->committed_inode(file.ino)->size, 0u);
+  WriteAnswer committed = rig.commit(a, file);
+  EXPECT_EQ(committed.verifier, wrote.verifier);
+  EXPECT_EQ(committed.node.attr.size, 5u);
+  crash();
+  EXPECT_EQ(rig.content(a, file), "hello");
+}
+
+TEST_F(Data, an_uncommitted_write_is_lost_with_the_verifier) {
+  rig.getattr(a, file, kPartW, true);
+  WriteAnswer wrote = rig.write(a, file, 0, "hello", kWriteWriteback);
+  crash();
+  EXPECT_EQ(rig.content(a, file), "");
+  EXPECT_NE(rig.commit(a, file).verifier, wrote.verifier);
+}
+
+TEST_F(Data, write_back_stamps_with_the_holders_clock) {
+  rig.getattr(a, file, kPartW, true);
+  rig.wall_ns += kNsPerSec;
+  Time stamp = Time::from_ns(rig.wall_ns);
+  rig.write(a, file, 0, "hello", kWriteWriteback);
+  rig.wall_ns += kNsPerSec;
+  EXPECT_EQ(rig.commit(a, file).node.attr.mtime, stamp);
+}
+
+TEST_F(Data, write_back_needs_W) {
+  EXPECT_EQ(rig.write(a, file, 0, "x", kWriteWriteback).error, ESTALE);
+}
+
+TEST_F(Data, write_back_is_cut_where_the_file_was_truncated) {
+  rig.getattr(a, file, kPartW, true);
+  rig.write(a, file, 0, std::string(100, 'a'), kWriteWriteback | kWriteStable);
+  rig.setattr(a, file, kSetSize, size_of(10));
+  rig.setattr(a, file, kSetSize, size_of(50));
+  WriteAnswer wrote = rig.finish(rig.start_write(a, file, 0, std::string(100, 'b'),
+                                                 kWriteWriteback | kWriteStable, {}, false, 0));
+  EXPECT_EQ(wrote.count, 100u);
+  EXPECT_EQ(rig.content(a, file), std::string(10, 'b') + std::string(40, '\0'));
+  rig.finish(rig.start_write(a, file, 0, std::string(60, 'c'), kWriteWriteback | kWriteStable, {},
+                             false, 2));
+  EXPECT_EQ(rig.content(a, file), std::string(60, 'c'));
+}
+
+TEST_F(Data, a_read_takes_W_from_others_and_sees_what_they_wrote) {
+  Client b = rig.login();
+  Handle file_b = rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle;
+  rig.getattr(b, file_b, kPartW, true);
+  b.peer->recalls.clear();
+  b.peer->silent();
+  auto pending = rig.start_read(a, file, 0, 100);
+  rig.settle();
+  EXPECT_FALSE(pending->has_value());
+  ASSERT_EQ(b.peer->recalls.size(), 1u);
+  // The holder's own write-back does not wait for its recall.
+  EXPECT_EQ(rig.write(b, file_b, 0, "dirty", kWriteWriteback).error, 0);
+  rig.commit(b, file_b);
+  rig.ack(b, b.peer->recalls[0], kPartR);
+  ASSERT_TRUE(pending->has_value());
+  EXPECT_EQ((*pending)->size, 5u);
+}
+
+TEST_F(Data, a_write_without_W_takes_R_and_W_from_others) {
+  Client b = rig.login();
+  Handle file_b = rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle;
+  rig.getattr(b, file_b, kPartR, true);
+  b.peer->recalls.clear();
+  b.peer->silent();
+  auto pending = rig.start_write(a, file, 0, "x");
+  rig.settle();
+  EXPECT_FALSE(pending->has_value());
+  ASSERT_EQ(b.peer->recalls.size(), 1u);
+  EXPECT_EQ(b.peer->recalls[0].parts, kPartR);
+  rig.ack(b, b.peer->recalls[0]);
+  EXPECT_TRUE(pending->has_value());
+}
+
+TEST_F(Data, nobody_is_granted_R_while_a_write_without_W_runs) {
+  Client b = rig.login();
+  Handle file_b = rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle;
+  rig.shard->release(*b.session, {Grant{.ino = file.ino, .parts = 0xff, .seq = UINT64_MAX}}, {});
+  auto writing = rig.start_write(a, file, 0, "x");
+  auto wants = rig.start_getattr(b, file_b, kPartR);
+  ASSERT_TRUE(wants->has_value());
+  EXPECT_EQ((*wants)->node.grant.parts & kPartR, 0);
+  auto must = rig.start_getattr(b, file_b, kPartR, true);
+  EXPECT_FALSE(must->has_value());
+  rig.settle();
+  EXPECT_TRUE(writing->has_value());
+  ASSERT_TRUE(must->has_value());
+  EXPECT_EQ((*must)->node.attr.size, 1u);
+}
+
+TEST_F(Data, appends_do_not_overlap) {
+  std::vector<Pending<WriteAnswer>> pending;
+  for (int i = 0; i < 5; ++i) {
+    Client c = rig.login();
+    Handle handle = rig.lookup(c, c.root.handle, {"f"}).nodes[0].handle;
+    pending.push_back(rig.start_write(c, handle, 0, std::string(10, static_cast<char>('a' + i)),
+                                      kWriteStable, {}, true));
+  }
+  rig.settle();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(pending[i]->has_value());
+    EXPECT_EQ((*pending[i])->off, 10u * i);
+  }
+  EXPECT_EQ(rig.content(a, file).size(), 50u);
+}
+
+TEST_F(Data, truncate_shrinks_grows_and_counts) {
+  rig.write(a, file, 0, "hello world");
+  ChangedReply cut = rig.setattr(a, file, kSetSize, size_of(5));
+  EXPECT_EQ(cut.node.attr.size, 5u);
+  EXPECT_EQ(cut.node.attr.trunc_gen, 1u);
+  EXPECT_EQ(cut.node.attr.trunc_size, 5u);
+  rig.setattr(a, file, kSetSize, size_of(8));
+  EXPECT_EQ(rig.content(a, file), std::string("hello\0\0\0", 8));
+  EXPECT_EQ(rig.setattr(a, file, kSetSize, size_of(kFileSizeMax_bytes + 1)).error, EFBIG);
+  EXPECT_EQ(rig.write(a, file, kFileSizeMax_bytes, "xx").error, EFBIG);
+  EXPECT_EQ(rig.setattr(a, a.root.handle, kSetSize, size_of(0)).error, EISDIR);
+}
+
+TEST_F(Data, open_and_create_truncate) {
+  rig.write(a, file, 0, "hello");
+  Opener open = opener(1, kAccessRead | kAccessWrite);
+  EXPECT_EQ(rig.open(a, file, open, 0, kCreateTrunc).node.attr.size, 0u);
+  rig.write(a, file, 0, "again");
+  ChangedReply made = rig.create(a, a.root.handle, "f", S_IFREG | 0644, kCreateTrunc | kCreateOpen,
+                                 kPartA, opener(2, kAccessWrite));
+  EXPECT_EQ(made.error, 0);
+  EXPECT_EQ(made.node.attr.size, 0u);
+  EXPECT_EQ(rig.content(a, file), "");
+}
+
+TEST_F(Data, fallocate_grows_punches_and_refuses) {
+  rig.write(a, file, 0, "hello");
+  EXPECT_EQ(fallocate(0, 0, 10).node.attr.size, 10u);
+  EXPECT_EQ(fallocate(FALLOC_FL_KEEP_SIZE, 0, 100).node.attr.size, 10u);
+  EXPECT_EQ(fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1, 3).error, 0);
+  EXPECT_EQ(rig.content(a, file), std::string("h\0\0\0o\0\0\0\0\0", 10));
+  EXPECT_EQ(fallocate(0, 0, 0).error, EINVAL);
+  EXPECT_EQ(fallocate(FALLOC_FL_COLLAPSE_RANGE, 0, 4096).error, EOPNOTSUPP);
+  EXPECT_EQ(fallocate(0, kFileSizeMax_bytes, 2).error, EFBIG);
+}
+
+TEST_F(Data, seek_finds_data_and_holes) {
+  rig.write(a, file, 1 << 20, std::string(70000, 'x'));
+  auto seek = [&](uint64_t off, bool hole) {
+    SeekArgs args{.node = file, .opener = {}, .off = off, .hole = hole};
+    return rig.finish(rig.start<SeekReply>(
+        a, nullptr, [args](Turn& t, SeekReply& r) { return server::seek(t, args, r); }));
+  };
+  EXPECT_EQ(seek(0, false).off, uint64_t{1 << 20});
+  EXPECT_EQ(seek(0, true).off, 0u);
+  EXPECT_EQ(seek(uint64_t{1} << 40, false).error, ENXIO);
+}
+
+TEST_F(Data, writing_takes_privileges_away) {
+  rig.setattr(a, file, kSetMode, mode_of(06777));
+  Client bob = rig.login(user(1000));
+  Handle handle = rig.lookup(bob, bob.root.handle, {"f"}).nodes[0].handle;
+  EXPECT_EQ(rig.write(bob, handle, 0, "x").node.attr.mode & 07777, 0777u);
+  rig.setattr(a, file, kSetMode, mode_of(06777));
+  EXPECT_EQ(rig.write(a, file, 0, "x").node.attr.mode & 07777, 06777u);
+}
+
+TEST_F(Data, small_files_come_with_the_lookup) {
+  rig.write(a, file, 0, "hello");
+  LookupReply found = rig.lookup(a, a.root.handle, {"f"}, kPartA | kPartR, 4096);
+  EXPECT_EQ(found.nodes[0].data, "hello");
+  EXPECT_EQ(rig.lookup(a, a.root.handle, {"f"}, kPartA | kPartR, 4).nodes[0].data, "");
+}
+
+TEST_F(Data, read_many_brings_whole_files) {
+  rig.write(a, file, 0, "hello");
+  Handle other = rig.create(a, a.root.handle, "g").node.handle;
+  rig.write(a, other, 0, std::string(100000, 'z'));
+  auto state = std::make_shared<ReadManyState>();
+  std::vector<Handle> nodes = {file, other, a.root.handle};
+  NodesReply reply =
+      rig.finish(rig.start<NodesReply>(a, nullptr, [nodes, state](Turn& t, NodesReply& r) {
+        return read_many(t, nodes, 1 << 20, state, r);
+      }));
+  ASSERT_EQ(reply.nodes.size(), 3u);
+  EXPECT_EQ(reply.nodes[0].data, "hello");
+  EXPECT_EQ(reply.nodes[1].data.size(), 100000u);
+  EXPECT_EQ(reply.nodes[2].data, "");
+}
+
+TEST_F(Data, sync_makes_everything_durable) {
+  rig.getattr(a, file, kPartW, true);
+  rig.write(a, file, 0, "hello", kWriteWriteback);
+  Op op = a.next_op();
+  auto error = std::make_shared<Errno>();
+  SyncReply reply = rig.finish(
+      rig.start<SyncReply>(a, &op, [error](Turn& t, SyncReply&) { return sync_all(t, error); }));
+  EXPECT_EQ(reply.error, 0);
+  crash();
+  EXPECT_EQ(rig.content(a, file), "hello");
+}
+
+TEST_F(Data, a_dead_sessions_unwritten_bytes_are_gone) {
+  Client b = rig.login();
+  Handle file_b = rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle;
+  rig.getattr(b, file_b, kPartW, true);
+  rig.write(b, file_b, 0, "dirty", kWriteWriteback);
+  rig.shard->evict(b.session, "test");
+  rig.settle();
+  EXPECT_EQ(rig.write(a, file, 5, "x").error, 0);
+  EXPECT_EQ(rig.content(a, file), std::string("\0\0\0\0\0x", 6));
+}
+
+TEST_F(Data, a_write_of_a_session_that_dies_meanwhile_does_not_land) {
+  auto pending = rig.start_write(a, file, 0, "late");
+  rig.shard->evict(a.session, "test");
+  rig.settle();
+  ASSERT_TRUE(pending->has_value());
+  EXPECT_EQ((*pending)->error, ESTALE);
+  Client b = rig.login();
+  EXPECT_EQ(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle), "");
+}
+
+}  // namespace
+}  // namespace myfs::server
