@@ -136,8 +136,10 @@ Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, Fil
 
 Result<void> vfs_chmod(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode,
                        int at_flags) {
-  MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
-  return chmod_inode(ctx, found.path.inode(), mode, nullptr);
+  return retry_estale([&]() -> Result<void> {
+    MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
+    return chmod_inode(ctx, found.path.inode(), mode, nullptr);
+  });
 }
 
 Result<void> vfs_fchmod(const CallContext& ctx, TaskStruct& task, int fd, uint32_t mode) {
@@ -147,8 +149,10 @@ Result<void> vfs_fchmod(const CallContext& ctx, TaskStruct& task, int fd, uint32
 
 Result<void> vfs_chown(const CallContext& ctx, TaskStruct& task, At at, uint32_t uid, uint32_t gid,
                        int at_flags) {
-  MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
-  return chown_inode(ctx, found.path.inode(), uid, gid, nullptr);
+  return retry_estale([&]() -> Result<void> {
+    MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
+    return chown_inode(ctx, found.path.inode(), uid, gid, nullptr);
+  });
 }
 
 Result<void> vfs_fchown(const CallContext& ctx, TaskStruct& task, int fd, uint32_t uid,
@@ -159,14 +163,16 @@ Result<void> vfs_fchown(const CallContext& ctx, TaskStruct& task, int fd, uint32
 
 Result<void> vfs_truncate(const CallContext& ctx, TaskStruct& task, At at, int64_t length) {
   if (length < 0) return Errno(EINVAL);
-  MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, LOOKUP_FOLLOW));
-  Inode& inode = found.path.inode();
-  if (inode.is_dir()) return Errno(EISDIR);
-  if (!inode.is_regular()) return Errno(EINVAL);
-  MYFS_TRY(check_writable(found.path));
-  MYFS_TRY(inode_permission(ctx, inode, MAY_WRITE));
-  MYFS_TRY(check_length(length));
-  return truncate_inode(ctx, inode, length, nullptr);
+  return retry_estale([&]() -> Result<void> {
+    MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, LOOKUP_FOLLOW));
+    Inode& inode = found.path.inode();
+    if (inode.is_dir()) return Errno(EISDIR);
+    if (!inode.is_regular()) return Errno(EINVAL);
+    MYFS_TRY(check_writable(found.path));
+    MYFS_TRY(inode_permission(ctx, inode, MAY_WRITE));
+    MYFS_TRY(check_length(length));
+    return truncate_inode(ctx, inode, length, nullptr);
+  });
 }
 
 Result<void> vfs_ftruncate(const CallContext& ctx, TaskStruct& task, int fd, int64_t length) {
@@ -187,8 +193,10 @@ Result<void> vfs_utimens(const CallContext& ctx, TaskStruct& task, At at, const 
     MYFS_TRY(path_lookup(ctx, task, at, flags | LOOKUP_EMPTY));
     return ok_result();
   }
-  MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
-  return notify_change(ctx, found.path.inode(), attr, nullptr);
+  return retry_estale([&]() -> Result<void> {
+    MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
+    return notify_change(ctx, found.path.inode(), attr, nullptr);
+  });
 }
 
 Result<void> vfs_futimens(const CallContext& ctx, TaskStruct& task, int fd, const timespec* times) {

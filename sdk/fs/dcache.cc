@@ -18,15 +18,10 @@ constexpr size_t kShrinkBatch = 64;
 constexpr uint64_t kCompleteSet = 1;
 constexpr int kCompleteSeqShift = 33;
 
-uint64_t load_tail(const char* p, size_t size_bytes) {
-  uint64_t word = 0;
-  std::memcpy(&word, p, size_bytes);
-  return word;
-}
-
-// Spreads a name's hash over the directories.
+// Spreads a name's hash over the directories. By number and not by address: a simulation must
+// repeat, and the order of the shards is the order of eviction.
 size_t mix(const Inode& dir, uint32_t hash) {
-  uint64_t h = (reinterpret_cast<uintptr_t>(&dir) >> 6) * 0x9e3779b97f4a7c15u;
+  uint64_t h = dir.i_ino * 0x9e3779b97f4a7c15u;
   h = (h ^ hash) * 0xd6e8feb86659fd93u;
   return h ^ (h >> 32);
 }
@@ -40,23 +35,6 @@ void clear_complete(Inode& dir) {
 }
 
 }  // namespace
-
-uint32_t d_hash_name(std::string_view name) {
-  const char* p = name.data();
-  size_t left = name.size();
-  uint64_t h = left * 0x9e3779b97f4a7c15u;
-  for (; left >= 8; left -= 8, p += 8) {
-    uint64_t word;
-    std::memcpy(&word, p, 8);
-    h = (h ^ word) * 0xd6e8feb86659fd93u;
-    h ^= h >> 29;
-  }
-  if (left != 0) {
-    h = (h ^ load_tail(p, left)) * 0xd6e8feb86659fd93u;
-    h ^= h >> 29;
-  }
-  return static_cast<uint32_t>(h ^ (h >> 32));
-}
 
 struct Dcache::Table {
   explicit Table(size_t buckets) : mask(buckets - 1), heads(buckets) {}
@@ -111,7 +89,7 @@ const DentryPosition* Dcache::d_lookup_rcu(const Inode& dir, std::string_view na
   const DentryPosition* pos = head_of(dir, hash).load(std::memory_order_acquire);
   for (; pos != nullptr; pos = pos->next.load(std::memory_order_acquire)) {
     if (pos->hash == hash && pos->dir == &dir && pos->name_len == name.size() &&
-        std::memcmp(pos->name, name.data(), name.size()) == 0) {
+        padded_name_equals(pos->name, name)) {
       return pos;
     }
   }
@@ -134,6 +112,7 @@ RefPtr<Dentry> Dcache::d_lookup(const Inode& dir, std::string_view name) const {
 DentryPosition* Dcache::init_position(void* memory, Dentry& dentry, Dentry& parent,
                                       std::string_view name, uint32_t hash) {
   char* text = static_cast<char*>(memory) + sizeof(DentryPosition);
+  std::memset(text, 0, padded_name_size(name.size()));
   if (!name.empty()) std::memcpy(text, name.data(), name.size());
   auto* pos = new (memory) DentryPosition{.dir = &parent == &dentry ? nullptr : parent.d_inode(),
                                           .d_parent = &parent,
@@ -147,7 +126,8 @@ DentryPosition* Dcache::init_position(void* memory, Dentry& dentry, Dentry& pare
 
 Ref<Dentry> Dcache::alloc(Dentry* parent, std::string_view name, uint32_t hash,
                           RefPtr<Inode> inode) {
-  void* memory = ::operator new(sizeof(Dentry) + sizeof(DentryPosition) + name.size());
+  void* memory =
+      ::operator new(sizeof(Dentry) + sizeof(DentryPosition) + padded_name_size(name.size()));
   auto* dentry = new (memory) Dentry(sb_, inode.leak());
   Dentry& hangs_on = parent != nullptr ? *parent : *dentry;
   dentry->d_pos_.store(init_position(dentry->own_position(), *dentry, hangs_on, name, hash),
@@ -283,7 +263,7 @@ Ref<Dentry> Dcache::d_add(Dentry& parent, std::string_view name, RefPtr<Inode> i
 void Dcache::reposition_locked(Shard& from, Shard& to, Dentry& dentry, Dentry& parent,
                                std::string_view name, uint32_t hash, Removed& removed) {
   DentryPosition* old = dentry.d_pos_.load(std::memory_order_relaxed);
-  void* memory = ::operator new(sizeof(DentryPosition) + name.size());
+  void* memory = ::operator new(sizeof(DentryPosition) + padded_name_size(name.size()));
   DentryPosition* pos = init_position(memory, dentry, parent, name, hash);
   unlink_locked(*old);
   lru_unlink_locked(from, dentry);

@@ -21,6 +21,7 @@
 #include "sdk/base/metrics.h"
 #include "sdk/base/sync.h"
 #include "sdk/fs/dentry.h"
+#include "sdk/fs/name_hash.h"
 
 namespace myfs::fs {
 
@@ -31,8 +32,6 @@ struct DirVersion {
   LeaseWord::Sample sample = 0;
   uint64_t change = 0;
 };
-
-uint32_t d_hash_name(std::string_view name);
 
 class Dcache {
  public:

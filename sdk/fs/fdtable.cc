@@ -47,6 +47,24 @@ void FdTable::mark_locked(int fd, bool used) {
   }
 }
 
+Result<int> FdTable::fd_reserve() {
+  MutexLock lock(mutex_);
+  int fd = lowest_free_locked(0);
+  if (fd < 0) return Errno(EMFILE);
+  mark_locked(fd, true);
+  return fd;
+}
+
+void FdTable::fd_bind(int reserved, Ref<File> file) {
+  MutexLock lock(mutex_);
+  slot_locked(reserved).store(file.leak(), std::memory_order_release);
+}
+
+void FdTable::fd_cancel(int reserved) {
+  MutexLock lock(mutex_);
+  mark_locked(reserved, false);
+}
+
 Result<int> FdTable::fd_install(Ref<File> file, int lowest) {
   if (lowest < 0 || lowest >= kDescriptorsMax) return Errno(EINVAL);
   MutexLock lock(mutex_);
@@ -60,8 +78,10 @@ Result<int> FdTable::fd_install(Ref<File> file, int lowest) {
 Result<RefPtr<File>> FdTable::fd_replace(int fd, Ref<File> file) {
   if (fd < 0 || fd >= kDescriptorsMax) return Errno(EBADF);
   MutexLock lock(mutex_);
+  const bool used = (used_[fd / 64] >> (fd % 64) & 1) != 0;
+  if (used && slot_locked(fd).load(std::memory_order_relaxed) == nullptr) return Errno(EBUSY);
   File* old = slot_locked(fd).exchange(file.leak(), std::memory_order_acq_rel);
-  if (old == nullptr) mark_locked(fd, true);
+  if (!used) mark_locked(fd, true);
   return RefPtr<File>::adopt(old);
 }
 

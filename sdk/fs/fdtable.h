@@ -35,9 +35,15 @@ class FdTable {
   }
   RefPtr<File> fget(int fd) const;  // null: EBADF
 
+  // A number for a file that is still to be opened or made; until fd_bind() it is as if closed.
+  // EMFILE.
+  Result<int> fd_reserve();
+  void fd_bind(int reserved, Ref<File> file);
+  void fd_cancel(int reserved);
   // EMFILE when full.
   Result<int> fd_install(Ref<File> file, int lowest = 0);
-  // dup2: closes what `fd` was, which is returned for the caller to flush. EBADF: out of range.
+  // dup2: closes what `fd` was, which is returned for the caller to flush. EBADF: out of range;
+  // EBUSY: reserved.
   Result<RefPtr<File>> fd_replace(int fd, Ref<File> file);
   // Takes the file out; the caller flushes and drops it. Null: EBADF.
   RefPtr<File> fd_close(int fd);

@@ -1,5 +1,8 @@
 #include "sdk/fs/inode_cache.h"
 
+#include <algorithm>
+#include <utility>
+
 #include <vector>
 
 #include "sdk/base/rcu.h"
@@ -159,6 +162,10 @@ void InodeCache::for_each(absl::FunctionRef<void(Inode&)> fn) {
     all.reserve(inodes_.size());
     for (auto& [key, inode] : inodes_) all.push_back(revive_locked(*inode).to_ref());
   }
+  // Not in the order of the hash table, which differs from process to process.
+  std::sort(all.begin(), all.end(), [](const Ref<Inode>& a, const Ref<Inode>& b) {
+    return std::pair(a->i_ino, a->i_generation) < std::pair(b->i_ino, b->i_generation);
+  });
   for (Ref<Inode>& inode : all) fn(*inode);
 }
 

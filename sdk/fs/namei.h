@@ -52,6 +52,17 @@ struct WalkResult {
 // ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, EBADF (dfd), and what the file system answers.
 Result<WalkResult> path_lookup(const CallContext& ctx, const TaskStruct& task, At at,
                                uint32_t flags, LookupIntent intent = LookupIntent::kWalk);
+// [retry_estale] Runs fn, which walks a path and uses what it found; again if that was deleted
+// between the two. ENOENT if it goes on.
+template <typename Fn>
+auto retry_estale(Fn fn) -> decltype(fn()) {
+  constexpr int kTries = 3;
+  for (int i = 0; i < kTries; ++i) {
+    auto result = fn();
+    if (result.ok() || result.error() != Errno(ESTALE)) return result;
+  }
+  return Errno(ENOENT);
+}
 // Goes on from a directory with another path, for symbolic links that create() found; `links`
 // counts those followed.
 Result<WalkResult> path_lookup_from(const CallContext& ctx, const TaskStruct& task,

@@ -53,13 +53,15 @@ WalkOutcome RcuWalk::run() {
       continue;
     }
     missed = rest_;
-    std::string_view name = first_component(rest_);
+    const ScannedName scanned = scan_component(rest_);
+    const std::string_view name = rest_.substr(0, scanned.size);
     rest_.remove_prefix(name.size());
     bool is_last = depth_ == 0 && skip_slashes(rest_).empty();
     if (is_last && !rest_.empty()) trailing = true;
     if (name.size() > kNameMax_bytes) return fail(ENAMETOOLONG);
     if (is_last && (flags_ & LOOKUP_PARENT) != 0) return stop_before(name);
-    if (WalkOutcome outcome = component(name, is_last); outcome != WalkOutcome::kHit) {
+    if (WalkOutcome outcome = component(name, scanned.hash, is_last);
+        outcome != WalkOutcome::kHit) {
       return outcome;
     }
   }
@@ -97,22 +99,26 @@ WalkOutcome RcuWalk::may_search(const Inode& dir) {
   return error.ok() ? WalkOutcome::kHit : WalkOutcome::kError;
 }
 
-WalkOutcome RcuWalk::component(std::string_view name, bool is_last) {
-  const bool dot = name == ".", dot_dot = name == "..";
+WalkOutcome RcuWalk::component(std::string_view name, uint32_t hash, bool is_last) {
+  const bool dots = name[0] == '.';
+  const bool dot = dots && name.size() == 1, dot_dot = dots && name == "..";
   if (dot || dot_dot) [[unlikely]] {
     WalkOutcome outcome = may_search(*dentry->d_inode());
     return outcome == WalkOutcome::kHit && dot_dot ? dotdot() : outcome;
   }
   Dentry* child;
-  WalkOutcome outcome = probe(name, &child);
+  WalkOutcome outcome = find(name, hash, &child);
   return outcome == WalkOutcome::kHit ? enter(child, is_last) : outcome;
 }
 
 WalkOutcome RcuWalk::probe(std::string_view name, Dentry** found) {
+  return find(name, d_hash_name(name), found);
+}
+
+WalkOutcome RcuWalk::find(std::string_view name, uint32_t hash, Dentry** found) {
   const Inode& dir = *dentry->d_inode();
   if (WalkOutcome outcome = may_search(dir); outcome != WalkOutcome::kHit) return outcome;
   if ((sample_ & kLeaseD) == 0) return WalkOutcome::kMiss;
-  const uint32_t hash = d_hash_name(name);
   const DentryPosition* pos = dentry->d_sb().s_dcache.d_lookup_rcu(dir, name, hash);
   if (pos == nullptr) return absent(dir, name, hash);
   Dentry* child = pos->dentry;

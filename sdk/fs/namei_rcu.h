@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "sdk/base/limits.h"
+#include "sdk/fs/name_hash.h"
 #include "sdk/fs/namei.h"
 
 namespace myfs::fs {
@@ -52,7 +53,8 @@ class RcuWalk {
  private:
   WalkOutcome fail(int error_number);
   WalkOutcome may_search(const Inode& dir);
-  WalkOutcome component(std::string_view name, bool is_last);
+  WalkOutcome component(std::string_view name, uint32_t hash, bool is_last);
+  WalkOutcome find(std::string_view name, uint32_t hash, Dentry** found);
   WalkOutcome absent(const Inode& dir, std::string_view name, uint32_t hash);
   WalkOutcome enter(Dentry* child, bool is_last);
   WalkOutcome follow_link(const Inode& link);
@@ -84,10 +86,7 @@ inline std::string_view skip_slashes(std::string_view path) {
 
 // The part of `path` before the next slash.
 inline std::string_view first_component(std::string_view path) {
-  const void* slash = path.empty() ? nullptr : __builtin_memchr(path.data(), '/', path.size());
-  return slash == nullptr
-             ? path
-             : path.substr(0, static_cast<size_t>(static_cast<const char*>(slash) - path.data()));
+  return path.substr(0, scan_component(path).size);
 }
 
 }  // namespace myfs::fs

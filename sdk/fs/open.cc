@@ -215,15 +215,28 @@ Result<void> set_dir(const CallContext& ctx, Path path, FsStruct& fs, void (FsSt
 Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                             uint32_t mode) {
   MYFS_ASSIGN(OpenHow how, build_open_flags(task, flags, mode));
-  if ((how.flags & O_CREAT) != 0) return CreatingOpen(ctx, task, how).run(at);
-  MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, how.lookup, how.intent));
-  return open_path(ctx, std::move(found.path), how, found.has_stat ? &found.stat : nullptr);
+  return retry_estale([&]() -> Result<Ref<File>> {
+    if ((how.flags & O_CREAT) != 0) return CreatingOpen(ctx, task, how).run(at);
+    MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, how.lookup, how.intent));
+    return open_path(ctx, std::move(found.path), how, found.has_stat ? &found.stat : nullptr);
+  });
 }
 
 Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                      uint32_t mode) {
-  MYFS_ASSIGN(Ref<File> file, filp_open(ctx, task, at, flags, mode));
-  return task.files.fd_install(std::move(file));
+  if ((flags & (O_CREAT | O_TRUNC)) == 0) {
+    MYFS_ASSIGN(Ref<File> file, filp_open(ctx, task, at, flags, mode));
+    return task.files.fd_install(std::move(file));
+  }
+  // Nothing is made or cut for which there is no descriptor.
+  MYFS_ASSIGN(const int fd, task.files.fd_reserve());
+  Result<Ref<File>> file = filp_open(ctx, task, at, flags, mode);
+  if (!file.ok()) {
+    task.files.fd_cancel(fd);
+    return file.error();
+  }
+  task.files.fd_bind(fd, std::move(*file));
+  return fd;
 }
 
 Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags) {

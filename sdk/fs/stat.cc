@@ -28,18 +28,25 @@ Result<void> vfs_stat(const CallContext& ctx, const TaskStruct& task, At at, int
   if (!force_sync) [[likely]] {
     Errno error;
     WalkOutcome outcome = rcu_walk(
-        ctx, task, at, flags, [stat](const RcuHit& hit) { return hit.inode->attr_hit(stat); },
+        ctx, task, at, flags,
+        [stat](const RcuHit& hit) {
+          stat->dev = hit.inode->i_sb().s_dev;
+          return hit.inode->attr_hit(stat);
+        },
         &error);
     if (outcome == WalkOutcome::kHit) return ok_result();
     if (outcome == WalkOutcome::kError) return error;
   }
-  MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, flags, LookupIntent::kStat));
-  if (found.has_stat && !force_sync) {
-    *stat = found.stat;
+  return retry_estale([&]() -> Result<void> {
+    MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, flags, LookupIntent::kStat));
+    if (found.has_stat && !force_sync) {
+      *stat = found.stat;
+      stat->dev = found.path.inode().i_sb().s_dev;
+      return ok_result();
+    }
+    MYFS_ASSIGN(*stat, vfs_getattr(ctx, found.path.inode(), force_sync));
     return ok_result();
-  }
-  MYFS_ASSIGN(*stat, vfs_getattr(ctx, found.path.inode(), force_sync));
-  return ok_result();
+  });
 }
 
 Result<Kstat> vfs_getattr(const CallContext& ctx, Inode& inode, bool force_sync) {
@@ -47,10 +54,12 @@ Result<Kstat> vfs_getattr(const CallContext& ctx, Inode& inode, bool force_sync)
   SuperBlock& sb = inode.i_sb();
   if (!force_sync && inode.attr_hit(&stat) && sb.s_validity.alive()) {
     sb.s_counters.attr_hits.add();
-    return stat;
+  } else {
+    sb.s_counters.attr_misses.add();
+    MYFS_ASSIGN(stat, inode.i_op().getattr(ctx, inode));
   }
-  sb.s_counters.attr_misses.add();
-  return inode.i_op().getattr(ctx, inode);
+  stat.dev = sb.s_dev;
+  return stat;
 }
 
 Result<void> vfs_fstat(const CallContext& ctx, const TaskStruct& task, int fd, Kstat* stat) {
@@ -59,7 +68,10 @@ Result<void> vfs_fstat(const CallContext& ctx, const TaskStruct& task, int fd, K
     const File* file = task.files.fcheck_rcu(fd);
     if (file == nullptr) return Errno(EBADF);
     const Inode& inode = file->f_inode();
-    if (inode.attr_hit(stat) && inode.i_sb().s_validity.alive()) return ok_result();
+    if (inode.attr_hit(stat) && inode.i_sb().s_validity.alive()) {
+      stat->dev = inode.i_sb().s_dev;
+      return ok_result();
+    }
   }
   RefPtr<File> file = task.files.fget(fd);
   if (!file) return Errno(EBADF);

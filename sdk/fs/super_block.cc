@@ -11,8 +11,13 @@ Ref<SuperBlock> SuperBlock::create(std::unique_ptr<SuperOps> op, SuperOptions op
                          Ref<SuperBlock>::Adopt{});
 }
 
+namespace {
+std::atomic<uint32_t> g_next_dev{1};
+}  // namespace
+
 SuperBlock::SuperBlock(std::unique_ptr<SuperOps> op, SuperOptions options)
-    : s_id(options.s_id),
+    : s_dev(g_next_dev.fetch_add(1, std::memory_order_relaxed)),
+      s_id(options.s_id),
       s_dcache(*this, options.max_dentries),
       s_inodes(*this, options.max_unused_inodes),
       s_op_(std::move(op)),

@@ -72,6 +72,7 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   static Ref<SuperBlock> create(std::unique_ptr<SuperOps> op, SuperOptions options);
 
   SuperOps& s_op() const { return *s_op_; }
+  const uint32_t s_dev;  // st_dev: unique among the super blocks of this process so far
   const std::string s_id;
   mm::Budget* s_budget() const { return s_budget_; }  // may be null
   bool is_read_only() const { return s_read_only_.load(std::memory_order_relaxed); }
@@ -92,6 +93,8 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   // Lets go of unused dentries and inodes; for the memory budget. Returns an estimate of the bytes
   // freed.
   size_t shrink_caches(size_t wanted_bytes);
+  // A forced unmount: what waits and what comes later fails with ESHUTDOWN, although files are open.
+  void shutdown(const CallContext& ctx) { s_op_->shutdown(ctx); }
   // Ends it: called when the last Mount goes. `ctx.deadline_ns` bounds it. Idempotent.
   void kill(const CallContext& ctx, bool force);
   bool is_active() const { return active_.load(std::memory_order_acquire); }
