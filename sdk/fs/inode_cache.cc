@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <utility>
-
 #include <vector>
 
 #include "sdk/base/rcu.h"
