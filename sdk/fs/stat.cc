@@ -30,8 +30,9 @@ Result<void> vfs_stat(const CallContext& ctx, const TaskStruct& task, At at, int
     WalkOutcome outcome = rcu_walk(
         ctx, task, at, flags,
         [stat](const RcuHit& hit) {
+          if (!hit.inode->attr_hit(stat)) return false;
           stat->dev = hit.inode->i_sb().s_dev;
-          return hit.inode->attr_hit(stat);
+          return true;
         },
         &error);
     if (outcome == WalkOutcome::kHit) return ok_result();

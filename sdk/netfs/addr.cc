@@ -98,7 +98,9 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
   rpc::Handle handle;
   rpc::WriteArgs args{.opener = inode.writer(),
                       .off = request.offset,
-                      .trunc_gen = request.trunc_gen,
+                      // Not the pages' own: truncations under W are ours, and the pages that
+                      // outlived one have been cut already (NetInode::learn_size).
+                      .trunc_gen = mapping.trunc_gen.load(std::memory_order_acquire),
                       .has_trunc_gen = true,
                       .flags = rpc::kWriteWriteback};
   bool lost;

@@ -73,18 +73,23 @@ Result<fs::LookupChain> NetInodeOps::lookup(const CallContext& ctx, fs::Dentry& 
     }
     return chain;
   };
-  return super_.call(ctx, inode, ask);
+  return super_.call_dir(ctx, inode, ask);
 }
 
 Result<Ref<fs::Dentry>> NetInodeOps::get_parent(const CallContext& ctx, fs::Dentry& dir) {
   NetInode& inode = net_inode(*dir.d_inode());
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<Ref<fs::Dentry>> {
     MYFS_ASSIGN(const rpc::ParentReply reply, super_.client().parent_of(ctx, handle));
-    MYFS_ASSIGN(Ref<NetInode> parent, super_.learn(reply.node, ticket, nullptr));
-    if (!reply.name.empty()) inode.set_place(*parent, reply.name);
     fs::Dentry& root = super_.sb().s_root();
-    if (root.d_inode() == parent.get()) return Ref<fs::Dentry>(root);
-    return super_.sb().s_dcache.d_alloc_anon(parent);
+    if (reply.name.empty()) return Ref<fs::Dentry>(root);
+    Kstat stat;
+    MYFS_ASSIGN(Ref<NetInode> parent, super_.learn(reply.node, ticket, &stat));
+    inode.set_place(*parent, reply.name);
+    fs::Dcache& dcache = super_.sb().s_dcache;
+    Ref<fs::Dentry> above =
+        root.d_inode() == parent.get() ? Ref<fs::Dentry>(root) : dcache.d_alloc_anon(parent);
+    return dcache.d_learn(*above, reply.name, RefPtr<fs::Inode>(Ref<fs::Inode>(inode)),
+                          version_of(*above, stat));
   };
   return super_.call(ctx, inode, ask);
 }
@@ -155,7 +160,7 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
     result.dentry = super_.sb().s_dcache.d_add(dir, name, inode, version);
     return result;
   };
-  return super_.call(ctx, parent, ask);
+  return super_.call_dir(ctx, parent, ask);
 }
 
 Result<void> NetInodeOps::link(const CallContext& ctx, fs::Inode& inode, fs::Dentry& dir,
@@ -176,7 +181,8 @@ Result<void> NetInodeOps::link(const CallContext& ctx, fs::Inode& inode, fs::Den
     super_.sb().s_dcache.d_add(dir, name, RefPtr<fs::Inode>(Ref<fs::Inode>(inode)), version);
     return {};
   };
-  return super_.call(ctx, parent, ask);
+  Result<void> result = super_.call(ctx, parent, ask);
+  return result.error() == Errno(ESTALE) ? Errno(ENOENT) : result.error();
 }
 
 Result<void> NetInodeOps::unlink(const CallContext& ctx, fs::Dentry& dir, std::string_view name) {
@@ -201,7 +207,7 @@ Result<void> NetInodeOps::remove(const CallContext& ctx, fs::Dentry& dir, std::s
     super_.sb().s_dcache.d_add(dir, name, nullptr, version);
     return {};
   };
-  return super_.call(ctx, parent, ask);
+  return super_.call_dir(ctx, parent, ask);
 }
 
 Result<void> NetInodeOps::rename(const CallContext& ctx, fs::Dentry& old_dir,
@@ -220,9 +226,11 @@ Result<void> NetInodeOps::rename(const CallContext& ctx, fs::Dentry& old_dir,
     const fs::DirVersion old_version = learn_dir(ctx, old_dir, changed.dir, ticket);
     const fs::DirVersion new_version =
         &from == &to ? old_version : learn_dir(ctx, new_dir, changed.other_dir, ticket);
-    if (RefPtr<NetInode> moved = super_.learn_cached(changed.node, ticket); moved) {
-      moved->set_place(to, new_name);
-    }
+    RefPtr<NetInode> moved = super_.learn_cached(changed.node, ticket);
+    // Two names of one file: nothing has happened.
+    const rpc::Handle& replaced = changed.victim.handle;
+    if (replaced.ino != 0 && replaced.ino == changed.node.handle.ino) return {};
+    if (moved) moved->set_place(to, new_name);
     RefPtr<NetInode> victim = super_.learn_cached(changed.victim, ticket);
     fs::Dcache& dcache = super_.sb().s_dcache;
     constexpr uint32_t kExchange = 2;
@@ -237,7 +245,8 @@ Result<void> NetInodeOps::rename(const CallContext& ctx, fs::Dentry& old_dir,
     }
     return {};
   };
-  return super_.call(ctx, from, ask);
+  Result<void> result = super_.call(ctx, from, ask);
+  return result.error() == Errno(ESTALE) ? Errno(ENOENT) : result.error();
 }
 
 }  // namespace myfs::netfs

@@ -84,11 +84,13 @@ Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode,
                                         FileState& state) {
   const bool truncates = (file.f_flags() & O_TRUNC) != 0;
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
-    const LeaseParts data = file.may_write() ? fs::kLeaseW : fs::kLeaseR;
+    // R, so that the next open needs no call and the first read none either. A writer gets W with
+    // the look-up if it is free, and else when he writes.
+    const LeaseParts data = truncates ? fs::kLeaseW : fs::kLeaseR;
     MYFS_ASSIGN(rpc::Changed changed,
                 super_.client().open(
                     ctx, {.node = handle,
-                          .flags = truncates ? rpc::kCreateTrunc : 0,
+                          .flags = truncates ? rpc::kCreateTrunc : rpc::kOpenMustGrant,
                           .want = static_cast<LeaseParts>(fs::kLeaseA | fs::kLeaseP | data),
                           .opener = opener_of(file)}));
     inode.lease.add_open(state.open, true);
@@ -393,7 +395,7 @@ Result<fs::DirPage> NetFileOps::readdir(const CallContext& ctx, fs::File& file, 
     }
     return page;
   };
-  return super_.call(ctx, inode, ask);
+  return super_.call_dir(ctx, inode, ask);
 }
 
 }  // namespace myfs::netfs

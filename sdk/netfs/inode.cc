@@ -76,7 +76,9 @@ bool NetInode::adopt_size_locked() {
   const uint16_t now = super_.validity().generation.load(std::memory_order_acquire);
   if (lease.pages_generation != now && mapping_->nr_pages() != 0) return false;
   lease.pages_generation = now;
-  mapping_->i_size.store(i_size(), std::memory_order_release);
+  const Kstat now_known = i_attr();
+  mapping_->i_size.store(now_known.size, std::memory_order_release);
+  mapping_->trunc_gen.store(now_known.trunc_gen, std::memory_order_release);
   return true;
 }
 
@@ -94,7 +96,6 @@ Kstat NetInode::learn(const rpc::Node& node, const Ticket& ticket) {
   LeaseParts except = 0;
   if (mapping_ != nullptr && (held & kDataParts) != 0) {
     if (!had_data && !adopt_size_locked()) except = kDataParts;
-    mapping_->trunc_gen.store(stat.trunc_gen, std::memory_order_release);
   }
   lease.publish_locked(except);
   return stat;
@@ -108,6 +109,19 @@ void NetInode::learn_size(uint64_t size_bytes, uint32_t trunc_gen) {
   }
   MutexLock lock(lease.mu);
   if (lease.covers(fs::kLeaseR)) update_attr([&](Kstat& attr) { attr.size = size_bytes; });
+}
+
+void NetInode::mark_removed() {
+  i_flags.fetch_or(kDead, std::memory_order_acq_rel);
+  update_attr([](Kstat& attr) { attr.nlink = 0; });
+}
+
+bool NetInode::note_stat(const Kstat& stat) {
+  MutexLock lock(i_lock);
+  const bool same = last_stat_size_ == stat.size && last_stat_mtime_ == stat.mtime;
+  last_stat_size_ = stat.size;
+  last_stat_mtime_ = stat.mtime;
+  return same;
 }
 
 // --- data leases
@@ -183,7 +197,17 @@ void NetInode::maybe_unpin() {
     if (!lease.pinned || lease.write_uses_locked() != 0 || has_dirty_pages()) return;
     lease.pinned = false;
   }
+  // Nobody writes it any more: others may read it without asking us.
+  give_back_write();
   unref();
+}
+
+void NetInode::give_back_write() {
+  {
+    MutexLock lock(lease.mu);
+    if (!lease.begin_give_back_locked()) return;
+  }
+  honour_recall();
 }
 
 // --- recalls and losses
@@ -208,6 +232,7 @@ void NetInode::honour_recall() {
     if (mapping_ != nullptr && (parts & fs::kLeaseW) != 0) flush_for_recall();
     const Kstat own = i_attr();
     std::vector<rpc::AckArgs> acks;
+    rpc::Grant given_back;
     {
       MutexLock lock(lease.mu);
       if ((lease.stopping_locked() & parts) != parts) continue;  // another session
@@ -220,7 +245,9 @@ void NetInode::honour_recall() {
     {
       MutexLock lock(lease.mu);
       acks = lease.finish_locked();
+      given_back = lease.take_given_back_locked();
     }
+    if (given_back.parts != 0) super_.returns_pending(super_.leases().release(given_back));
     for (rpc::AckArgs& ack : acks) {
       if (ack.have_size && mapping_ != nullptr) {
         ack.size = mapping_->i_size.load(std::memory_order_acquire);

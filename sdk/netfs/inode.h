@@ -55,6 +55,12 @@ class NetInode final : public fs::Inode {
   // follows. i_rwsem is held exclusive.
   void learn_size(uint64_t size_bytes, uint32_t trunc_gen);
 
+  // A directory that the server does not have any more.
+  void mark_removed();
+  // Whether the caller of getattr should insist on R: the last answer brought no R because another
+  // client has W, and nothing has changed since, so it does not write any more.
+  bool note_stat(const Kstat& stat);
+
   // --- data leases
   // Whether `parts` may be used now. Acquires them (once) from the server if not.
   Result<bool> acquire(const CallContext& ctx, LeaseParts parts, const rpc::Opener& opener);
@@ -76,6 +82,9 @@ class NetInode final : public fs::Inode {
   void lose_pages(std::string_view why);
   // Drops the pin if nothing is dirty any more. Not under leaf locks.
   void maybe_unpin();
+  // Lets others read the file without asking us, if nobody here has it open for writing: writes
+  // back, then returns W and keeps R.
+  void give_back_write();
   bool has_dirty_pages() const { return mapping_ != nullptr && !mapping_->is_clean(); }
 
   // Boot verifier that unstable pages were written under; 0: none.
@@ -92,6 +101,8 @@ class NetInode final : public fs::Inode {
   uint16_t handle_generation_ ABSL_GUARDED_BY(i_lock) = 0;
   Place place_ ABSL_GUARDED_BY(i_lock);
   rpc::Opener writer_ ABSL_GUARDED_BY(i_lock);
+  Time last_stat_mtime_ ABSL_GUARDED_BY(i_lock);
+  uint64_t last_stat_size_ ABSL_GUARDED_BY(i_lock) = UINT64_MAX;
 };
 
 inline NetInode& net_inode(fs::Inode& inode) { return static_cast<NetInode&>(inode); }

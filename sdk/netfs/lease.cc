@@ -16,6 +16,7 @@ void LeaseRecord::refresh_locked() {
   seq_seen_ = grant_seq_ = 0;  // a new session counts anew
   recalls_.clear();
   stopping_ = 0;
+  giving_back_ = false;
   own_times = false;
   space_bytes = 0;
 }
@@ -92,6 +93,21 @@ std::optional<rpc::AckArgs> LeaseRecord::begin_recall_locked(const rpc::RecallIt
   return std::nullopt;
 }
 
+bool LeaseRecord::begin_give_back_locked() {
+  refresh_locked();
+  if ((held_ & fs::kLeaseW) == 0 || stopping_ != 0 || writers_ != 0) return false;
+  stopping_ |= fs::kLeaseW;
+  giving_back_ = true;
+  return true;
+}
+
+rpc::Grant LeaseRecord::take_given_back_locked() {
+  refresh_locked();
+  if (!giving_back_ || (held_ & fs::kLeaseW) != 0) return {};
+  giving_back_ = false;
+  return {.ino = ino_, .parts = fs::kLeaseW, .seq = grant_seq_};
+}
+
 LeaseParts LeaseRecord::stopping_locked() {
   refresh_locked();
   return stopping_;
@@ -143,6 +159,7 @@ void LeaseRecord::link_open_locked(Open& open) {
   open.next = opens_;
   if (opens_ != nullptr) opens_->prev = &open;
   opens_ = &open;
+  if ((open.access & rpc::kAccessWrite) != 0) ++writers_;
 }
 
 void LeaseRecord::add_open(Open& open, bool registered) {
@@ -167,6 +184,7 @@ bool LeaseRecord::remove_open(Open& open) {
   (open.prev != nullptr ? open.prev->next : opens_) = open.next;
   if (open.next != nullptr) open.next->prev = open.prev;
   open.next = open.prev = nullptr;
+  if ((open.access & rpc::kAccessWrite) != 0) --writers_;
   return open.registered_in == generation_;
 }
 

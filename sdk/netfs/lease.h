@@ -94,6 +94,11 @@ class LeaseRecord {
   void drop_locked(LeaseParts parts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The acknowledgements of all recalls that want nothing more.
   std::vector<rpc::AckArgs> finish_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // W goes back unasked: as if it were recalled, but for the acknowledgement. False: not held, or
+  // somebody has the file open for writing, or a recall is on already.
+  bool begin_give_back_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // What give-backs have freed and the server has not been told of; parts 0: nothing.
+  rpc::Grant take_given_back_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // A worker was told of this record and has not looked yet.
   bool queued ABSL_GUARDED_BY(mu) = false;
 
@@ -153,10 +158,12 @@ class LeaseRecord {
   LeaseSeq grant_seq_ ABSL_GUARDED_BY(mu) = 0;  // of the newest grant accepted
   absl::InlinedVector<Recall, 1> recalls_ ABSL_GUARDED_BY(mu);
   LeaseParts stopping_ ABSL_GUARDED_BY(mu) = 0;
+  bool giving_back_ ABSL_GUARDED_BY(mu) = false;
 
   uint32_t write_uses_ ABSL_GUARDED_BY(mu) = 0;
   CondVar idle_;
   Open* opens_ ABSL_GUARDED_BY(mu) = nullptr;  // newest first
+  uint32_t writers_ ABSL_GUARDED_BY(mu) = 0;   // of them: for writing
 };
 
 class LeaseTable {

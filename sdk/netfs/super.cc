@@ -15,6 +15,7 @@ namespace {
 constexpr size_t kPathDepthMax = 4096 / 2;
 constexpr int64_t kReturnsDelay_ns = 10 * kNsPerMs;
 constexpr int64_t kCloseTimeout_ns = 5 * kNsPerSec;
+constexpr int64_t kForcedFlush_ns = kNsPerSec;
 }  // namespace
 
 Super::Super(MountOptions options, mm::Runtime& runtime)
@@ -212,7 +213,10 @@ Result<fs::Kstatfs> Super::statfs(const CallContext& ctx, fs::Dentry& dentry) {
 
 Result<void> Super::sync_fs(const CallContext& ctx) {
   MYFS_TRY(runtime_.writeback().sync(ctx, address_space_ops_));
-  MYFS_TRY(client_->sync(ctx));
+  Result<uint64_t> synced = client_->sync(ctx);
+  // What an ended session had written is durable or reported as lost, file by file.
+  if (!synced.ok() && synced.error() == rpc::kSessionLost) synced = client_->sync(ctx);
+  if (!synced.ok() && synced.error() != rpc::kSessionLost) return synced.error();
   return {};
 }
 
@@ -234,6 +238,19 @@ void Super::umount_begin(const CallContext& ctx, bool force) {
     client_->break_connections();
   }
   lose_dirty_pages("unmounted");
+  put_deferred();
+}
+
+// What can be written soon is written; then nobody who waits is made to wait any longer.
+void Super::shutdown(const CallContext& ctx) {
+  CallContext brief = ctx;
+  brief.deadline_ns = std::min(ctx.deadline_ns, deadline_after_ns(kForcedFlush_ns));
+  closing_.store(true, std::memory_order_release);
+  (void)runtime_.writeback().sync(brief, address_space_ops_);
+  brief.deadline_ns = boottime_ns();
+  client_->close(brief);
+  end_generation();
+  lose_dirty_pages("unmounted by force");
   put_deferred();
 }
 

@@ -100,6 +100,17 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   // Drops a reference, and the inode's pin if nothing is dirty any more, on a worker a little
   // later: for the loop, which must not destroy.
   void put_later(RefPtr<fs::Inode> inode);
+  // As call(), for calls whose only inode is this directory: if it is gone, it is known as removed
+  // from then on, and the answer is ENOENT.
+  template <typename Fn>
+  auto call_dir(const CallContext& ctx, NetInode& dir, Fn fn)
+      -> decltype(fn(rpc::Handle(), Ticket())) {
+    auto reply = call(ctx, dir, std::move(fn));
+    if (reply.ok() || reply.error() != Errno(ESTALE)) return reply;
+    dir.mark_removed();
+    return Errno(ENOENT);
+  }
+
   // Gives back what was collected, at once or soon.
   void returns_pending(bool urgent);
   void send_returns();
@@ -110,6 +121,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   Result<void> sync_fs(const CallContext& ctx) override;
   void evict_inode(fs::Inode& inode) override;
   void umount_begin(const CallContext& ctx, bool force) override;
+  void shutdown(const CallContext& ctx) override;
   void put_super() override;
 
   // --- CallbackSink
@@ -137,6 +149,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   void recall_one(const rpc::RecallItem& item);
   void put_deferred();
   void lose_dirty_pages(std::string why);
+  void end_generation();
   void renew();
 
   const MountOptions options_;

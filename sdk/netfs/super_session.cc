@@ -52,13 +52,18 @@ void Super::on_session_started(const rpc::SessionInfo& info, int64_t sent_bootti
   set_deadlines(sent_boottime_ns, info.term_ms);
 }
 
-void Super::on_session_lost(std::string_view why) {
+// Everything cached is void from here on.
+void Super::end_generation() {
   std::atomic<uint16_t>& generation = validity().generation;
   uint16_t next = generation.load(std::memory_order_relaxed) + 1;
   if (next == 0) ++next;  // the generation of words that never held anything
   validity().deadline_ns.store(0, std::memory_order_release);
   dirty_deadline_ns_.store(0, std::memory_order_release);
   generation.store(next, std::memory_order_release);
+}
+
+void Super::on_session_lost(std::string_view why) {
+  end_generation();
   counters_.sessions_lost.add();
   log(LogLevel::kWarning, "%s: the session ended: %s", options_.s_id, std::string(why));
   worker_.post([this, why = std::string(why)] { lose_dirty_pages("the session ended: " + why); });
@@ -141,7 +146,9 @@ void Super::on_glimpse(uint64_t glimpse_id, uint64_t ino) {
   if (client_ready_.load(std::memory_order_acquire) == nullptr) return;
   counters_.glimpses.add();
   rpc::GlimpsedArgs answer{.glimpse_id = glimpse_id, .ino = ino};
+  RefPtr<fs::Inode> hold;
   leases_->with_record(ino, 0, [&](LeaseRecord& record) {
+    hold = sb_->s_inodes.ilookup(ino, record.host->i_generation);
     auto& inode = static_cast<NetInode&>(*record.host);
     if (inode.mapping() == nullptr || !record.covers(fs::kLeaseW)) return;
     answer.valid = true;
@@ -149,6 +156,7 @@ void Super::on_glimpse(uint64_t glimpse_id, uint64_t ino) {
     answer.mtime = inode.i_attr().mtime;
   });
   client_->glimpsed(answer);
+  if (hold) worker_.post([hold = std::move(hold)] { net_inode(*hold).give_back_write(); });
 }
 
 void Super::on_trim(uint32_t leases) {
