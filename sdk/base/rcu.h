@@ -30,8 +30,9 @@ inline void rcu_read_lock() {
     reader = rcu_internal::register_reader();
   if (reader->depth++ == 0) {
     // The exchange is a full barrier: no later load of ours passes it, so a reclaimer that misses
-    // our epoch has unlinked its object before we could load it.
-    reader->epoch.exchange(rcu_internal::g_epoch.load(std::memory_order_relaxed),
+    // our epoch has unlinked its object before we could load it. Acquire: whoever enters in a newer
+    // epoch sees what was unlinked in the older ones.
+    reader->epoch.exchange(rcu_internal::g_epoch.load(std::memory_order_acquire),
                            std::memory_order_seq_cst);
   }
 }
