@@ -20,7 +20,7 @@ constexpr uint64_t kIndexMax = kFileSizeMax_bytes / kPageSize_bytes;
 
 // Slots hold pages where shift is 0, else nodes. Freed by rcu. All but the slots under i_pages.
 struct AddressSpace::Node {
-  std::array<std::atomic<void*>, kSlots> slots{};
+  std::array<Slot, kSlots> slots{};
   std::array<uint64_t, kPageTags> tags{};  // bit per slot: the tag is set somewhere below
   uint64_t present = 0;                    // bit per slot: not null
   uint64_t base = 0;                       // index of the first page below
@@ -32,7 +32,15 @@ struct AddressSpace::Node {
     return static_cast<unsigned>((index >> shift) & kSlotMask);
   }
   bool reaches(uint64_t index) const { return (index >> shift) < kSlots; }  // of a root
-  void* at(unsigned slot) const { return slots[slot].load(std::memory_order_relaxed); }
+  Node* child(unsigned slot) const {
+    return reinterpret_cast<Node*>(slots[slot].load(std::memory_order_relaxed));
+  }
+  Page* page(unsigned slot) const {
+    return reinterpret_cast<Page*>(slots[slot].load(std::memory_order_relaxed));
+  }
+  void put(unsigned slot, const void* entry) {
+    slots[slot].store(reinterpret_cast<uintptr_t>(entry), std::memory_order_release);
+  }
   uint64_t bits(int tag) const { return tag < 0 ? present : tags[static_cast<size_t>(tag)]; }
 
   uint64_t next(int tag, uint64_t from) const {
@@ -41,7 +49,7 @@ struct AddressSpace::Node {
       auto slot = static_cast<unsigned>(std::countr_zero(left));
       uint64_t start = base + (uint64_t{slot} << shift);
       if (shift == 0) return start;
-      uint64_t found = static_cast<Node*>(at(slot))->next(tag, std::max(from, start));
+      uint64_t found = child(slot)->next(tag, std::max(from, start));
       if (found != UINT64_MAX) return found;
     }
     return UINT64_MAX;
@@ -56,15 +64,17 @@ AddressSpace::~AddressSpace() {
   assert(!wb_listed_ && wb_users_ == 0);
 }
 
-Page* AddressSpace::lookup_rcu(uint64_t index) const {
+const AddressSpace::Slot* AddressSpace::slot_rcu(uint64_t index) const {
   uintptr_t root = root_.load(std::memory_order_acquire);
-  if ((root & 1) == 0) return index == 0 ? reinterpret_cast<Page*>(root) : nullptr;
+  if ((root & 1) == 0) return index == 0 ? &root_ : nullptr;
   const Node* node = Node::of(root);
   if (!node->reaches(index)) return nullptr;
   while (true) {
-    void* entry = node->slots[node->slot_of(index)].load(std::memory_order_acquire);
-    if (node->shift == 0 || entry == nullptr) return static_cast<Page*>(entry);
-    node = static_cast<const Node*>(entry);
+    const Slot& slot = node->slots[node->slot_of(index)];
+    if (node->shift == 0) return &slot;
+    uintptr_t entry = slot.load(std::memory_order_acquire);
+    if (entry == 0) return nullptr;
+    node = reinterpret_cast<const Node*>(entry);
   }
 }
 
@@ -100,7 +110,7 @@ AddressSpace::Node* AddressSpace::leaf_locked(uint64_t index) const {
   Node* node = Node::of(root);
   if (!node->reaches(index)) return nullptr;
   while (node != nullptr && node->shift != 0) {
-    node = static_cast<Node*>(node->at(node->slot_of(index)));
+    node = node->child(node->slot_of(index));
   }
   return node;
 }
@@ -109,7 +119,7 @@ Page* AddressSpace::slot_locked(uint64_t index) const {
   uintptr_t root = root_.load(std::memory_order_relaxed);
   if ((root & 1) == 0) return index == 0 ? reinterpret_cast<Page*>(root) : nullptr;
   Node* leaf = leaf_locked(index);
-  return leaf == nullptr ? nullptr : static_cast<Page*>(leaf->at(leaf->slot_of(index)));
+  return leaf == nullptr ? nullptr : leaf->page(leaf->slot_of(index));
 }
 
 // Makes the tree reach `index` and returns the leaf. A direct root page moves into a node.
@@ -135,7 +145,7 @@ AddressSpace::Node* AddressSpace::grow_to_locked(uint64_t index) {
     bool leaf = (root & 1) == 0;
     Node* node = make(leaf ? 0 : Node::of(root)->shift + kShift, 0, nullptr);
     void* child = leaf ? reinterpret_cast<void*>(root) : Node::of(root);
-    node->slots[0].store(child, std::memory_order_relaxed);
+    node->put(0, child);
     node->present = 1;
     for (size_t tag = 0; tag < kPageTags; ++tag) {
       bool set = leaf ? (root_tags_ >> tag & 1) != 0 : Node::of(root)->tags[tag] != 0;
@@ -149,11 +159,11 @@ AddressSpace::Node* AddressSpace::grow_to_locked(uint64_t index) {
   Node* node = Node::of(root);
   while (node->shift != 0) {
     unsigned slot = node->slot_of(index);
-    Node* child = static_cast<Node*>(node->at(slot));
+    Node* child = node->child(slot);
     if (child == nullptr) {
       unsigned shift = node->shift - kShift;
       child = make(shift, index >> (shift + kShift) << (shift + kShift), node);
-      node->slots[slot].store(child, std::memory_order_release);
+      node->put(slot, child);
       node->present |= uint64_t{1} << slot;
     }
     node = child;
@@ -172,7 +182,7 @@ void AddressSpace::erase_slot_locked(uint64_t index) {
   for (size_t tag = 0; tag < kPageTags; ++tag) untag_locked(index, static_cast<PageTag>(tag));
   while (true) {
     unsigned slot = node->slot_of(index);
-    node->slots[slot].store(nullptr, std::memory_order_release);
+    node->put(slot, nullptr);
     node->present &= ~(uint64_t{1} << slot);
     if (node->present != 0) return;
     Node* parent = node->parent;
@@ -241,7 +251,7 @@ bool AddressSpace::add_locked(Page& page, uint64_t index) {
     root_.store(reinterpret_cast<uintptr_t>(&page), std::memory_order_release);
   } else {
     Node* leaf = grow_to_locked(index);
-    leaf->slots[leaf->slot_of(index)].store(&page, std::memory_order_release);
+    leaf->put(leaf->slot_of(index), &page);
     leaf->present |= uint64_t{1} << leaf->slot_of(index);
   }
   nr_pages_.fetch_add(1, std::memory_order_relaxed);
@@ -293,7 +303,7 @@ bool AddressSpace::replace_locked(Page& page, Page& copy) {
     copy.mapping_.store(this, std::memory_order_release);
     copy.set_flags(kPageLocked | kPageUptodate);
     if (Node* leaf = leaf_locked(index); leaf != nullptr) {
-      leaf->slots[leaf->slot_of(index)].store(&copy, std::memory_order_release);
+      leaf->put(leaf->slot_of(index), &copy);
     } else {
       root_.store(reinterpret_cast<uintptr_t>(&copy), std::memory_order_release);
     }

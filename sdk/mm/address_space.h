@@ -194,7 +194,17 @@ class AddressSpace {
   }
 
   // Lock-free look-up; under RcuReadGuard; the page may leave the tree at any moment.
-  Page* lookup_rcu(uint64_t index) const;
+  Page* lookup_rcu(uint64_t index) const {
+    const Slot* slot = slot_rcu(index);
+    return slot == nullptr ? nullptr : page_of(slot->load(std::memory_order_acquire));
+  }
+  // Where the page at `index` is found; null if the tree does not reach there. Under RcuReadGuard.
+  // A page that is still found in the slot has not left its place.
+  using Slot = std::atomic<uintptr_t>;
+  const Slot* slot_rcu(uint64_t index) const;
+  static Page* page_of(uintptr_t entry) {
+    return (entry & 1) != 0 ? nullptr : reinterpret_cast<Page*>(entry);
+  }
   // The page with a reference, or null.
   PageRef find_get_page(uint64_t index) const;
   // The page locked and referenced, still in the tree; or null. Waits: ETIMEDOUT, EINTR.

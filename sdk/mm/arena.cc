@@ -15,6 +15,7 @@ namespace myfs::mm {
 
 namespace {
 constexpr size_t kGrow_frames = 1024;  // the memfd's length grows by 4 MiB
+constexpr size_t kStructs_bytes = sizeof(Page) + sizeof(PageState32);  // of one frame
 }  // namespace
 
 Result<std::unique_ptr<Arena>> Arena::create(Budget& budget, size_t size_max_bytes) {
@@ -26,31 +27,38 @@ Result<std::unique_ptr<Arena>> Arena::create(Budget& budget, size_t size_max_byt
   if (fd < 0) return fail(Errno(errno), "page arena: memfd_create failed");
   void* frames = ::mmap(nullptr, frames_max * kPageSize_bytes, PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_NORESERVE, fd, 0);
-  void* pages = ::mmap(nullptr, frames_max * sizeof(Page), PROT_READ | PROT_WRITE,
+  void* pages = ::mmap(nullptr, frames_max * kStructs_bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (frames == MAP_FAILED || pages == MAP_FAILED) {
     Errno error(errno);
     if (frames != MAP_FAILED) ::munmap(frames, frames_max * kPageSize_bytes);
-    if (pages != MAP_FAILED) ::munmap(pages, frames_max * sizeof(Page));
+    if (pages != MAP_FAILED) ::munmap(pages, frames_max * kStructs_bytes);
     ::close(fd);
     return fail(error, "page arena: mmap failed");
   }
   ::madvise(frames, frames_max * kPageSize_bytes, MADV_DONTFORK);
   // Where the system grants it; random hits otherwise spend a third of their time on TLB misses.
   ::madvise(frames, frames_max * kPageSize_bytes, MADV_HUGEPAGE);
-  ::madvise(pages, frames_max * sizeof(Page), MADV_HUGEPAGE);
-  return std::unique_ptr<Arena>(new Arena(budget, fd, static_cast<std::byte*>(frames),
-                                          static_cast<Page*>(pages), frames_max));
+  ::madvise(pages, frames_max * kStructs_bytes, MADV_HUGEPAGE);
+  return std::unique_ptr<Arena>(new Arena(
+      budget, fd, static_cast<std::byte*>(frames), static_cast<Page*>(pages),
+      reinterpret_cast<PageState32*>(static_cast<Page*>(pages) + frames_max), frames_max));
 }
 
-Arena::Arena(Budget& budget, int fd, std::byte* frames, Page* pages, size_t frames_max)
-    : budget_(budget), fd_(fd), frames_(frames), pages_(pages), frames_max_(frames_max) {}
+Arena::Arena(Budget& budget, int fd, std::byte* frames, Page* pages, PageState32* states,
+             size_t frames_max)
+    : budget_(budget),
+      fd_(fd),
+      frames_(frames),
+      pages_(pages),
+      states_(states),
+      frames_max_(frames_max) {}
 
 Arena::~Arena() {
   budget_.uncharge(MemClass::kArena, warm_.size() * kPageSize_bytes);
-  budget_.uncharge(MemClass::kArena, frames_touched() * sizeof(Page));
+  budget_.uncharge(MemClass::kArena, frames_touched() * kStructs_bytes);
   ::munmap(frames_, frames_max_ * kPageSize_bytes);
-  ::munmap(pages_, frames_max_ * sizeof(Page));
+  ::munmap(pages_, frames_max_ * kStructs_bytes);
   ::close(fd_);
 }
 
@@ -65,8 +73,9 @@ bool Arena::grow_locked() {
   Page* page = ::new (&pages_[touched]) Page;
   page->frame_ = static_cast<uint32_t>(touched);
   page->data_ = frames_ + touched * kPageSize_bytes;
+  page->state_ = ::new (&states_[touched]) PageState32;
   page->arena_ = this;
-  budget_.charge_always(MemClass::kArena, sizeof(Page));
+  budget_.charge_always(MemClass::kArena, kStructs_bytes);
   cold_.push_back(page->frame_);
   frames_touched_.store(touched + 1, std::memory_order_release);
   return true;
@@ -88,7 +97,7 @@ Result<PageRef> Arena::try_alloc() {
       cold_.pop_back();
     }
   }
-  page->flags_.store(0, std::memory_order_relaxed);
+  page->clear_flags(kPageFlags);
   page->aux_.store(0, std::memory_order_relaxed);
   page->trunc_gen_ = 0;
   page->charged_as_ = static_cast<uint8_t>(MemClass::kPageCache);

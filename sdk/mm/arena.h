@@ -37,17 +37,19 @@ class Arena {
   size_t frames_touched() const { return frames_touched_.load(std::memory_order_acquire); }
   size_t frames_free() const { return frames_free_.load(std::memory_order_relaxed); }
   Page& page(size_t frame) { return pages_[frame]; }
-  // page.data(), without a look at the page.
+  // page.data() and its flags, without a look at the page.
   const std::byte* data_of(const Page& page) const {
     return frames_ + static_cast<size_t>(&page - pages_) * kPageSize_bytes;
   }
+  PageState32& state_of(const Page& page) const { return states_[&page - pages_]; }
 
   // Gives the memory of up to `count` free frames back to the system; returns how many.
   size_t trim(size_t count);
 
  private:
   friend class Page;
-  Arena(Budget& budget, int fd, std::byte* frames, Page* pages, size_t frames_max);
+  Arena(Budget& budget, int fd, std::byte* frames, Page* pages, PageState32* states,
+        size_t frames_max);
   void free_page(Page& page);
   bool grow_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -55,6 +57,7 @@ class Arena {
   const int fd_;
   std::byte* const frames_;
   Page* const pages_;
+  PageState32* const states_;
   const size_t frames_max_;
   std::atomic<size_t> frames_touched_{0};  // frames [0, touched) have a constructed Page
   std::atomic<size_t> frames_free_{0};     // size of warm_

@@ -35,21 +35,24 @@ size_t unbounded(size_t bytes) {
 template <typename Copy>
 bool copy_from_page(const AddressSpace& mapping, uint64_t index, size_t in_page, size_t bytes,
                     Copy copy) {
-  Page* page = mapping.lookup_rcu(index);
+  const AddressSpace::Slot* slot = mapping.slot_rcu(index);
+  if (slot == nullptr) return false;
+  Page* page = AddressSpace::page_of(slot->load(std::memory_order_acquire));
   if (page == nullptr) return false;
-  // The frame's address follows from the page's, so its cache misses need not wait for the page's.
-  const std::byte* data = mapping.runtime().arena().data_of(*page) + in_page;
+  const Arena& arena = mapping.runtime().arena();
+  const std::byte* data = arena.data_of(*page) + in_page;
   for (size_t line = 0; line < std::min(bytes, kPrefetch_bytes); line += kCacheLine_bytes) {
     __builtin_prefetch(data + line);
   }
-  uint32_t generation = page->generation();
-  uint32_t flags = page->flags();
+  PageState32& page_state = arena.state_of(*page);
+  uint32_t state = page_state.load();
   // A readahead mark wants the slow path, which starts the next window.
-  if ((flags & (kPageUptodate | kPageReadahead)) != kPageUptodate) return false;
-  if (page->mapping() != &mapping || page->index() != index) return false;
+  if ((state & (kPageUptodate | kPageReadahead)) != kPageUptodate) return false;
+  // Still in its slot after its generation was read: at that moment it was this file's.
+  if (AddressSpace::page_of(slot->load(std::memory_order_acquire)) != page) return false;
   copy(data);
-  if (page->generation_changed(generation)) return false;
-  page->mark_accessed();
+  if (page_state.left_place(state)) return false;
+  page_state.mark_accessed();
   return true;
 }
 

@@ -50,17 +50,17 @@ void Page::unlock_handed_over() {
   if ((old & kPageWaiters) != 0) wake_waiters(this);
 }
 
-void Page::mark_accessed_slow(uint32_t now) {
+void PageState32::mark_accessed_slow(uint32_t now) {
   // The first use of a page that was just read does not count: a file read once leaves first.
   if ((now & kPageFresh) != 0) {
-    clear_flags(kPageFresh);
+    word_.fetch_and(~uint32_t{kPageFresh}, std::memory_order_relaxed);
   } else {
-    set_flags(kPageReferenced);
+    word_.fetch_or(kPageReferenced, std::memory_order_relaxed);
   }
 }
 
 void Page::bump_generation() {
-  generation_.store(generation_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  state_->word_.fetch_add(kPageFlags + 1, std::memory_order_relaxed);
   // Later writes into the frame must not be seen before the new generation.
   std::atomic_thread_fence(std::memory_order_release);
 }

@@ -1,8 +1,9 @@
 // Page: 4 KiB of one file's content and what is known about them.
 // Kernel counterpart: struct folio (include/linux/mm_types.h, page-flags.h).  Differs: always one
 // page; page structs are an array beside the arena's frames, so they are type-stable and a page's
-// number is its frame's number; a generation tells a lock-free reader that the page has left its
-// place. Thread safety: flags, count, generation are atomic. flags kDirty, kWriteback, kUnstable
+// number is its frame's number; flags and a generation, which tells a lock-free reader that the
+// page has left its place, lie together in a dense array, so that a hit touches no page struct.
+// Thread safety: flags, count, generation are atomic. flags kDirty, kWriteback, kUnstable
 // change only under the mapping's i_pages lock. The content changes only under the lock bit.
 // Lock rank: the lock bit is kPage. Owns / is owned by: one reference by the mapping's tree, one by
 // each user; the last one gives the frame back to the arena.
@@ -37,6 +38,29 @@ enum PageFlag : uint32_t {
   kPageReadahead = 1u << 8,   // reaching it starts the next window
   kPageError = 1u << 9,       // the read failed; `aux` is the errno
 };
+inline constexpr uint32_t kPageFlags = (1u << 10) - 1;
+
+// Flags and, above them, the generation of one page.
+class PageState32 {
+ public:
+  uint32_t load() const { return word_.load(std::memory_order_acquire); }
+  // Whether the page has left its place since `before` was loaded. To be asked after the copy.
+  bool left_place(uint32_t before) const {
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return ((word_.load(std::memory_order_relaxed) ^ before) & ~kPageFlags) != 0;
+  }
+  // For reclaim; two stores a page at most, so that hits share no line for writing.
+  void mark_accessed() {
+    uint32_t now = word_.load(std::memory_order_relaxed);
+    if ((now & (kPageReferenced | kPageFresh)) != kPageReferenced) [[unlikely]]
+      mark_accessed_slow(now);
+  }
+
+ private:
+  friend class Page;
+  void mark_accessed_slow(uint32_t now);
+  std::atomic<uint32_t> word_{0};
+};
 
 class alignas(64) Page {
  public:
@@ -49,7 +73,7 @@ class alignas(64) Page {
   // The frame: kPageSize_bytes bytes, aligned. Writers hold the lock bit.
   std::byte* data() const { return data_; }
   uint32_t frame() const { return frame_; }  // number in the arena's memfd
-  uint32_t flags() const { return flags_.load(std::memory_order_acquire); }
+  uint32_t flags() const { return state_->load() & kPageFlags; }
   bool test(PageFlag flag) const { return (flags() & flag) != 0; }
   uint32_t trunc_gen() const { return trunc_gen_; }  // of the mapping when the page was dirtied
   Errno read_error() const {
@@ -74,19 +98,10 @@ class alignas(64) Page {
   // Unlocks a page that another thread may have locked.
   void unlock_handed_over();
 
-  // For lock-free readers: a value before the copy equal to that after it means that the page never
-  // left its tree in between.
-  uint32_t generation() const { return generation_.load(std::memory_order_acquire); }
-  bool generation_changed(uint32_t before) const {
-    std::atomic_thread_fence(std::memory_order_acquire);
-    return generation_.load(std::memory_order_relaxed) != before;
-  }
-  // For reclaim; two stores a page at most, so that hits share no line for writing.
-  void mark_accessed() {
-    uint32_t now = flags_.load(std::memory_order_relaxed);
-    if ((now & (kPageReferenced | kPageFresh)) != kPageReferenced) [[unlikely]]
-      mark_accessed_slow(now);
-  }
+  // For lock-free readers, which find it without the page: Arena::state_of.
+  uint32_t state() const { return state_->load(); }
+  bool left_place(uint32_t before) const { return state_->left_place(before); }
+  void mark_accessed() { state_->mark_accessed(); }
 
  private:
   friend class AddressSpace;
@@ -94,16 +109,18 @@ class alignas(64) Page {
   friend class PageReclaim;
   friend class PageState;
   Page() = default;
-  void mark_accessed_slow(uint32_t now);
-  uint32_t set_flags(uint32_t bits) { return flags_.fetch_or(bits, std::memory_order_acq_rel); }
-  uint32_t clear_flags(uint32_t bits) { return flags_.fetch_and(~bits, std::memory_order_acq_rel); }
+  uint32_t set_flags(uint32_t bits) {
+    return state_->word_.fetch_or(bits, std::memory_order_acq_rel);
+  }
+  uint32_t clear_flags(uint32_t bits) {
+    return state_->word_.fetch_and(~bits, std::memory_order_acq_rel);
+  }
   // Before the page may serve another place.
   void bump_generation();
 
-  std::atomic<uint32_t> flags_{0};
   std::atomic<uint32_t> count_{0};
-  std::atomic<uint32_t> generation_{0};
   uint32_t frame_ = 0;                           // constant
+  PageState32* state_ = nullptr;                 // constant
   std::atomic<AddressSpace*> mapping_{nullptr};  // while in a tree or under writeback
   std::atomic<uint64_t> index_{0};
   std::byte* data_ = nullptr;  // constant

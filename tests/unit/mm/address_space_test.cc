@@ -117,10 +117,10 @@ TEST_F(AddressSpaceTest, memory_classes_follow_the_state) {
 
 TEST_F(AddressSpaceTest, removed_page_changes_generation_and_frees_its_frame_with_the_last_user) {
   Page* raw = put(9);
-  uint32_t before = raw->generation();
+  uint32_t before = raw->state();
   PageRef user = mapping->find_get_page(9);
   remove(9);
-  EXPECT_TRUE(raw->generation_changed(before));
+  EXPECT_TRUE(raw->left_place(before));
   EXPECT_EQ(raw->mapping(), nullptr);
   size_t free_before = runtime->arena().frames_free();
   user = nullptr;
