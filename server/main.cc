@@ -61,7 +61,7 @@ void declare(CLI::App& app, CommandLine& line) {
       ->capture_default_str();
   auto* fsck = app.add_option("--fsck", line.fsck_dir,
                               "Check the data directory DIR without changing it and exit: "
-                              "0 clean, 2 damaged, 3 could not be read");
+                              "0 clean, 2 damaged, 1 could not be read");
   app.set_version_flag("--version", std::string("myfsd " MYFS_VERSION " (protocol ") +
                                         std::to_string(kProtocolVersion) + ")");
   fsck->excludes(data);
@@ -150,8 +150,11 @@ int serve(const CommandLine& line) {
   int signal_number = 0;
   sigwait(&signals, &signal_number);
   log(LogLevel::kInfo, "myfsd: %s: shutting down", ::strsignal(signal_number));
-  // A second signal ends the process without waiting for clients.
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  // Who presses Ctrl-C once more does not want to wait for clients.
+  sigset_t interrupt;
+  sigemptyset(&interrupt);
+  sigaddset(&interrupt, SIGINT);
+  pthread_sigmask(SIG_UNBLOCK, &interrupt, nullptr);
   if (Errno error = (*server)->shutdown(); !error.ok()) {
     std::fprintf(stderr, "myfsd: shutdown: %s\n", std::string(error.text()).c_str());
     return kExitFailure;
@@ -172,7 +175,10 @@ int run(int argc, char** argv) {
   LogLevel level = LogLevel::kWarning;
   (void)parse_log_level(line.log_level, &level);
   set_log_level(level);
-  if (!line.fsck_dir.empty()) return fsck_main(line.fsck_dir);
+  if (!line.fsck_dir.empty()) {
+    int status = fsck_main(line.fsck_dir);
+    return status == kFsckUnreadable ? kExitFailure : status;
+  }
   if (line.data_dir.empty()) {
     std::fputs("myfsd: --data DIR is required\nRun with --help for more information.\n", stderr);
     return kExitUsage;
