@@ -276,7 +276,9 @@ class SessionImpl : public wire::Session::Server {
 
   kj::Promise<void> lockGranted(LockGrantedContext context) override {
     ++shard().counters().operations;
-    context.getResults().setErrno(EOPNOTSUPP);
+    bool known = bound_.current() &&
+                 shard().locks().acknowledge(session().id, context.getParams().getLockId());
+    context.getResults().setErrno(known ? 0 : ESTALE);
     return kj::READY_NOW;
   }
 

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "server/data_handlers.h"
+#include "server/lock_handlers.h"
 #include "server/namespace.h"
 #include "server/rpc_services.h"
 
@@ -273,21 +274,90 @@ class MetadataImpl : public wire::MetadataService::Server {
 
   kj::Promise<void> sync(SyncContext context) override {
     auto params = context.getParams();
-    CallHead head{.cred = {}, .has_op = true, .op = decode(params.getOp()), .hash = 0};
-    head.hash = hash_of(params, 21);
     auto error = std::make_shared<Errno>();
     return run<SyncReply>(
-        context, head, [error](Turn& turn, SyncReply&) { return sync_all(turn, error); },
+        context, without_cred(params, 21),
+        [error](Turn& turn, SyncReply&) { return sync_all(turn, error); },
         [shard = bound_.shard](auto context, const SyncReply& reply) {
           context.getResults().setErrno(reply.error);
           context.getResults().setVerifier(shard->verifier());
         });
   }
 
-  kj::Promise<void> lock(LockContext context) override { return refuse(context); }
-  kj::Promise<void> lockTest(LockTestContext context) override { return refuse(context); }
-  kj::Promise<void> lockCancel(LockCancelContext context) override { return refuse(context); }
-  kj::Promise<void> lockRelease(LockReleaseContext context) override { return refuse(context); }
+  kj::Promise<void> lock(LockContext context) override {
+    auto params = context.getParams();
+    LockArgs args{.node = decode(params.getNode()),
+                  .opener = decode(params.getOpener()),
+                  .wait = params.getWait()};
+    if (Errno error = decode_range(params.getRange(), &args.range); !error.ok()) {
+      context.getResults().setErrno(error.value());
+      return kj::READY_NOW;
+    }
+    return run<LockReply>(
+        context, change(params, 13),
+        [args](Turn& turn, LockReply& reply) { return myfs::server::lock(turn, args, reply); },
+        [](auto context, const LockReply& reply) {
+          auto results = context.getResults();
+          results.setErrno(reply.error);
+          results.setLockId(reply.lock_id);
+          results.setQueued(reply.queued);
+        });
+  }
+
+  kj::Promise<void> lockTest(LockTestContext context) override {
+    auto params = context.getParams();
+    LockArgs args{.node = decode(params.getNode())};
+    if (Errno error = decode_range(params.getRange(), &args.range); !error.ok()) {
+      context.getResults().setErrno(error.value());
+      return kj::READY_NOW;
+    }
+    return run<LockReply>(
+        context, query(params),
+        [args](Turn& turn, LockReply& reply) { return lock_test(turn, args, reply); },
+        [](auto context, const LockReply& reply) {
+          auto results = context.getResults();
+          results.setErrno(reply.error);
+          auto range = results.initConflict();
+          const LockRange& from = reply.conflict;
+          LockType type = reply.conflicts ? from.type : LockType::kUnlock;
+          range.setType(static_cast<uint8_t>(type));
+          range.setStart(from.first);
+          range.setLen(from.last == UINT64_MAX ? 0 : from.last - from.first + 1);
+          range.setOwner(from.owner.number);
+          range.setKind(static_cast<uint8_t>(from.owner.kind));
+          range.setPid(from.pid);
+        });
+  }
+
+  kj::Promise<void> lockCancel(LockCancelContext context) override {
+    auto params = context.getParams();
+    return run<LockReply>(
+        context, without_cred(params, 15),
+        [id = params.getLockId()](Turn& turn, LockReply& reply) {
+          return lock_cancel(turn, id, reply);
+        },
+        [](auto context, const LockReply& reply) {
+          context.getResults().setErrno(reply.error);
+          context.getResults().setGranted(reply.granted);
+        });
+  }
+
+  kj::Promise<void> lockRelease(LockReleaseContext context) override {
+    auto params = context.getParams();
+    LockRange range;
+    Errno error = decode_lock(0, params.getKind(), 0, 0, params.getOwner(), 0, &range);
+    if (!error.ok()) {
+      context.getResults().setErrno(error.value());
+      return kj::READY_NOW;
+    }
+    return run<LockReply>(
+        context, without_cred(params, 16),
+        [node = decode(params.getNode()), range](Turn& turn, LockReply&) {
+          return lock_release(turn, node, range.owner.number, range.owner.kind);
+        },
+        [](auto context, const LockReply& reply) { context.getResults().setErrno(reply.error); });
+  }
+
   kj::Promise<void> watch(WatchContext context) override { return refuse(context); }
   kj::Promise<void> unwatch(UnwatchContext context) override { return refuse(context); }
   kj::Promise<void> quota(QuotaContext context) override { return refuse(context); }
@@ -307,6 +377,18 @@ class MetadataImpl : public wire::MetadataService::Server {
     head.op = decode(params.getOp());
     head.hash = hash_of(params, method);
     return head;
+  }
+  template <typename Params>
+  static CallHead without_cred(Params params, uint16_t method) {
+    CallHead head;
+    head.has_op = true;
+    head.op = decode(params.getOp());
+    head.hash = hash_of(params, method);
+    return head;
+  }
+  static Errno decode_range(wire::LockRange::Reader from, LockRange* to) {
+    return decode_lock(from.getType(), from.getKind(), from.getStart(), from.getLen(),
+                       from.getOwner(), from.getPid(), to);
   }
   static ContentChangeRef new_content() { return std::make_shared<ContentChange>(); }
 

@@ -26,6 +26,7 @@
 #include "server/commit_queue.h"
 #include "server/file_data.h"
 #include "server/lease_table.h"
+#include "server/lock_table.h"
 #include "server/meta_view.h"
 #include "server/open_table.h"
 #include "server/peer.h"
@@ -161,6 +162,9 @@ class Shard : public FileData::Host {
   MetaView& view() { return view_; }
   LeaseTable& leases() { return leases_; }
   OpenTable& opens() { return opens_; }
+  LockTable& locks() { return locks_; }
+  // Sends the callbacks of what the lock table has granted.
+  void tell_lock_grants();
   SessionTable& sessions() { return sessions_; }
   FileData& data() { return *data_; }
   const ShardOptions& options() const { return options_; }
@@ -276,6 +280,7 @@ class Shard : public FileData::Host {
   MetaView view_;
   LeaseTable leases_;
   OpenTable opens_;
+  LockTable locks_;
   SessionTable sessions_;
   std::unique_ptr<FileData> data_;
   ShardStats stats_;

@@ -291,12 +291,22 @@ void Shard::session_is_gone(const SessionRef& session) {
   }
   leases_.remove_session(session->id);
   for (uint64_t ino : opens_.remove_session(session->id)) inodes.push_back(ino);
+  locks_.remove_session(session->id);
   sessions_.remove(session->id);
+  tell_lock_grants();
   for (uint64_t ino : inodes) {
     wake(ino);
     reap_if_unused(ino);
   }
   pump();
+}
+
+void Shard::tell_lock_grants() {
+  for (const LockTable::Granted& granted : locks_.take_granted()) {
+    SessionRef session = sessions_.find(granted.session);
+    if (session != nullptr && session->peer != nullptr)
+      session->peer->lock_granted(granted.ticket, granted.ticket);
+  }
 }
 
 void Shard::reap_if_unused(uint64_t ino) {

@@ -1,0 +1,80 @@
+#include "server/lock_handlers.h"
+
+#include "server/shard.h"
+
+namespace myfs::server {
+
+Errno decode_lock(uint8_t type, uint8_t kind, uint64_t start, uint64_t len, uint64_t owner,
+                  int32_t pid, LockRange* out) {
+  if (type > static_cast<uint8_t>(LockType::kUnlock)) return Errno(EINVAL);
+  if (kind > static_cast<uint8_t>(LockKind::kFlock)) return Errno(EINVAL);
+  if (len != 0 && len - 1 > UINT64_MAX - start) return Errno(EOVERFLOW);
+  out->type = static_cast<LockType>(type);
+  out->owner.kind = static_cast<LockKind>(kind);
+  out->owner.number = owner;
+  out->first = start;
+  out->last = len == 0 ? UINT64_MAX : start + len - 1;
+  out->pid = pid;
+  return {};
+}
+
+namespace {
+
+// A byte-range lock needs a descriptor that could do what it guards; flock any descriptor.
+Errno may_lock(Turn& turn, const LockArgs& args, const InodeRecord& inode) {
+  bool flock = args.range.owner.kind == LockKind::kFlock;
+  if (flock || args.range.type == LockType::kUnlock) return {};
+  uint8_t access = args.range.type == LockType::kRead ? kAccessRead : kAccessWrite;
+  const Opener* open =
+      turn.shard().opens().find(turn.session().id, args.node.ino, args.opener.open_id);
+  Opener mine = open != nullptr ? *open : forced(turn, args.opener);
+  if ((mine.access & access) == 0) return Errno(EBADF);
+  return open != nullptr || may_open(inode, mine) ? Errno() : Errno(EACCES);
+}
+
+LockRange mine(Turn& turn, const LockArgs& args) {
+  LockRange range = args.range;
+  range.owner.session = turn.session().id;
+  return range;
+}
+
+}  // namespace
+
+Errno lock(Turn& turn, const LockArgs& args, LockReply& reply) {
+  Result<InodeRef> inode = turn.node(args.node);
+  if (!inode.ok()) return inode.error();
+  if (Errno error = may_lock(turn, args, **inode); !error.ok()) return error;
+  LockTable::Answer answer = turn.shard().locks().set(args.node.ino, mine(turn, args), args.wait);
+  reply.lock_id = answer.ticket;
+  reply.queued = answer.queued;
+  turn.shard().tell_lock_grants();
+  return answer.error;
+}
+
+Errno lock_test(Turn& turn, const LockArgs& args, LockReply& reply) {
+  Result<InodeRef> inode = turn.node(args.node);
+  if (!inode.ok()) return inode.error();
+  auto conflict = turn.shard().locks().conflict(args.node.ino, mine(turn, args));
+  reply.conflicts = conflict.has_value();
+  if (conflict) reply.conflict = *conflict;
+  return {};
+}
+
+Errno lock_cancel(Turn& turn, uint64_t lock_id, LockReply& reply) {
+  Result<bool> granted = turn.shard().locks().cancel(turn.session().id, lock_id);
+  if (!granted.ok()) return granted.error();
+  reply.granted = *granted;
+  turn.shard().tell_lock_grants();
+  return {};
+}
+
+Errno lock_release(Turn& turn, const Handle& node, uint64_t owner, LockKind kind) {
+  // The file may be gone; its locks are not in anybody's way then.
+  if (!turn.session().mac.valid(node)) return Errno(EACCES);
+  turn.shard().locks().release_owner(
+      node.ino, LockOwner{.session = turn.session().id, .kind = kind, .number = owner});
+  turn.shard().tell_lock_grants();
+  return {};
+}
+
+}  // namespace myfs::server

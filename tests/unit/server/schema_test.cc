@@ -1,0 +1,220 @@
+#include <capnp/dynamic.h>
+#include <gtest/gtest.h>
+#include <kj/async.h>
+
+#include <set>
+
+#include "myfs/myfs.capnp.h"
+#include "server/rpc_handlers.h"
+#include "tests/unit/server/rig.h"
+
+namespace myfs::server {
+namespace {
+
+class IgnoredCallback : public wire::ClientCallback::Server {};
+
+// The handlers called in this process, without a wire.
+class Schema : public testing::Test {
+ protected:
+  Schema() : scope(loop) {}
+
+  wire::Bootstrap::Client connect(bool as_root = true) {
+    PeerInfo peer;
+    peer.is_unix = true;
+    peer.uid = as_root ? 0 : 1000;
+    return make_bootstrap(*rig.shard, peer).castAs<wire::Bootstrap>();
+  }
+  // Both loops run until the promise has its value.
+  template <typename Promise>
+  auto wait(Promise promise) {
+    for (int i = 0; i < 1000 && !promise.poll(scope); ++i) rig.settle();
+    return promise.wait(scope);
+  }
+  capnp::Response<wire::Bootstrap::LoginResults> login(wire::Bootstrap::Client bootstrap) {
+    auto request = bootstrap.loginRequest();
+    auto client = request.initClient(16);
+    client[0] = static_cast<kj::byte>(++logins);
+    request.setCallback(wire::ClientCallback::Client(kj::heap<IgnoredCallback>()));
+    return wait(request.send());
+  }
+  // Every handle in `params`, also in lists, becomes `handle`. Returns how many there are.
+  static int set_handles(capnp::DynamicStruct::Builder params, const Handle& handle) {
+    int count = 0;
+    auto put = [&](capnp::DynamicStruct::Builder to) {
+      to.set("ino", handle.ino);
+      to.set("gen", handle.gen);
+      to.set("mac", handle.mac);
+      ++count;
+    };
+    for (auto field : params.getSchema().getFields()) {
+      auto type = field.getType();
+      if (type.isStruct() && type.asStruct() == capnp::Schema::from<wire::Handle>()) {
+        put(params.init(field).as<capnp::DynamicStruct>());
+      } else if (type.isList() && type.asList().getElementType().isStruct() &&
+                 type.asList().getStructElementType() == capnp::Schema::from<wire::Handle>()) {
+        auto list = params.init(field, 1).as<capnp::DynamicList>();
+        put(list[0].as<capnp::DynamicStruct>());
+      }
+    }
+    return count;
+  }
+  // The errno of a reply, wherever the schema puts it.
+  static int errno_of(capnp::DynamicStruct::Reader results) {
+    if (results.getSchema().findFieldByName("reply") != nullptr)
+      return errno_of(results.get("reply").as<capnp::DynamicStruct>());
+    int error = results.get("errno").as<int32_t>();
+    if (error != 0 || results.getSchema().findFieldByName("nodes") == nullptr) return error;
+    auto nodes = results.get("nodes").as<capnp::DynamicList>();
+    return nodes.size() == 0 ? 0 : errno_of(nodes[0].as<capnp::DynamicStruct>());
+  }
+  // Calls every method of the interface with `handle`. Returns the methods without handles.
+  std::set<std::string> expect_refused(capnp::DynamicCapability::Client service,
+                                       const Handle& handle, uint64_t epoch) {
+    std::set<std::string> without;
+    for (auto method : service.getSchema().getMethods()) {
+      std::string name = method.getProto().getName().cStr();
+      auto request = service.newRequest(method);
+      if (request.getSchema().findFieldByName("op") != nullptr) {
+        auto op = request.init("op").as<capnp::DynamicStruct>();
+        op.set("epoch", epoch);
+        op.set("slot", 5);
+        op.set("slotSeq", ++slot_seq);
+      }
+      if (set_handles(request, handle) == 0) {
+        without.insert(name);
+        continue;
+      }
+      if (request.getSchema().findFieldByName("name") != nullptr) {
+        kj::byte letter = 'x';
+        request.set("name", capnp::Data::Reader(&letter, 1));
+      }
+      auto results = wait(request.send());
+      int error = errno_of(results);
+      EXPECT_TRUE(error == EACCES || error == EOPNOTSUPP) << name << ": " << error;
+    }
+    return without;
+  }
+
+  kj::EventLoop loop;
+  kj::WaitScope scope;
+  Rig rig;
+  int logins = 0;
+  uint64_t slot_seq = 0;
+};
+
+TEST_F(Schema, every_method_refuses_forged_and_foreign_handles) {
+  auto mine = login(connect());
+  ASSERT_EQ(mine.getErrno(), 0);
+  auto theirs = login(connect());
+  auto root = theirs.getInfo().getRoot().getHandle();
+  uint64_t epoch = mine.getInfo().getEpoch();
+  Handle foreign{.ino = root.getIno(), .gen = root.getGen(), .mac = root.getMac()};
+  Handle forged = foreign;
+  forged.mac ^= 1;
+  auto meta = wait(mine.getSession().metaRequest().send()).getService();
+  auto attach = connect().attachDataRequest();
+  attach.setSessionId(mine.getInfo().getSessionId());
+  attach.setToken(mine.getInfo().getDataToken());
+  auto data = wait(attach.send());
+  ASSERT_EQ(data.getErrno(), 0);
+  for (const Handle& handle : {foreign, forged}) {
+    EXPECT_EQ(expect_refused(meta, handle, epoch),
+              (std::set<std::string>{"lockCancel", "resolveHandle", "sync", "unwatch"}));
+    EXPECT_EQ(expect_refused(data.getData(), handle, epoch), (std::set<std::string>{"ping"}));
+  }
+}
+
+TEST_F(Schema, own_handles_are_accepted) {
+  auto mine = login(connect());
+  auto meta = wait(mine.getSession().metaRequest().send()).getService();
+  auto request = meta.getattrRequest();
+  request.setNode(mine.getInfo().getRoot().getHandle());
+  auto results = wait(request.send());
+  EXPECT_EQ(results.getErrno(), 0);
+  EXPECT_EQ(results.getNode().getAttr().getIno(), kRootIno);
+  EXPECT_TRUE(results.getNode().getHasAttr());
+}
+
+TEST_F(Schema, a_fresh_connection_holds_hello_and_login_only) {
+  auto bootstrap = connect();
+  auto hello = bootstrap.helloRequest();
+  hello.setVersion(kProtocolVersion);
+  auto greeted = wait(hello.send());
+  EXPECT_EQ(greeted.getErrno(), 0);
+  EXPECT_GE(greeted.getChallenge().size(), 16u);
+  hello = bootstrap.helloRequest();
+  hello.setVersion(99);
+  auto refused = wait(hello.send());
+  EXPECT_EQ(refused.getErrno(), EPROTONOSUPPORT);
+  EXPECT_EQ(refused.getVersion(), kProtocolVersion);
+  auto attach = bootstrap.attachDataRequest();
+  attach.setSessionId(1);
+  EXPECT_EQ(wait(attach.send()).getErrno(), EACCES);
+  auto bind = bootstrap.bindRequest();
+  bind.setSessionId(1);
+  EXPECT_NE(wait(bind.send()).getErrno(), 0);
+}
+
+TEST_F(Schema, dropping_the_session_disconnects_it) {
+  SessionRef session;
+  {
+    auto mine = login(connect());
+    session = rig.shard->sessions().find(mine.getInfo().getSessionId());
+    ASSERT_NE(session, nullptr);
+    EXPECT_NE(session->peer, nullptr);
+  }
+  EXPECT_EQ(session->peer, nullptr);
+  EXPECT_TRUE(session->live());
+}
+
+TEST_F(Schema, a_control_connection_that_was_taken_over_is_refused) {
+  auto mine = login(connect());
+  auto info = mine.getInfo();
+  auto bootstrap = connect();
+  auto bind = bootstrap.bindRequest();
+  kj::byte client[16] = {static_cast<kj::byte>(logins)};
+  bind.setClient(capnp::Data::Reader(client, sizeof client));
+  bind.setSessionId(info.getSessionId());
+  bind.setEpoch(info.getEpoch());
+  bind.setSecret(info.getSecret());
+  bind.setCallback(wire::ClientCallback::Client(kj::heap<IgnoredCallback>()));
+  auto bound = wait(bind.send());
+  ASSERT_EQ(bound.getErrno(), 0);
+  auto renew = mine.getSession().renewRequest();
+  renew.setEpoch(info.getEpoch());
+  EXPECT_EQ(wait(renew.send()).getErrno(), ESTALE);
+  renew = bound.getSession().renewRequest();
+  renew.setEpoch(info.getEpoch());
+  EXPECT_EQ(wait(renew.send()).getErrno(), 0);
+}
+
+TEST_F(Schema, statistics_do_not_count_themselves) {
+  auto mine = login(connect());
+  auto first = wait(mine.getSession().statsRequest().send()).getOperations();
+  wait(mine.getSession().pingRequest().send());
+  EXPECT_EQ(wait(mine.getSession().statsRequest().send()).getOperations(), first);
+}
+
+TEST_F(Schema, a_retry_with_other_content_is_a_protocol_error) {
+  auto mine = login(connect());
+  auto meta = wait(mine.getSession().metaRequest().send()).getService();
+  auto make = [&](kj::byte letter) {
+    auto request = meta.createRequest();
+    auto op = request.initOp();
+    op.setEpoch(mine.getInfo().getEpoch());
+    op.setSlot(2);
+    op.setSlotSeq(1);
+    request.setDir(mine.getInfo().getRoot().getHandle());
+    request.setName(capnp::Data::Reader(&letter, 1));
+    request.setMode(S_IFREG | 0644);
+    return wait(request.send());
+  };
+  auto first = make('a');
+  EXPECT_EQ(first.getReply().getErrno(), 0);
+  EXPECT_FALSE(first.getReply().getReplayed());
+  EXPECT_TRUE(make('a').getReply().getReplayed());
+  EXPECT_EQ(make('b').getReply().getErrno(), EPROTO);
+}
+
+}  // namespace
+}  // namespace myfs::server

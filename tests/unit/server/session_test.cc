@@ -1,0 +1,289 @@
+#include <gtest/gtest.h>
+
+#include "tests/unit/server/rig.h"
+
+namespace myfs::server {
+namespace {
+
+class Sessions : public testing::Test {
+ protected:
+  SessionReply login(LoginArgs args) {
+    args.client = std::string(16, 'z');
+    if (args.callback == nullptr) args.callback = std::make_shared<FakePeer>();
+    std::optional<SessionReply> reply;
+    rig.shard->login(std::move(args), [&](SessionReply r) { reply = std::move(r); });
+    rig.settle();
+    EXPECT_TRUE(reply.has_value());
+    return reply ? std::move(*reply) : SessionReply();
+  }
+  int close(Client& c) {
+    std::optional<int> error;
+    rig.shard->close(c.session, [&](Errno e) { error = e.value(); });
+    rig.settle();
+    return error.value_or(-1);
+  }
+
+  Rig rig{false};
+};
+
+TEST_F(Sessions, a_session_is_recorded_before_it_is_answered) {
+  rig.boot();
+  rig.hold_commits = true;
+  LoginArgs args;
+  args.peer.is_unix = true;
+  args.client = std::string(16, 'z');
+  bool answered = false;
+  rig.shard->login(args, [&](SessionReply) { answered = true; });
+  rig.settle();
+  EXPECT_FALSE(answered);
+  rig.hold_commits = false;
+  rig.settle();
+  EXPECT_TRUE(answered);
+  EXPECT_EQ(rig.records('S'), 1u);
+}
+
+TEST_F(Sessions, unix_peers_act_for_themselves_unless_they_are_root_or_the_server) {
+  rig.options.auth.server_uid = 500;
+  rig.boot();
+  LoginArgs args;
+  args.peer.is_unix = true;
+  args.peer.uid = 1000;
+  args.peer.gid = 100;
+  args.peer.groups = {100, 7};
+  args.cred = user(0);
+  SessionReply forced = login(args);
+  ASSERT_EQ(forced.error, 0);
+  EXPECT_FALSE(forced.session->principal.anyone);
+  EXPECT_EQ(forced.session->principal.acting_as(user(0)).uid, 1000u);
+  EXPECT_TRUE(forced.session->principal.acting_as(user(0)).in_group(7));
+  args.peer.uid = 500;
+  EXPECT_TRUE(login(args).session->principal.anyone);
+  args.peer.uid = 0;
+  EXPECT_TRUE(login(args).session->principal.anyone);
+}
+
+TEST_F(Sessions, tcp_peers_prove_the_secret) {
+  rig.options.auth.secret = "swordfish";
+  rig.boot();
+  LoginArgs args;
+  args.challenge = "challenge";
+  SessionReply refused = login(args);
+  EXPECT_EQ(refused.error, EACCES);
+  EXPECT_NE(refused.why.find("secret_file"), std::string::npos);
+  args.proof = hmac_sha256("swordfish", "challenge" + std::string(16, 'z'));
+  EXPECT_EQ(login(args).error, 0);
+  args.proof[5] ^= 1;
+  EXPECT_EQ(login(args).error, EACCES);
+  args.proof = hmac_sha256("swordfish", "another" + std::string(16, 'z'));
+  EXPECT_EQ(login(args).error, EACCES);
+}
+
+TEST_F(Sessions, tcp_without_a_secret_needs_the_insecure_option) {
+  rig.boot();
+  EXPECT_EQ(login({}).error, EACCES);
+  rig.halt();
+  rig.options.auth.insecure_tcp = true;
+  rig.boot();
+  EXPECT_EQ(login({}).error, 0);
+}
+
+TEST_F(Sessions, hmac_is_the_one_of_the_standard) {
+  std::string mac = hmac_sha256(std::string(20, '\x0b'), "Hi There");  // RFC 4231, case 1
+  EXPECT_EQ(static_cast<unsigned char>(mac[0]), 0xb0);
+  EXPECT_EQ(static_cast<unsigned char>(mac[31]), 0xf7);
+}
+
+TEST_F(Sessions, users_who_are_not_root_have_a_limit) {
+  rig.boot();
+  Principal one{.anyone = false, .cred = user(1000)};
+  SessionTable table;
+  for (size_t i = 0; i < kSessionsPerUserMax; ++i) {
+    auto session = std::make_shared<Session>();
+    session->id = i + 1;
+    session->principal = one;
+    EXPECT_TRUE(table.admits(one).ok());
+    table.add(session);
+  }
+  EXPECT_EQ(table.admits(one), Errno(EUSERS));
+  EXPECT_TRUE(table.admits(Principal{.anyone = false, .cred = user(1001)}).ok());
+}
+
+TEST_F(Sessions, data_tokens_are_used_once) {
+  rig.boot();
+  Client a = rig.login();
+  EXPECT_EQ(rig.shard->attach_data(a.session->id, std::string(16, 'x')), nullptr);
+  EXPECT_EQ(rig.shard->attach_data(a.session->id + 1, a.token), nullptr);
+  EXPECT_EQ(rig.shard->attach_data(a.session->id, a.token), a.session);
+  EXPECT_EQ(rig.shard->attach_data(a.session->id, a.token), nullptr);
+}
+
+TEST_F(Sessions, close_returns_everything_durably) {
+  rig.boot();
+  Client a = rig.login();
+  rig.create(a, a.root.handle, "f");
+  EXPECT_GT(rig.shard->leases().leases_of(a.session->id), 0u);
+  EXPECT_GT(rig.records('R'), 0u);
+  EXPECT_EQ(close(a), 0);
+  EXPECT_EQ(rig.records('S'), 0u);
+  EXPECT_EQ(rig.records('R'), 0u);
+  EXPECT_EQ(rig.shard->leases().size(), 0u);
+  EXPECT_EQ(rig.getattr(a, a.root.handle).error, ESTALE);
+  EXPECT_EQ(close(a), ESTALE);
+}
+
+TEST_F(Sessions, an_expired_session_lives_until_it_is_in_the_way) {
+  rig.boot();
+  Client a = rig.login();
+  Client b = rig.login();
+  Handle dir = rig.mkdir(a, a.root.handle, "d").node.handle;
+  rig.getattr(a, dir, kPartA | kPartD);
+  a.peer->silent();
+  rig.shard->disconnected(a.session, a.binding);
+  rig.pass(3600 * kNsPerSec);
+  EXPECT_TRUE(a.session->live());
+  rig.shard->renew(*b.session, 1);
+  Handle dir_b = rig.lookup(b, b.root.handle, {"d"}).nodes[0].handle;
+  EXPECT_EQ(rig.create(b, dir_b, "f").error, 0);
+  EXPECT_FALSE(a.session->live());
+}
+
+TEST_F(Sessions, courtesy_ends_after_a_day) {
+  rig.boot();
+  Client a = rig.login();
+  rig.shard->disconnected(a.session, a.binding);
+  rig.pass(kCourtesy_ns);
+  EXPECT_TRUE(a.session->live());
+  rig.pass(3600 * kNsPerSec);
+  EXPECT_FALSE(a.session->live());
+}
+
+TEST_F(Sessions, a_boot_ends_all_sessions_durably_and_reaps_orphans) {
+  rig.boot();
+  Client a = rig.login();
+  ChangedReply made = rig.create(a, a.root.handle, "f", S_IFREG | 0644, kCreateExcl | kCreateOpen,
+                                 kPartA | kPartR, opener(1, kAccessWrite));
+  rig.write(a, made.node.handle, 0, std::string(200'000, 'x'));
+  rig.unlink(a, a.root.handle, "f");
+  EXPECT_EQ(rig.records('O'), 1u);
+  EXPECT_EQ(rig.content(a, made.node.handle).size(), 200'000u);
+  rig.halt(true);
+  rig.boot();
+  EXPECT_EQ(rig.records('S'), 0u);
+  EXPECT_EQ(rig.records('R'), 0u);
+  EXPECT_EQ(rig.records('O'), 0u);
+  EXPECT_EQ(rig.records('I'), 1u);
+  EXPECT_EQ(rig.records('C'), 0u);
+}
+
+TEST_F(Sessions, an_orphan_lives_as_long_as_somebody_pins_it) {
+  rig.boot();
+  Client a = rig.login();
+  Client b = rig.login();
+  ChangedReply made = rig.create(a, a.root.handle, "f");
+  rig.write(a, made.node.handle, 0, "hello");
+  Handle file_b = rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle;
+  rig.open(b, file_b, opener(5, kAccessRead));
+  rig.unlink(a, a.root.handle, "f");
+  EXPECT_EQ(rig.content(b, file_b), "hello");
+  EXPECT_EQ(rig.getattr(b, file_b).node.attr.nlink, 0u);
+  rig.shard->release(*b.session, {}, {5});
+  rig.settle();
+  for (uint64_t ino : {file_b.ino}) {
+    for (Client* c : {&a, &b}) {
+      rig.shard->release(*c->session, {Grant{.ino = ino, .parts = 0xffff, .seq = UINT64_MAX}}, {});
+    }
+  }
+  rig.settle();
+  EXPECT_EQ(rig.getattr(b, file_b).error, ESTALE);
+  EXPECT_EQ(rig.records('O'), 0u);
+  EXPECT_EQ(rig.records('I'), 1u);
+}
+
+TEST_F(Sessions, the_death_of_its_session_lets_an_orphan_go) {
+  rig.boot();
+  Client a = rig.login();
+  Client b = rig.login();
+  rig.create(a, a.root.handle, "f");
+  Handle file_b = rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle;
+  rig.open(b, file_b, opener(5, kAccessRead));
+  rig.unlink(a, a.root.handle, "f");
+  rig.shard->release(*a.session, {Grant{.ino = file_b.ino, .parts = 0xffff, .seq = UINT64_MAX}},
+                     {});
+  rig.settle();
+  EXPECT_EQ(rig.records('I'), 2u);
+  rig.shard->evict(b.session, "test");
+  rig.settle();
+  EXPECT_EQ(rig.records('I'), 1u);
+}
+
+TEST_F(Sessions, a_temporary_file_may_be_given_a_name) {
+  rig.boot();
+  Client a = rig.login();
+  ChangedReply made = rig.create(a, a.root.handle, "", S_IFREG | 0600, kCreateTmpfile, kPartA,
+                                 opener(1, kAccessWrite));
+  ASSERT_EQ(made.error, 0);
+  EXPECT_EQ(made.node.attr.nlink, 0u);
+  EXPECT_EQ(rig.link(a, made.node.handle, a.root.handle, "named").node.attr.nlink, 1u);
+  EXPECT_EQ(rig.records('O'), 0u);
+  rig.unlink(a, a.root.handle, "named");
+  EXPECT_EQ(rig.link(a, made.node.handle, a.root.handle, "again").error, ENOENT);
+}
+
+TEST_F(Sessions, shutdown_recalls_waits_and_leaves_the_mark) {
+  rig.boot();
+  Client a = rig.login();
+  ChangedReply made = rig.create(a, a.root.handle, "f");
+  rig.getattr(a, made.node.handle, kPartW, true);
+  a.peer->silent();
+  rig.write(a, made.node.handle, 0, "dirty", kWriteWriteback);
+  std::optional<int> done;
+  rig.shard->shutdown(30 * kNsPerSec, [&](Errno e) { done = e.value(); });
+  rig.settle();
+  EXPECT_FALSE(done.has_value());
+  EXPECT_EQ(rig.write(a, made.node.handle, 5, " more", kWriteWriteback).error, 0);
+  EXPECT_FALSE(a.peer->recalls.empty());
+  for (const RecallItem& item : std::vector<RecallItem>(a.peer->recalls)) rig.ack(a, item);
+  ASSERT_TRUE(done.has_value());
+  EXPECT_EQ(*done, 0);
+  EXPECT_TRUE(rig.meta.get(meta_key(kMetaClean))->has_value());
+  rig.halt(true);
+  rig.boot();
+  EXPECT_FALSE(rig.meta.get(meta_key(kMetaClean))->has_value());
+  Client b = rig.login();
+  EXPECT_EQ(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle), "dirty more");
+}
+
+TEST_F(Sessions, shutdown_does_not_wait_for_ever) {
+  rig.boot();
+  Client a = rig.login();
+  ChangedReply made = rig.create(a, a.root.handle, "f");
+  rig.getattr(a, made.node.handle, kPartW, true);
+  a.peer->silent();
+  std::optional<int> done;
+  rig.shard->shutdown(30 * kNsPerSec, [&](Errno e) { done = e.value(); });
+  rig.settle();
+  EXPECT_FALSE(done.has_value());
+  rig.pass(31 * kNsPerSec);
+  EXPECT_TRUE(done.has_value());
+}
+
+TEST_F(Sessions, a_crash_leaves_no_clean_mark) {
+  rig.boot();
+  Client a = rig.login();
+  rig.create(a, a.root.handle, "f");
+  rig.halt(true);
+  EXPECT_FALSE(rig.meta.get(meta_key(kMetaClean))->has_value());
+}
+
+TEST_F(Sessions, operations_are_counted_but_not_renewals) {
+  rig.boot();
+  Client a = rig.login();
+  uint64_t before = rig.shard->stats().operations;
+  rig.shard->renew(*a.session, a.session->epoch);
+  EXPECT_EQ(rig.shard->stats().operations, before);
+  rig.getattr(a, a.root.handle);
+  EXPECT_EQ(rig.shard->stats().operations, before + 1);
+}
+
+}  // namespace
+}  // namespace myfs::server

@@ -1,0 +1,145 @@
+#include <gtest/gtest.h>
+
+#include "server/lock_table.h"
+#include "server/open_table.h"
+#include "tests/unit/server/rig.h"
+
+namespace myfs::server {
+namespace {
+
+LockRange range(LockType type, uint64_t first, uint64_t last, uint64_t owner, SessionId session = 1,
+                LockKind kind = LockKind::kPosix) {
+  return LockRange{.owner = {.session = session, .kind = kind, .number = owner},
+                   .type = type,
+                   .first = first,
+                   .last = last};
+}
+
+TEST(Locks, readers_share_and_writers_exclude) {
+  LockTable table;
+  EXPECT_TRUE(table.set(1, range(LockType::kRead, 0, 9, 1), false).error.ok());
+  EXPECT_TRUE(table.set(1, range(LockType::kRead, 5, 20, 2), false).error.ok());
+  EXPECT_EQ(table.set(1, range(LockType::kWrite, 8, 8, 3), false).error, Errno(EAGAIN));
+  EXPECT_TRUE(table.set(1, range(LockType::kWrite, 21, 30, 3), false).error.ok());
+  EXPECT_TRUE(table.set(2, range(LockType::kWrite, 0, 9, 3), false).error.ok());
+  EXPECT_EQ(table.set(1, range(LockType::kWrite, 0, 0, 9, 1, LockKind::kOfd), false).error,
+            Errno(EAGAIN));
+  EXPECT_TRUE(table.set(1, range(LockType::kWrite, 0, UINT64_MAX, 9, 1, LockKind::kFlock), false)
+                  .error.ok());
+}
+
+TEST(Locks, an_owners_ranges_split_and_merge) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 0, 99, 1), false);
+  table.set(1, range(LockType::kUnlock, 40, 59, 1), false);
+  EXPECT_FALSE(table.conflict(1, range(LockType::kWrite, 40, 59, 2)));
+  EXPECT_EQ(table.conflict(1, range(LockType::kWrite, 0, 99, 2))->last, 39u);
+  table.set(1, range(LockType::kWrite, 40, 59, 1), false);
+  EXPECT_EQ(table.conflict(1, range(LockType::kWrite, 0, 99, 2))->last, 99u);
+  table.set(1, range(LockType::kRead, 0, 9, 1), false);
+  EXPECT_FALSE(table.conflict(1, range(LockType::kRead, 0, 9, 2)));
+  table.set(1, range(LockType::kUnlock, 0, UINT64_MAX, 1), false);
+  EXPECT_EQ(table.size(), 0u);
+}
+
+TEST(Locks, waiters_are_granted_in_order) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 0, 9, 1), false);
+  auto second = table.set(1, range(LockType::kWrite, 0, 9, 2, 2), true);
+  auto third = table.set(1, range(LockType::kRead, 0, 9, 3, 3), true);
+  EXPECT_TRUE(second.queued && third.queued);
+  EXPECT_TRUE(table.take_granted().empty());
+  table.set(1, range(LockType::kUnlock, 0, 9, 1), false);
+  auto granted = table.take_granted();
+  ASSERT_EQ(granted.size(), 1u);
+  EXPECT_EQ(granted[0].ticket, second.ticket);
+  EXPECT_TRUE(*table.cancel(2, second.ticket));  // too late: it has it
+  EXPECT_FALSE(table.acknowledge(2, second.ticket));
+  EXPECT_FALSE(*table.cancel(3, third.ticket));
+  EXPECT_EQ(table.cancel(3, third.ticket).error(), Errno(ENOENT));
+  table.remove_session(2);
+  EXPECT_EQ(table.size(), 0u);
+}
+
+TEST(Locks, the_death_of_a_session_lets_others_in) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 0, 9, 1, 1), false);
+  auto waits = table.set(1, range(LockType::kWrite, 0, 9, 1, 2), true);
+  table.remove_session(1);
+  ASSERT_EQ(table.take_granted().size(), 1u);
+  EXPECT_TRUE(table.acknowledge(2, waits.ticket));
+}
+
+TEST(Locks, a_circle_of_waits_is_refused) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 0, 0, 1), false);
+  table.set(1, range(LockType::kWrite, 1, 1, 2), false);
+  EXPECT_TRUE(table.set(1, range(LockType::kWrite, 1, 1, 1), true).queued);
+  EXPECT_EQ(table.set(1, range(LockType::kWrite, 0, 0, 2), true).error, Errno(EDEADLK));
+}
+
+TEST(Opens, are_found_by_session_inode_and_number) {
+  OpenTable table;
+  EXPECT_TRUE(table.add(1, 10, opener(5, kAccessRead)).ok());
+  EXPECT_TRUE(table.add(1, 10, opener(5, kAccessRead)).ok());
+  EXPECT_EQ(table.add(1, 11, opener(5, kAccessRead)), Errno(EINVAL));
+  EXPECT_NE(table.find(1, 10, 5), nullptr);
+  EXPECT_EQ(table.find(1, 11, 5), nullptr);
+  EXPECT_EQ(table.find(2, 10, 5), nullptr);
+  EXPECT_EQ(table.sessions_of(10), std::vector<SessionId>{1});
+  EXPECT_EQ(table.remove(1, 5), 10u);
+  EXPECT_EQ(table.remove(1, 5), 0u);
+  EXPECT_FALSE(table.any(10));
+  table.add(1, 12, opener(6, kAccessRead));
+  EXPECT_EQ(table.remove_session(1), std::vector<uint64_t>{12});
+}
+
+TEST(Leases, limits_and_conflicts) {
+  LeaseTable table;
+  table.add_session(1);
+  table.add_session(2);
+  EXPECT_EQ(table.grantable(1, 5, kPartAX | kPartDX | kPartA), kPartA);
+  table.grant(1, 5, kPartA | kPartW);
+  EXPECT_EQ(table.grantable(2, 5, kPartA | kPartR | kPartW | kPartP), kPartA | kPartP);
+  EXPECT_EQ(table.writer(5, 2), 1u);
+  EXPECT_EQ(table.writer(5, 1), 0u);
+  EXPECT_EQ(table.held_by_others(2, 5, kPartR), kPartR);
+  EXPECT_TRUE(table.release(1, 5, kPartW | kPartR, table.seq(1, 5)));
+  EXPECT_EQ(table.held(1, 5), kPartA);
+  EXPECT_EQ(table.remove_session(1), std::vector<uint64_t>{5});
+  EXPECT_EQ(table.size(), 0u);
+}
+
+TEST(Leases, blocks_respect_the_order_of_arrival) {
+  LeaseTable table;
+  table.add_session(1);
+  table.add_session(2);
+  table.block(5, 10, 1, kPartR);
+  EXPECT_EQ(table.grantable(2, 5, kPartR), 0);
+  EXPECT_EQ(table.grantable(1, 5, kPartR), kPartR);
+  EXPECT_EQ(table.grantable(2, 5, kPartR, 9), kPartR);
+  EXPECT_TRUE(table.blocked(2, 5, kPartR, 11));
+  table.block(5, 10, 1, kPartR, true);
+  EXPECT_EQ(table.grantable(2, 5, kPartR, 9), 0);
+  table.unblock(5, 10);
+  EXPECT_EQ(table.grantable(2, 5, kPartR), kPartR);
+}
+
+TEST(Handles, macs_differ_by_session_export_and_key) {
+  MacKey key{1, 2}, other{1, 3};
+  Handle sealed = HandleMac(key, 7, 1).seal(42, 3);
+  EXPECT_TRUE(HandleMac(key, 7, 1).valid(sealed));
+  EXPECT_FALSE(HandleMac(key, 8, 1).valid(sealed));
+  EXPECT_FALSE(HandleMac(key, 7, 2).valid(sealed));
+  EXPECT_FALSE(HandleMac(other, 7, 1).valid(sealed));
+}
+
+TEST(Handles, siphash_is_the_one_of_its_paper) {
+  MacKey key{0x0706050403020100, 0x0f0e0d0c0b0a0908};
+  std::string message;
+  for (char c = 0; c < 15; ++c) message.push_back(c);
+  EXPECT_EQ(siphash(key, message), 0xa129ca6149be45e5u);
+}
+
+}  // namespace
+}  // namespace myfs::server
