@@ -57,7 +57,7 @@ inline void racy_copy(void* to, const void* from, size_t size_bytes) {
 }
 #else
 inline void racy_copy(void* to, const void* from, size_t size_bytes) {
-  std::memcpy(to, from, size_bytes);
+  if (size_bytes != 0) std::memcpy(to, from, size_bytes);  // an empty piece may have no address
 }
 #endif
 
