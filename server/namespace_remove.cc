@@ -231,6 +231,8 @@ Errno rename(Turn& turn, const RenameArgs& args, ChangedReply& reply) {
   reply.node = turn.reply(from.ino, kPartA);
   reply.dir = turn.reply(args.old_dir.ino, kPartA | kPartD);
   reply.other_dir = turn.reply(args.new_dir.ino, kPartA | kPartD);
+  // Two names of one file: nothing has happened, which the victim tells that is the inode itself.
+  if (nothing) reply.victim = reply.node;
   if (to.ino != 0 && !nothing) reply.victim = show_victim(turn, to.ino, *to.inode);
   return {};
 }

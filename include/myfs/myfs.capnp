@@ -101,7 +101,8 @@ struct Changed {                                  # the answer to every change o
   errno @0 :Int32; replayed @1 :Bool;
   node @2 :Node;                                  # the inode made, linked, moved or changed
   dir @3 :Node; otherDir @4 :Node;                # parent(s) afterwards
-  victim @5 :Node;                                # what an unlink or rename removed, afterwards
+  victim @5 :Node;                                # what an unlink or rename removed, afterwards;
+    # a rename between two names of one file does nothing: then this is `node` itself
   layout @6 :Layout;
 }
 struct ShardRange { first @0 :UInt64; last @1 :UInt64; server @2 :UInt32; }

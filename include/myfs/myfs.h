@@ -128,7 +128,8 @@ MYFS_API int myfs_task_destroy(myfs_task* task);
  * process Options (sizes take K, M, G; times a plain number of seconds, or ms, s, m, h): rsize,
  * wsize 4K..4M, power of two (1M) | hard, soft (hard) | timeout 100ms..1h (30s) | connect_timeout
  * 100ms..1h (10s) | cache_timeout (unset: leases alone decide; 0: no cached attributes) |
- * connections 1..16 (2) | cache_size 16M.. | ro, rw (rw) | uid, gid | sec=peer, token |
+ * connections 1..16 (2) | cache_size 16M.. | ro, rw (rw) | uid, gid (of the task that
+ * myfs_open_url makes) | sec=peer, token |
  * secret_file=PATH | spin=0..200us (50us) | write_policy=async, sync (async) | server, port.
  * Errors: [path] of `at`; EINVAL (URL or option: the message names it and its range), ECONNREFUSED,
  * ETIMEDOUT, EACCES (authentication), EPROTO (no MyFS server), EPROTONOSUPPORT (one of another
@@ -385,20 +386,20 @@ MYFS_API int myfs_chdir_x(myfs_task* task, const myfs_call* call, const char* pa
 /* Errors: ENOTDIR, EACCES. */
 MYFS_API int myfs_fchdir(myfs_task* task, int fd);
 /* Stores the absolute path with NUL and returns its length with NUL. Errors: ERANGE (buffer too
- * small), ENOENT (it was removed), EINVAL. */
+ * small), ENAMETOOLONG (it is 4096 bytes or longer), ENOENT (it was removed), EINVAL. */
 MYFS_API ssize_t myfs_getcwd(myfs_task* task, char* buffer, size_t size);
 
 /* ---- Extended attributes
  * ---------------------------------------------------------------------------------------------- */
 
 /* Names begin with user., trusted. (root only) or security.; values up to 64 KiB. size 0: returns
- * the length needed. Errors: ENODATA, ERANGE, EOPNOTSUPP (other name spaces; user. on other than
- * files and directories). nofollow: 0 or 1. */
+ * the length needed. Errors: ENODATA, ERANGE, EOPNOTSUPP (other name spaces). nofollow: 0 or 1. */
 MYFS_API ssize_t myfs_getxattr(myfs_task* task, const char* path, const char* name, void* value,
                                size_t size, int nofollow);
 MYFS_API ssize_t myfs_getxattr_x(myfs_task* task, const myfs_call* call, const char* path,
                                  const char* name, void* value, size_t size, int nofollow);
-/* flags: 0, XATTR_CREATE (1), XATTR_REPLACE (2). Errors: [change]; EEXIST, ENODATA, E2BIG,
+/* flags: 0, XATTR_CREATE (1), XATTR_REPLACE (2). user. on other than files and directories: EPERM,
+ * as everywhere on Linux. Errors: [change]; EEXIST, ENODATA, E2BIG,
  * EOPNOTSUPP, EINVAL. */
 MYFS_API int myfs_setxattr(myfs_task* task, const char* path, const char* name, const void* value,
                            size_t size, int flags, int nofollow);

@@ -64,7 +64,9 @@ int myfs_umount(myfs_task* task, const char* at, int flags) {
     if ((flags & ~(MNT_FORCE | MNT_DETACH)) != 0) {
       return fail(Errno(EINVAL), "umount: flags must be 0, MNT_FORCE, MNT_DETACH");
     }
-    return scope.task().umount(scope.ctx(), at, flags != 0);
+    CallContext ctx = scope.ctx();
+    ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
+    return scope.task().umount(ctx, at, flags != 0, (flags & MNT_FORCE) != 0);
   });
   if (scope.ok()) task->clients.prune();
   return result;
@@ -74,9 +76,11 @@ int myfs_open_url(const char* url, const myfs_mount_options* options, myfs_task*
   clear_error_detail();
   if (task == nullptr) return -EINVAL;
   if (auto good = check_options(options); !good.ok()) return -good.error().value();
-  myfs_task* made = nullptr;
-  int result = myfs_task_create(options != nullptr ? options->cred : nullptr, &made);
-  if (result < 0) return result;
+  if (url == nullptr) return -EINVAL;
+  auto who = api::task_cred(url, options);
+  if (!who.ok()) return -who.error().value();
+  auto* made = new myfs_task(*std::move(who));
+  int result = 0;
   result = myfs_mount(made, url, "/", options);
   if (result < 0) {
     // Keeps the description of the failure: an empty task ends without calls.

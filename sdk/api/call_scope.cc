@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -103,6 +102,8 @@ int64_t CallScope::failed(Errno error) const {
   ErrorDetail& detail = thread_error_detail();
   // Rooms below count a cancelled wait as interrupted.
   if (error == Errno(EINTR) && context_.cancelled()) error = Errno(ECANCELED);
+  // The file system was taken away below an open file or a call that waited.
+  if (error == Errno(ESHUTDOWN)) error = Errno(ENOTCONN);
   detail.error = error;
   if (detail.operation.empty()) detail.operation = operation_;
   return -static_cast<int64_t>(error.value());

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "sdk/api/call_scope.h"
 #include "sdk/api/mount_options.h"
 #include "sdk/api/mount_url.h"
 #include "sdk/base/error_detail.h"
@@ -56,6 +57,15 @@ std::vector<std::string> servers_of(const MountUrl& url, const MountOptions& opt
   return result;
 }
 
+CredRef with_ids(CredRef cred, const MountOptions& options) {
+  if (!options.uid.has_value() && !options.gid.has_value()) return cred;
+  Cred as = *cred;
+  as.uid = options.uid.value_or(as.uid);
+  as.gid = options.gid.value_or(as.gid);
+  as.groups.clear();
+  return std::make_shared<const Cred>(std::move(as));
+}
+
 Result<netfs::MountOptions> net_options(const MountUrl& url, const MountOptions& options,
                                         std::string_view text, CredRef cred) {
   netfs::MountOptions net;
@@ -70,13 +80,7 @@ Result<netfs::MountOptions> net_options(const MountUrl& url, const MountOptions&
   net.client.connect_timeout_ns = options.connect_timeout_ns;
   net.client.data_connections = options.connections;
   net.client.export_path = url.export_path;
-  net.client.cred = std::move(cred);
-  if (options.uid.has_value() || options.gid.has_value()) {
-    Cred as = *net.client.cred;
-    as.uid = options.uid.value_or(as.uid);
-    as.gid = options.gid.value_or(as.gid);
-    net.client.cred = std::make_shared<const Cred>(std::move(as));
-  }
+  net.client.cred = with_ids(std::move(cred), options);
   if (!options.secret_file.empty()) {
     MYFS_ASSIGN(net.client.secret, read_secret(options.secret_file));
   } else if (options.token) {
@@ -130,6 +134,17 @@ void ClientTable::prune() {
 std::vector<MountedClient> ClientTable::all() const {
   MutexLock lock(mutex_);
   return clients_;
+}
+
+Result<CredRef> task_cred(std::string_view text, const myfs_mount_options* options) {
+  MYFS_ASSIGN(CredRef cred, make_cred(options != nullptr ? options->cred : nullptr));
+  auto url = parse_mount_url(text);
+  if (!url.ok()) return cred;
+  auto more = parse_option_list(
+      options != nullptr && options->options != nullptr ? options->options : "", ',');
+  if (!more.ok()) return cred;
+  auto parsed = parse_mount_options(*more, url->options);
+  return parsed.ok() ? with_ids(std::move(cred), *parsed) : cred;
 }
 
 Result<void> mount_url(const CallContext& ctx, Runtime& runtime, fs::TaskStruct& task,

@@ -3,9 +3,12 @@
 // Kernel counterpart: do_new_mount, vfs_get_tree (fs/namespace.c, fs/super.c).
 // Thread safety: all.
 // Lock rank: kCall for the table; nothing is called under it.
-// Owns / is owned by: a ClientTable is part of a task; it holds each mount's super block, loop and embedded server until the mount is
+// Owns / is owned by: a ClientTable is part of a task; it holds each mount's super block, loop and
+// embedded server until the mount is
 // gone, in an order in which each outlives what uses it.
 #pragma once
+
+#include <myfs/myfs.h>
 
 #include <memory>
 #include <string>
@@ -47,6 +50,10 @@ class ClientTable {
   mutable Mutex mutex_{LockRank::kCall};
   std::vector<MountedClient> clients_ ABSL_GUARDED_BY(mutex_);
 };
+
+// The credentials of the task that myfs_open_url makes: those given, else the process's; with the
+// uid and gid that the URL or the options name. What is wrong with them is left to mount_url.
+Result<CredRef> task_cred(std::string_view url, const myfs_mount_options* options);
 
 // myfs_mount. `options`: comma separated, may be empty.
 Result<void> mount_url(const CallContext& ctx, Runtime& runtime, fs::TaskStruct& task,

@@ -21,6 +21,7 @@ statx_timestamp to_timestamp(const Time& time) {
 
 void to_stat(const Kstat& from, struct stat* to) {
   *to = {};
+  to->st_dev = from.dev;
   to->st_ino = from.ino;
   to->st_mode = from.mode;
   to->st_nlink = from.nlink;
@@ -50,6 +51,8 @@ void to_statx(const Kstat& from, struct statx* to) {
   to->stx_btime = to_timestamp(from.btime);
   to->stx_ctime = to_timestamp(from.ctime);
   to->stx_mtime = to_timestamp(from.mtime);
+  to->stx_dev_major = major(from.dev);
+  to->stx_dev_minor = minor(from.dev);
   to->stx_rdev_major = major(from.rdev);
   to->stx_rdev_minor = minor(from.rdev);
 }

@@ -23,6 +23,7 @@ struct Time {
 
 struct Kstat {
   uint64_t ino = 0;
+  uint32_t dev = 0;         // of the mount; given by the VFS, not by the file system
   uint32_t generation = 0;  // i_generation: tells two users of one number apart
   uint32_t mode = 0;        // with S_IFMT
   uint32_t nlink = 0;

@@ -47,6 +47,8 @@ class SuperOps {
   virtual void evict_inode(Inode& inode) = 0;
   // umount has begun; `force`: give up what cannot be written until ctx.deadline_ns.
   virtual void umount_begin(const CallContext& ctx, bool force) = 0;
+  // Forced unmount with files open: calls that wait end, they and later ones with ESHUTDOWN.
+  virtual void shutdown(const CallContext& ctx) { umount_begin(ctx, true); }
   // The last call: the session ends here.
   virtual void put_super() = 0;
 };
@@ -93,8 +95,6 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   // Lets go of unused dentries and inodes; for the memory budget. Returns an estimate of the bytes
   // freed.
   size_t shrink_caches(size_t wanted_bytes);
-  // A forced unmount: what waits and what comes later fails with ESHUTDOWN, although files are open.
-  void shutdown(const CallContext& ctx) { s_op_->shutdown(ctx); }
   // Ends it: called when the last Mount goes. `ctx.deadline_ns` bounds it. Idempotent.
   void kill(const CallContext& ctx, bool force);
   bool is_active() const { return active_.load(std::memory_order_acquire); }

@@ -58,7 +58,8 @@ Result<Ref<Mount>> TaskStruct::mount(const CallContext& ctx, Ref<SuperBlock> sb,
   return mount;
 }
 
-Result<void> TaskStruct::umount(const CallContext& ctx, std::string_view at, bool force) {
+Result<void> TaskStruct::umount(const CallContext& ctx, std::string_view at, bool force,
+                                bool shutdown) {
   MYFS_ASSIGN(WalkResult found, path_lookup(ctx, *this, At{AT_FDCWD, at}, LOOKUP_FOLLOW));
   Path place = std::move(found.path);
   if (place.dentry.get() != &place.mnt->mnt_root()) return Errno(EINVAL);
@@ -79,6 +80,7 @@ Result<void> TaskStruct::umount(const CallContext& ctx, std::string_view at, boo
   }
   MYFS_TRY(nsproxy->detach(mount, own_refs, force));
   if (is_root) fs.set(next, pwd == top || force ? next : pwd);
+  if (shutdown) mount->mnt_sb().s_op().shutdown(ctx);
   return ok_result();
 }
 

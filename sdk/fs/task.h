@@ -34,8 +34,10 @@ class TaskStruct {
   // directory.
   Result<Ref<Mount>> mount(const CallContext& ctx, Ref<SuperBlock> sb, std::string_view at,
                            bool read_only);
-  // EBUSY: in use. EINVAL: nothing is mounted there. `force`: detaches whatever uses it.
-  Result<void> umount(const CallContext& ctx, std::string_view at, bool force);
+  // EBUSY: in use. EINVAL: nothing is mounted there. `force`: detaches whatever uses it;
+  // `shutdown`: and ends all calls on it.
+  Result<void> umount(const CallContext& ctx, std::string_view at, bool force,
+                      bool shutdown = false);
   // Closes every descriptor, flushing each.
   void exit_files(const CallContext& ctx);
 

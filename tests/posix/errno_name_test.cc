@@ -116,20 +116,6 @@ TEST_F(Name, link_EPERM) {
   EXPECT_EQ(-EPERM, myfs_link(task_, "d", "e"));
 }
 
-TEST_F(Name, link_EMLINK) {
-  make_file("a");
-  make_dir("links");
-  int made = 1, result = 0;
-  for (; result == 0 && made <= 65000; ++made) {
-    result = myfs_link(task_, "a", ("links/" + std::to_string(made)).c_str());
-  }
-  EXPECT_EQ(-EMLINK, result);
-  EXPECT_EQ(65001, made);
-  struct stat st;
-  ASSERT_EQ(0, myfs_stat(task_, "a", &st));
-  EXPECT_EQ(65000u, st.st_nlink);
-}
-
 TEST_F(Name, symlink_EEXIST) {
   make_file("a");
   EXPECT_EQ(-EEXIST, myfs_symlink(task_, "x", "a"));

@@ -363,12 +363,21 @@ TEST_F(ReadWrite, SyncMakesDurable) {
   EXPECT_EQ("by O_DSYNC", other.get(home() + "/j"));
 }
 
-TEST_F(ReadWrite, WritePolicySyncLeavesNothingInTheClient) {
-  Client writer(server_->url(), "write_policy=sync");
+TEST_F(ReadWrite, WritePolicySyncSendsWithTheWrite) {
+  Client writer(server_->url(), "write_policy=sync"), lazy(server_->url());
+  const std::string text(100'000, 's');
   int fd = writer.open(home() + "/f", O_WRONLY | O_CREAT);
-  ASSERT_EQ(9, myfs_write(writer, fd, "at server", 9));
-  EXPECT_EQ(0u, writer.stats().pages_dirty_bytes);
-  EXPECT_EQ("at server", content("f"));
+  int lazy_fd = lazy.open(home() + "/lazy", O_WRONLY | O_CREAT);
+  uint64_t sent = writer.stats().bytes_sent, lazily = lazy.stats().bytes_sent;
+  ASSERT_EQ(static_cast<ssize_t>(text.size()), myfs_write(writer, fd, text.data(), text.size()));
+  EXPECT_GE(writer.stats().bytes_sent, sent + text.size());
+  ASSERT_EQ(static_cast<ssize_t>(text.size()), myfs_write(lazy, lazy_fd, text.data(), text.size()));
+  EXPECT_LT(lazy.stats().bytes_sent, lazily + text.size());
+  EXPECT_EQ(0, myfs_close(lazy, lazy_fd));
+  int over = writer.open(home() + "/f", O_WRONLY);
+  ASSERT_EQ(9, myfs_write(writer, over, "at server", 9));
+  EXPECT_EQ(0, myfs_close(writer, over));
+  EXPECT_EQ("at server", content("f").substr(0, 9));
   EXPECT_EQ(0, myfs_close(writer, fd));
 }
 

@@ -235,9 +235,23 @@ TEST_F(Names, DeepTreesAreReachedStepByStep) {
   }
   make_file("bottom");
   EXPECT_EQ("content", content("bottom"));
+  for (int depth = 0; depth < 15; ++depth) ASSERT_EQ(0, myfs_chdir(task_, ".."));
   char buffer[16384];
-  EXPECT_EQ(static_cast<ssize_t>(home().size() + 30 * 201 + 1),
+  EXPECT_EQ(static_cast<ssize_t>(home().size() + 15 * 201 + 1),
             myfs_getcwd(task_, buffer, sizeof buffer));
+}
+
+// As the system call: what is longer than a path can be is not told.
+TEST_F(Names, getcwd_ENAMETOOLONG) {
+  std::string name(250, 'd');
+  char buffer[16384];
+  for (int depth = 0; depth < 17; ++depth) {
+    ASSERT_EQ(0, myfs_mkdir(task_, name.c_str(), 0755));
+    ASSERT_EQ(0, myfs_chdir(task_, name.c_str()));
+    ssize_t length = static_cast<ssize_t>(home().size()) + (depth + 1) * 251 + 1;
+    EXPECT_EQ(length > 4096 ? -ENAMETOOLONG : length, myfs_getcwd(task_, buffer, sizeof buffer));
+  }
+  ASSERT_EQ(0, myfs_chdir(task_, "/"));
 }
 
 using Cwd = ApiTest;

@@ -243,14 +243,24 @@ def check_headers(tree):
 
 
 def check_built(tree):
-    """Each source is named by the CMakeLists.txt of its directory or of one above."""
+    """Each source is named by a CMakeLists.txt or *.cmake of its directory or of one above.
+
+    `foreach(name a b)` with `${name}_test.cc` names a_test.cc and b_test.cc.
+    """
+    listings = {}
+    for path, text in tree.texts.items():
+        if path.endswith(('CMakeLists.txt', '.cmake')):
+            for variable, values in re.findall(r'foreach\((\w+)((?:\s+[\w.]+)+)\)', text):
+                for suffix in set(re.findall(rf'\$\{{{variable}\}}([\w.]+\.cc)', text)):
+                    text += ''.join(f' {value}{suffix}' for value in values.split())
+            where = os.path.dirname(path)
+            listings[where] = listings.get(where, '') + text
     for path in tree.code:
         if not path.endswith(('.cc', '.c', '.cpp')):
             continue
         where, name = os.path.split(path)
         while where:
-            listing = tree.texts.get(os.path.join(where, 'CMakeLists.txt'), '')
-            if re.search(rf'(?<![\w.-]){re.escape(name)}\b', listing):
+            if re.search(rf'(?<![\w.-]){re.escape(name)}\b', listings.get(where, '')):
                 break
             where = os.path.dirname(where)
         else:

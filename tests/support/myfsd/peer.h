@@ -2,6 +2,8 @@
 // "0", a number, a text, or "<ENOENT>".
 #pragma once
 
+#include <signal.h>
+
 #include <string>
 
 #include "tests/support/myfsd/program.h"
@@ -19,6 +21,14 @@ class Peer {
     started_ = program_.start(command);
     mounted_ = started_ ? program_.ask("mount " + url + " " + claimed) : "<not started>";
   }
+
+  // Orderly, so that its session ends with it.
+  ~Peer() {
+    program_.kill(SIGCONT);
+    program_.wait();
+  }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
 
   // What mounting answered: "0".
   const std::string& mounted() const { return mounted_; }
