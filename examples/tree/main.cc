@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::string url, manifest, dir;
   std::vector<std::string> trees;
-  unsigned threads = 8;
+  unsigned threads = 32;
   uint64_t entries = 0;
 
   CLI::App* put = app.add_subcommand("put", "copy local trees to the root of a file system");

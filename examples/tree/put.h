@@ -13,7 +13,7 @@ namespace tree {
 
 struct PutOptions {
   std::vector<std::pair<std::string, std::string>> trees;  // local path -> new path in MyFS
-  unsigned threads = 8;
+  unsigned threads = 32;
 };
 
 // Copies; returns whether everything went well. The manifest lists everything that was found.

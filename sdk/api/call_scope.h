@@ -2,7 +2,8 @@
 // into the return value.
 // Kernel counterpart: the system call entry (SYSCALL_DEFINE).
 // Thread safety: lives on one thread's stack.
-// Invariants: (1) without `call` it allocates nothing and writes nothing that threads share but a sharded counter; (2) a failure
+// Invariants: (1) without `call` it allocates nothing and writes nothing that threads share but a
+// sharded counter; (2) a failure
 // leaves thread_error_detail() describing this call and no earlier one.
 #pragma once
 

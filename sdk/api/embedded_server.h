@@ -1,8 +1,10 @@
 // EmbeddedServer: a server inside this process, from libmyfs-server.so.0, for URLs "embedded:".
 // Kernel counterpart: none.
 // Thread safety: all.
-// Lock rank: kUnranked for the table of servers: starting and stopping sleeps, nothing of the VFS is held.
-// Owns / is owned by: owned by the mounts that use it; the last one stops it. libmyfs.so never links the server: it is loaded.
+// Lock rank: kUnranked for the table of servers: starting and stopping sleeps, nothing of the VFS
+// is held.
+// Owns / is owned by: owned by the mounts that use it; the last one stops it. libmyfs.so never
+// links the server: it is loaded.
 #pragma once
 
 #include <memory>

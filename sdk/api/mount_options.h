@@ -1,7 +1,8 @@
 // MountOptions: how one mount behaves, read from text.
 // Kernel counterpart: fs_parameter_spec and fs_parse (fs/fs_parser.c), Opt_* of fs/nfs.
 // Thread safety: values; pure functions.
-// Invariants: (1) what parse_mount_options returns is inside every range that the table of options states.
+// Invariants: (1) what parse_mount_options returns is inside every range that the table of options
+// states.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,9 @@
 // myfs_task: what the C interface's opaque pointers stand for.
-// Kernel counterpart: struct task_struct, as fs::TaskStruct; this adds only what the facade needs to guard it.
+// Kernel counterpart: struct task_struct, as fs::TaskStruct; this adds only what the facade needs
+// to guard it.
 // Thread safety: as <myfs/myfs.h> says.
-// Owns / is owned by: the embedder owns myfs_task and myfs_dir; a task owns its fs::TaskStruct, a myfs_dir one descriptor.
+// Owns / is owned by: the embedder owns myfs_task and myfs_dir; a task owns its fs::TaskStruct, a
+// myfs_dir one descriptor.
 #pragma once
 
 #include <myfs/myfs.h>

@@ -1,7 +1,8 @@
 // LeaseRecord: what the session holds of one inode and who uses it. LeaseTable: all records of a
 // session, and what it gives back.
 // Kernel counterpart: struct ceph_cap, ceph_inode_info::i_wrbuffer_ref (fs/ceph/caps.c).
-// Differs: what a reader may use is one lock-free word (fs::LeaseWord); this is the slow side of it:
+// Differs: what a reader may use is one lock-free word (fs::LeaseWord); this is the slow side of
+// it:
 // grants, recalls, uses of W, local opens.
 // Thread safety: all; *_locked methods require mu.
 // Lock rank: kLease; the table's mutex first, then a record's (lock_nested). Inside a record's

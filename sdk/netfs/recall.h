@@ -1,6 +1,7 @@
 // RecallWorker: the threads that do what honouring a recall may have to wait for, and other work
 // that the I/O loop must not do.
-// Kernel counterpart: ceph's inode work (fs/ceph/inode.c: ceph_queue_inode_work), nfs4_state_manager.
+// Kernel counterpart: ceph's inode work (fs/ceph/inode.c: ceph_queue_inode_work),
+// nfs4_state_manager.
 // Differs: a pool that grows while work waits, so that recalls of different inodes do not block one
 // another. Thread safety: all; post() and post_at() may be called under leaf locks and inside the
 // loop. Lock rank: kSession, released while work runs. Work starts at rank kInvalidate and never
