@@ -69,9 +69,7 @@ extern "C" {
 /* The library's version, "0.1.0". Static storage. */
 MYFS_API const char* myfs_version(void);
 
-/* ---- Objects
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Objects ---- */
 
 typedef struct myfs_task myfs_task;
 typedef struct myfs_dir myfs_dir;
@@ -145,8 +143,7 @@ MYFS_API int myfs_umount(myfs_task* task, const char* at, int flags);
 /* A new task with `url` mounted at "/". Errors: as myfs_task_create and myfs_mount. */
 MYFS_API int myfs_open_url(const char* url, const myfs_mount_options* options, myfs_task** task);
 
-/* ---- Errors and statistics
- * -------------------------------------------------------------------------------------------- */
+/* ---- Errors and statistics ---- */
 
 typedef struct myfs_error {
   size_t size;         /* sizeof(myfs_error), set by the caller */
@@ -201,9 +198,7 @@ MYFS_API int myfs_server_operations(myfs_task* task, const char* path, uint64_t*
 typedef void (*myfs_log_fn)(void* context, int level, const char* line);
 MYFS_API void myfs_set_log(myfs_log_fn fn, void* context, int max_level);
 
-/* ---- Files
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Files ---- */
 
 /* Opens or creates. flags: O_RDONLY, O_WRONLY, O_RDWR with O_CREAT, O_EXCL, O_TRUNC, O_APPEND,
  * O_NOFOLLOW, O_DIRECTORY, O_SYNC, O_DSYNC, O_CLOEXEC (no effect), O_NONBLOCK, O_NOCTTY, O_NOATIME,
@@ -283,9 +278,7 @@ MYFS_API int myfs_sync_x(myfs_task* task, const myfs_call* call);
 MYFS_API int myfs_dup(myfs_task* task, int fd);
 MYFS_API int myfs_dup2(myfs_task* task, int fd, int to);
 
-/* ---- Attributes
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- Attributes ---- */
 
 MYFS_API int myfs_stat(myfs_task* task, const char* path, struct stat* out);
 MYFS_API int myfs_stat_x(myfs_task* task, const myfs_call* call, const char* path,
@@ -337,9 +330,7 @@ MYFS_API int myfs_statfs_x(myfs_task* task, const myfs_call* call, const char* p
 MYFS_API int myfs_fstatfs(myfs_task* task, int fd, struct statfs* out);
 MYFS_API int myfs_fstatfs_x(myfs_task* task, const myfs_call* call, int fd, struct statfs* out);
 
-/* ---- Names
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Names ---- */
 
 /* Errors: [change]; EEXIST. */
 MYFS_API int myfs_mkdir(myfs_task* task, const char* path, mode_t mode);
@@ -389,8 +380,7 @@ MYFS_API int myfs_fchdir(myfs_task* task, int fd);
  * small), ENAMETOOLONG (it is 4096 bytes or longer), ENOENT (it was removed), EINVAL. */
 MYFS_API ssize_t myfs_getcwd(myfs_task* task, char* buffer, size_t size);
 
-/* ---- Extended attributes
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Extended attributes ---- */
 
 /* Names begin with user., trusted. (root only) or security.; values up to 64 KiB. size 0: returns
  * the length needed. Errors: ENODATA, ERANGE, EOPNOTSUPP (other name spaces). nofollow: 0 or 1. */
@@ -416,9 +406,7 @@ MYFS_API int myfs_removexattr(myfs_task* task, const char* path, const char* nam
 MYFS_API int myfs_removexattr_x(myfs_task* task, const myfs_call* call, const char* path,
                                 const char* name, int nofollow);
 
-/* ---- Directories
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- Directories ---- */
 
 typedef struct myfs_dirent {
   uint64_t ino;

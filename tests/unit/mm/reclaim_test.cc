@@ -67,7 +67,7 @@ TEST_F(ReclaimTest, dirty_pages_without_a_store_stay_within_the_budget) {
   EXPECT_LE(runtime->budget().used(), kSmall_bytes + kSlack_bytes);
 }
 
-TEST_F(ReclaimTest, pinned_pages_alone_give_enomem) {
+TEST_F(ReclaimTest, call_ENOMEM_if_all_pages_are_pinned) {
   std::vector<PageRef> pins;
   Errno error;
   while (error.ok()) {

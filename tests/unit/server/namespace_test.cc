@@ -134,7 +134,7 @@ TEST_F(Namespace, hard_links_share_an_inode) {
   EXPECT_EQ(rig.link(root, c.node.handle, top, "c").error, EEXIST);
 }
 
-TEST_F(Namespace, links_are_limited) {
+TEST_F(Namespace, link_EMLINK_links_are_limited) {
   ChangedReply a = file("a");
   auto body = [ino = a.node.attr.ino](Turn& turn, NodeOnlyReply&) {
     turn.edit(ino).nlink = kLinkMax;

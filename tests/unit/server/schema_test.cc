@@ -16,8 +16,6 @@ class IgnoredCallback : public wire::ClientCallback::Server {};
 // The handlers called in this process, without a wire.
 class Schema : public testing::Test {
  protected:
-  Schema() : scope(loop) {}
-
   wire::Bootstrap::Client connect(bool as_root = true) {
     PeerInfo peer;
     peer.is_unix = true;
@@ -95,8 +93,12 @@ class Schema : public testing::Test {
     return without;
   }
 
-  kj::EventLoop loop;
-  kj::WaitScope scope;
+  struct Kj {
+    kj::EventLoop loop;
+    kj::WaitScope scope{loop};
+  };
+  std::unique_ptr<Kj> kj_loop = std::make_unique<Kj>();
+  kj::WaitScope& scope = kj_loop->scope;
   Rig rig;
   int logins = 0;
   uint64_t slot_seq = 0;
