@@ -223,19 +223,26 @@ void Loop::Impl::dispatch(const Event* done) {
 }
 
 bool Loop::Impl::spin(const Event* done, int64_t since_ns) {
-  constexpr int kLooksPerYield = 2;
   kj::EventLoop& loop = port_->kj_loop();
   const int64_t until_ns = since_ns + spin_ns_;
-  for (int look = 1;; ++look) {
+  int64_t looked_ns = boottime_ns();
+  while (true) {
     port_->poll();
     if (loop.isRunnable() || queued_.load(std::memory_order_relaxed)) {
       dispatch(done);
-      if (done == nullptr || done->is_set()) return true;
+      if (done == nullptr) return true;
+      looked_ns = boottime_ns();
     }
     if (done != nullptr && done->is_set()) return true;
-    if (stopping_.load(std::memory_order_relaxed) || boottime_ns() >= until_ns) return false;
-    if (look % kLooksPerYield == 0) sched_yield();
-    __builtin_ia32_pause();
+    int64_t now_ns = boottime_ns();
+    if (now_ns - looked_ns > kContended_ns) {
+      background_policy_.contended();
+      spin_score_ = 0;
+      return false;
+    }
+    if (stopping_.load(std::memory_order_relaxed) || now_ns >= until_ns) return false;
+    looked_ns = now_ns;
+    sched_yield();
   }
 }
 

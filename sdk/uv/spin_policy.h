@@ -13,8 +13,14 @@ namespace myfs::uv_io {
 // What a sleep adds to the gap measured across it: the wake-up of a core.
 inline constexpr int64_t kWakeCost_ns = 50'000;
 
+// A look that took longer was not alone on its core: others want it, and spinning takes it from
+// them, perhaps from the very thread that it waits for.
+inline constexpr int64_t kContended_ns = 8'000;
+
 class SpinPolicy {
  public:
+  // The core was taken away during a spin: sleeps until events come close together again.
+  void contended() { last_gap_ns_ = gap_before_ns_ = kLong_ns; }
   bool worth_it(int64_t window_ns) const {
     return window_ns > 0 && (last_gap_ns_ <= window_ns || gap_before_ns_ <= window_ns);
   }

@@ -13,7 +13,6 @@ namespace myfs::uv_io {
 namespace {
 
 constexpr int64_t kLongestSleep_ms = 60'000;
-constexpr int kLooksPerYield = 2;  // of a spin: others may want this core
 constexpr int kTurnsMax = 4;
 
 }  // namespace
@@ -98,14 +97,19 @@ bool UvEventPort::poll() {
 }
 
 bool UvEventPort::spin(int64_t idle_since_ns) {
-  int64_t until_ns = idle_since_ns + spin_ns();
-  until_ns = std::min(until_ns, next_timer_ns());
-  for (int look = 1;; ++look) {
+  const int64_t until_ns = std::min(idle_since_ns + spin_ns(), next_timer_ns());
+  int64_t looked_ns = idle_since_ns;
+  while (true) {
     turn();
     if (kj_loop().isRunnable() || drain()) return true;
-    if (boottime_ns() >= until_ns) return false;
-    if (look % kLooksPerYield == 0) sched_yield();
-    __builtin_ia32_pause();
+    int64_t now_ns = boottime_ns();
+    if (now_ns - looked_ns > kContended_ns) {
+      policy_.contended();
+      return false;
+    }
+    if (now_ns >= until_ns) return false;
+    looked_ns = now_ns;
+    sched_yield();
   }
 }
 
