@@ -133,8 +133,13 @@ Errno finish_commit(Turn& turn, uint64_t ino, ContentChange& change) {
   if (data.changes_inode() || unstable) {
     InodeRecord& inode = turn.edit(ino);
     data.apply_to(inode);
-    // The holder of W stamps; no clock but the server's counts beyond it.
-    if (unstable) inode.mtime = std::max(inode.mtime, std::min(unstable->mtime, turn.now()));
+    // The holder of W stamps; no clock but the server's counts beyond it. To make durable what was
+    // written is no change of its own: ctime is that of the write.
+    if (unstable) {
+      const Time written = std::min(unstable->mtime, turn.now());
+      inode.mtime = std::max(inode.mtime, written);
+      inode.ctime = std::max((*before)->ctime, written);
+    }
   }
   turn.take(std::move(data));
   return {};

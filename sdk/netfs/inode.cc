@@ -272,6 +272,11 @@ void NetInode::lose_pages(std::string_view why) {
   }
   if (lost != 0) {
     mapping_->wb_err.set(Errno(EIO));
+    if (lease.opens() == 0) {
+      // Those who wrote have gone; whoever opens the file later has lost nothing.
+      mm::ErrSeq::Sample seen = 0;
+      (void)mapping_->wb_err.check_and_advance(&seen);
+    }
     super_.counters().lost_bytes.add(static_cast<int64_t>(lost * kPageSize_bytes));
     log(LogLevel::kError, "%s: lost what was written to %s (%s):%s", super_.options().s_id,
         super_.path_of(*this), std::string(why), ranges);

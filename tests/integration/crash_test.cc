@@ -184,8 +184,8 @@ TEST(Crash, UnwrittenDataGivesEioOnceAndIsNamedInTheLog) {
       },
       nullptr, 1);
   Client client(server.url());
-  ASSERT_EQ(0, client.put("/some-file", "stable"));
-  ASSERT_EQ(0, client.put("/other", "other"));
+  ASSERT_EQ(0, client.put("/some-file", "stable", O_TRUNC | O_SYNC));
+  ASSERT_EQ(0, client.put("/other", "other", O_TRUNC | O_SYNC));
   int fd = client.open("/some-file", O_RDWR), other = client.open("/other", O_RDWR);
   ASSERT_EQ(5, myfs_pwrite(client, fd, "dirty", 5, 0));
   server.kill9();
