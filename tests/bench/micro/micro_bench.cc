@@ -312,8 +312,8 @@ RigOptions parse_options(std::vector<char*>& args) {
 int run(std::vector<char*> args) {
   RigOptions options = parse_options(args);
   // Short runs by default; the user's own flags come later and win.
-  std::string min_time = "--benchmark_min_time=0.2", repetitions = "--benchmark_repetitions=3",
-              aggregates = "--benchmark_report_aggregates_only=false";
+  std::string min_time = "--benchmark_min_time=0.1", repetitions = "--benchmark_repetitions=5",
+              aggregates = "--benchmark_display_aggregates_only=false";
   args.insert(args.begin() + 1, {min_time.data(), repetitions.data(), aggregates.data()});
   int count = static_cast<int>(args.size());
   benchmark::Initialize(&count, args.data());

@@ -134,7 +134,9 @@ bool Rig::make_myfs_tree() {
 }
 
 bool Rig::start() {
-  ram_dir_ = make_dir(options_.ram_dir);
+  // A bare chroot has no /dev/shm.
+  bool has_ram = ::access(options_.ram_dir.c_str(), W_OK) == 0;
+  ram_dir_ = make_dir(has_ram ? options_.ram_dir : options_.disk_dir);
   disk_dir_ = make_dir(options_.disk_dir);
   if (!make_kernel_tree()) return false;
   ram = std::make_unique<Mounted>(ram_dir_ + "/ram", test::kTcp);

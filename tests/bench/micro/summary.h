@@ -15,7 +15,8 @@ class Collector : public benchmark::ConsoleReporter {
  public:
   Collector() : ConsoleReporter(OO_Tabular) {}
   void ReportRuns(const std::vector<Run>& reports) override;
-  // Median of the repetitions, items per second; 0 if it did not run.
+  // Of the best repetition, items per second: what others do on the machine only slows it down. 0
+  // if it did not run.
   double rate(const std::string& name) const;
 
  private:
