@@ -45,6 +45,8 @@ Errno check_setattr(Turn& turn, const SetattrArgs& args, const InodeRecord& inod
     if (Errno error = may_chmod(owner_of(inode), cred, &mode); !error.ok()) return error;
     if (inode.is_symlink()) return Errno(EOPNOTSUPP);
     out->mode = mode;
+    // Whoever writes from now on must take the new privileges away: W is granted anew.
+    if (inode.is_regular() && (mode & (S_ISUID | S_ISGID)) != 0) out->recalls |= kPartW;
   }
   if (Errno error = check_times(turn, inode, mask); !error.ok()) return error;
   if ((mask & kSetSize) != 0) {

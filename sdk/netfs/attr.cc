@@ -68,7 +68,12 @@ Result<void> NetInodeOps::setattr(const CallContext& ctx, fs::Inode& inode, cons
     mine.learn(changed.node, ticket);
     return {};
   };
-  return super_.call(ctx, mine, ask);
+  MYFS_TRY(super_.call(ctx, mine, ask));
+  // The server takes privileges away when it grants W, so this client's own must be granted anew.
+  const bool privileges =
+      (attr.ia_valid & fs::Iattr::kMode) != 0 && (attr.ia_mode & (S_ISUID | S_ISGID)) != 0;
+  if (privileges && mine.mapping() != nullptr) mine.give_back_write();
+  return {};
 }
 
 Result<std::string> NetInodeOps::readlink(const CallContext& ctx, fs::Inode& inode) {
