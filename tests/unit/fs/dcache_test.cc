@@ -184,27 +184,27 @@ TEST_F(DcacheTest, look_ups_during_renames) {
 TEST_F(DcacheTest, everything_at_once) {
   ASSERT_EQ(mkdir("/d"), 0);
   std::atomic<bool> stop{false};
-  std::atomic<int> wrong{0};
+  std::atomic<int> wrong{0};  // the last unexpected error
   std::vector<std::thread> threads;
   auto name_of = [](int i) { return "/d/" + std::to_string(i % 7); };
   threads.emplace_back([&] {
     for (int i = 0; !stop; ++i) {
       int error = create(name_of(i));
-      if (error != 0 && error != EEXIST) ++wrong;
+      if (error != 0 && error != EEXIST) wrong = error;
     }
   });
   threads.emplace_back([&] {
     for (int i = 0; !stop; i += 3) {
       int error = unlink(name_of(i));
-      if (error != 0 && error != ENOENT) ++wrong;
+      if (error != 0 && error != ENOENT) wrong = error;
     }
   });
   threads.emplace_back([&] {
     for (int i = 0; !stop; ++i) {
       int error = stat(name_of(i));
-      if (error != 0 && error != ENOENT) ++wrong;
+      if (error != 0 && error != ENOENT) wrong = error;
       error = rename(name_of(i), name_of(i + 1));
-      if (error != 0 && error != ENOENT) ++wrong;
+      if (error != 0 && error != ENOENT) wrong = error;
     }
   });
   threads.emplace_back([&] {
@@ -216,7 +216,8 @@ TEST_F(DcacheTest, everything_at_once) {
   });
   for (int i = 0; i < 2000; ++i) {
     std::vector<std::string> names = list("/d");
-    if (names.size() < 2 || names.size() > 9 || names[0] != ".") ++wrong;
+    // A name that goes and comes again during the scan may be seen twice.
+    if (names.size() < 2 || names[0] != "." || names.back().size() > 2) wrong = EIO;
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();
