@@ -14,6 +14,7 @@
 
 #include "sdk/uv/event_port.h"
 #include "sdk/uv/spin_policy.h"
+#include "sdk/uv/word_pool.h"
 
 namespace myfs::uv_io {
 
@@ -38,6 +39,8 @@ class UvEventPort final : public EventPort {
   // Descriptors that a forked child has to close.
   void add_descriptor(int fd) { descriptors_.push_back(fd); }
   void remove_descriptor(int fd);
+  // Memory of large messages that the streams of this port receive.
+  WordPool& words() { return *words_; }
   // A uv_poll_t was started, changed or stopped: libuv tells the kernel in its next turn only.
   void note_watcher_change() { watcher_changed_ = true; }
 
@@ -53,6 +56,7 @@ class UvEventPort final : public EventPort {
   uv_async_t async_;
   uv_timer_t timer_;
   std::vector<int> descriptors_;
+  kj::Own<WordPool> words_ = kj::refcounted<WordPool>();
   SpinPolicy policy_;
   bool watcher_changed_ = false;
   bool drained_ = false;  // submissions were taken in since the last look: they do not starve it

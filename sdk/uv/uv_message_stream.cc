@@ -226,7 +226,7 @@ bool UvMessageStream::begin_body() {
     return false;
   }
   buffer_begin_ += header_bytes;
-  body_.words = kj::heapArray<capnp::word>(words);
+  body_.words = port_.words().take(words);
   body_.segments = nullptr;
   if (count > 1) {
     body_.segments = kj::heapArray<kj::ArrayPtr<const capnp::word>>(count);
