@@ -112,6 +112,11 @@ int main(int argc, char** argv) {
   } else {
     status = run_stream(shell, std::cin);
   }
+  // What could not be printed is no success.
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && status == 0) {
+    std::fprintf(stderr, "myfs-shell: cannot write the output\n");
+    status = 1;
+  }
   int closed = shell.close();
   return status != 0 ? status : closed;
 }

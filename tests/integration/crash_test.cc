@@ -145,10 +145,11 @@ TEST(Crash, AClientGoesOnAfterARestart) {
   for (int round = 0; round < 3; ++round) {
     const std::string name = "/f" + std::to_string(round);
     ASSERT_EQ(0, client.put(name, "before"));
-    ASSERT_EQ("before", client.get(name));
+    ASSERT_EQ(0, myfs_sync(client));
     server.kill9();
     ASSERT_TRUE(server.start()) << server.output();
-    // Somebody else is faster.
+    EXPECT_EQ(0, client.put("/awake", std::to_string(round)));
+    EXPECT_EQ("before", client.get(name));
     {
       Client other(server.url());
       ASSERT_EQ(0, other.put(name, "by another"));

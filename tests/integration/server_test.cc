@@ -90,8 +90,9 @@ TEST_F(Server, SigtermWithAClientThatIsStopped) {
   start();
   Peer peer(server_.url());
   ASSERT_EQ("0", peer.mounted());
-  ASSERT_EQ("0", peer("put /f text"));
-  ASSERT_EQ("text", peer("get /f"));
+  std::string fd = peer("open /f " + std::to_string(O_RDWR | O_CREAT));
+  ASSERT_EQ("4", peer("write " + fd + " text"));
+  ASSERT_EQ("0", peer("fsync " + fd));
   peer.program().kill(SIGSTOP);
   auto begin = std::chrono::steady_clock::now();
   server_.terminate();
