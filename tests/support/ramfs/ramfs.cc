@@ -44,7 +44,6 @@ Ref<SuperBlock> Ramfs::create(Options options, Ramfs** ramfs) {
 }
 
 std::shared_ptr<RamNode> Ramfs::make_node(uint32_t mode, const Cred& cred) {
-  mutex_.assert_held();
   auto node = std::make_shared<RamNode>();
   Kstat& stat = node->stat;
   stat.ino = next_ino_++;

@@ -147,22 +147,27 @@ class Ramfs final : public SuperOps,
   bool writes_back() const override { return false; }
 
   static RamNode& node_of(Inode& inode) { return *static_cast<RamInode&>(inode).node; }
-  std::shared_ptr<RamNode> make_node(uint32_t mode, const Cred& cred);
+  std::shared_ptr<RamNode> make_node(uint32_t mode, const Cred& cred)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The inode of a node, with its newest attributes and leases.
-  Ref<Inode> learn_locked(const std::shared_ptr<RamNode>& node);
-  DirVersion version_locked(RamNode& dir);
-  void changed_locked(RamNode& node, bool content);
-  void revoke_locked(uint64_t ino, LeaseParts parts);
-  Errno removable_locked(const CallContext& ctx, RamNode& dir, std::string_view name, bool is_dir);
-  void drop_locked(RamNode& dir,
-                   std::map<std::string, RamNode::Entry, std::less<>>::iterator entry);
+  Ref<Inode> learn_locked(const std::shared_ptr<RamNode>& node)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  DirVersion version_locked(RamNode& dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void changed_locked(RamNode& node, bool content) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void revoke_locked(uint64_t ino, LeaseParts parts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Errno removable_locked(const CallContext& ctx, RamNode& dir, std::string_view name, bool is_dir)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void drop_locked(RamNode& dir, std::map<std::string, RamNode::Entry, std::less<>>::iterator entry)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Result<void> remove(const CallContext& ctx, Dentry& dir, std::string_view name, bool is_dir);
   Errno move_locked(const CallContext& ctx, RamNode& from, std::string_view old_name, RamNode& to,
-                    std::string_view new_name, uint32_t flags, bool* same);
+                    std::string_view new_name, uint32_t flags, bool* same)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   LookupStep step_locked(const CallContext& ctx, Ref<Dentry>& parent, std::string_view name,
-                         bool* more);
-  std::shared_ptr<RamNode> find_locked(std::string_view path);
-  std::shared_ptr<RamNode> parent_locked(std::string_view path, std::string* name);
+                         bool* more) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<RamNode> find_locked(std::string_view path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<RamNode> parent_locked(std::string_view path, std::string* name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void truncate(RamNode& node, uint64_t size);
   void answered();
 
