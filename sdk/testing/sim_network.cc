@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <deque>
 
 #include "absl/strings/str_cat.h"
@@ -92,9 +91,7 @@ class SimStream final : public uv_io::MessageStream, private SimEventPort::Sourc
                         kj::heapArray<kj::ArrayPtr<const capnp::word>>(segments.size()), false};
     size_t at = 0;
     for (size_t i = 0; i < segments.size(); ++i) {
-      if (segments[i].size() > 0) {
-        std::memcpy(packet.words.begin() + at, segments[i].begin(), segments[i].asBytes().size());
-      }
+      std::copy(segments[i].begin(), segments[i].end(), packet.words.begin() + at);
       packet.segments[i] = packet.words.slice(at, at + segments[i].size());
       at += segments[i].size();
     }

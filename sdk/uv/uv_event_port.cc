@@ -1,6 +1,5 @@
 #include "sdk/uv/uv_event_port.h"
 
-#include <kj/debug.h>
 #include <sched.h>
 #include <unistd.h>
 
