@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 
 #include "absl/strings/str_cat.h"
@@ -91,7 +92,9 @@ class SimStream final : public uv_io::MessageStream, private SimEventPort::Sourc
                         kj::heapArray<kj::ArrayPtr<const capnp::word>>(segments.size()), false};
     size_t at = 0;
     for (size_t i = 0; i < segments.size(); ++i) {
-      std::copy(segments[i].begin(), segments[i].end(), packet.words.begin() + at);
+      if (segments[i].size() > 0) {
+        std::memcpy(packet.words.begin() + at, segments[i].begin(), segments[i].asBytes().size());
+      }
       packet.segments[i] = packet.words.slice(at, at + segments[i].size());
       at += segments[i].size();
     }

@@ -1,5 +1,6 @@
 #include "sdk/uv/uv_event_port.h"
 
+#include <kj/debug.h>
 #include <sched.h>
 #include <unistd.h>
 
