@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "sdk/mm/runtime.h"
 #include "sdk/netfs/super.h"
 
@@ -112,6 +113,8 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
     args.mtime = inode.i_attr().mtime;
   }
   if (lost || !inode.handle(&handle)) {
+    inode.log_loss("the session ended",
+                   absl::StrFormat("%d+%d", request.offset, request.size_bytes));
     for (mm::Page* page : request.pages) mm::end_page_writeback(*page, Errno(EIO), false);
     return;
   }
@@ -154,6 +157,7 @@ void NetAddressSpaceOps::commit_pages(mm::Admission admission, mm::AddressSpace&
            super_.validity().generation.load(std::memory_order_acquire);
   }
   if (lost || !inode.handle(&args.node)) {
+    inode.log_loss("the session ended before a commit", "unknown");
     mm::end_commit(mapping, round, Errno(EIO));
     return;
   }

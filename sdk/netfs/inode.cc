@@ -266,7 +266,8 @@ void NetInode::lose_pages(std::string_view why) {
   {
     WriteLock lock(mapping_->invalidate_lock);
     for (const auto& range : mapping_->unwritten_ranges(kLostRangesNamed)) {
-      absl::StrAppendFormat(&ranges, " %d+%d", range.offset, range.size_bytes);
+      absl::StrAppendFormat(&ranges, "%s%d+%d", ranges.empty() ? "" : " ", range.offset,
+                            range.size_bytes);
     }
     lost = mm::discard_pages(*mapping_);
   }
@@ -278,10 +279,14 @@ void NetInode::lose_pages(std::string_view why) {
       (void)mapping_->wb_err.check_and_advance(&seen);
     }
     super_.counters().lost_bytes.add(static_cast<int64_t>(lost * kPageSize_bytes));
-    log(LogLevel::kError, "%s: lost what was written to %s (%s):%s", super_.options().s_id,
-        super_.path_of(*this), std::string(why), ranges);
+    log_loss(why, ranges);
   }
   maybe_unpin();
+}
+
+void NetInode::log_loss(std::string_view why, std::string_view ranges) const {
+  log(LogLevel::kError, "%s: lost what was written to %s (%s), bytes %s", super_.options().s_id,
+      super_.path_of(*this), std::string(why), std::string(ranges));
 }
 
 }  // namespace myfs::netfs

@@ -60,9 +60,12 @@ void RecallWorker::run() {
   mutex_.unlock();
 }
 
-void RecallWorker::drain() {
+bool RecallWorker::drain(int64_t deadline_ns) {
   MutexLock lock(mutex_);
-  while (!stopping_ && (busy_ != 0 || !queue_.empty())) idle_changed_.wait(mutex_);
+  while (!stopping_ && (busy_ != 0 || !queue_.empty())) {
+    if (!idle_changed_.wait_until(mutex_, deadline_ns)) return false;
+  }
+  return true;
 }
 
 void RecallWorker::stop() {

@@ -37,8 +37,9 @@ class RecallWorker {
   void post(Work work);
   // Not before `at_ns` (boottime_ns scale).
   void post_at(int64_t at_ns, Work work);
-  // Waits until everything that is posted and due has run. For umount and tests.
-  void drain();
+  // Waits until everything that is posted and due has run; false at the deadline (boottime_ns
+  // scale).
+  bool drain(int64_t deadline_ns);
   void stop();
 
  private:

@@ -14,6 +14,7 @@ namespace myfs::netfs {
 namespace {
 constexpr size_t kPathDepthMax = 4096 / 2;
 constexpr int64_t kReturnsDelay_ns = 10 * kNsPerMs;
+constexpr int64_t kDrain_ns = kNsPerSec;
 constexpr int64_t kCloseTimeout_ns = 5 * kNsPerSec;
 constexpr int64_t kForcedFlush_ns = kNsPerSec;
 }  // namespace
@@ -238,6 +239,8 @@ void Super::umount_begin(const CallContext& ctx, bool force) {
     client_->break_connections();
   }
   lose_dirty_pages("unmounted");
+  // Work under way holds inodes. A renewal may wait for a dead server: not for long.
+  worker_.drain(std::min(ctx.deadline_ns, deadline_after_ns(kDrain_ns)));
   put_deferred();
 }
 

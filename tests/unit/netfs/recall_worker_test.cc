@@ -32,7 +32,7 @@ TEST(RecallWorker, DrainWaitsForWorkUnderWay) {
   RecallWorker worker;
   std::atomic<int> ran{0};
   for (int i = 0; i < 100; ++i) worker.post([&] { ran.fetch_add(1); });
-  worker.drain();
+  EXPECT_TRUE(worker.drain(deadline_after_ns(10 * kNsPerSec)));
   EXPECT_EQ(100, ran.load());
 }
 
