@@ -253,8 +253,11 @@ void Link::check_silence(Channel& channel, int64_t now_ns) {
   if (channel.pinged) return broken(channel, "the server is silent");
   channel.pinged = true;
   channel.progress_ns = now_ns;
-  auto answered = channel.control ? connection.session().pingRequest().send().ignoreResult()
-                                  : connection.data().pingRequest().send().ignoreResult();
+  // A connection that broke a moment ago throws instead of failing.
+  auto answered = kj::evalNow([&]() -> kj::Promise<void> {
+    return channel.control ? connection.session().pingRequest().send().ignoreResult()
+                           : connection.data().pingRequest().send().ignoreResult();
+  });
   connection.tasks().add(answered
                              .then([&channel, attempt = channel.attempt] {
                                if (attempt == channel.attempt) channel.pinged = false;

@@ -222,7 +222,9 @@ void Link::verify_session() {
   if (std::exchange(verifying_, true)) return;
   auto request = control_.connection->session().renewRequest();
   request.setEpoch(session().epoch);
-  control_.connection->tasks().add(request.send().then(
+  auto sent = kj::evalNow(
+      [&] { return kj::Promise<capnp::Response<wire::Session::RenewResults>>(request.send()); });
+  control_.connection->tasks().add(sent.then(
       [this, attempt = control_.attempt](capnp::Response<wire::Session::RenewResults>&& reply) {
         if (attempt != control_.attempt) return;
         verifying_ = false;
@@ -308,7 +310,10 @@ kj::Promise<Outcome> Link::attach(Channel& channel, int64_t deadline_ns) {
     return attach_data(loop_.port(), *channel.connection, session_id,
                        std::exchange(data_token_, {}), deadline_ns);
   }
-  auto token = control_.connection->session().newDataTokenRequest().send();
+  auto token = kj::evalNow([&] {
+    return kj::Promise<capnp::Response<wire::Session::NewDataTokenResults>>(
+        control_.connection->session().newDataTokenRequest().send());
+  });
   return token.then(
       [this, &channel, session_id, deadline_ns, attempt = channel.attempt](
           capnp::Response<wire::Session::NewDataTokenResults>&& reply) -> kj::Promise<Outcome> {
