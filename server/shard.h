@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -267,7 +268,13 @@ class Shard : public FileData::Host {
   void reap_if_unused(uint64_t ino);
   void apply_ack(Session& session, const AckArgs& args);
 
-  // shard_boot.cc
+  // shard_boot.cc: grace. Clients of the last boot may use what they have cached until they learn
+  // that their sessions are dead, or until their leases are over: so long nothing is changed and
+  // nobody gets W.
+  bool in_grace() const { return grace_until_ns_ != 0; }
+  Result<void> find_ghosts(Txn& txn);
+  void end_grace();
+
   void finish_shutdown();
   void leave_clean_mark(Errno error);
 
@@ -311,6 +318,10 @@ class Shard : public FileData::Host {
   std::vector<SessionRef> to_end_again_;  // whose end could not be committed
 
   std::deque<InodeRef> committed_held_;  // keeps what committed_inode() showed
+
+  int64_t grace_until_ns_ = 0;           // 0: none
+  std::set<std::string> ghosts_;         // uuids of clients that were not heard of since
+  std::vector<std::string> ghost_keys_;  // records of their dead sessions
 
   bool has_room_ = true;
   int64_t room_known_until_ns_ = 0;

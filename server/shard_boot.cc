@@ -1,8 +1,11 @@
 // The part of Shard that begins and ends: what a boot reads and settles, and the orderly end.
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 
+#include "absl/strings/numbers.h"
 #include "sdk/base/log.h"
 #include "sdk/base/random.h"
 #include "server/namespace.h"
@@ -34,6 +37,17 @@ InodeRecord root_inode(Time now, uint64_t change) {
   root.parent = kRootIno;
   root.change = change;
   return root;
+}
+
+// Whether `address` names a process of this machine that has ended.
+bool process_ended(std::string_view address) {
+  constexpr std::string_view kPid = ",pid=";
+  const size_t at = address.find(kPid);
+  if (!address.starts_with("unix:") || at == address.npos) return false;
+  int32_t pid = 0;
+  if (!absl::SimpleAtoi(std::string(address.substr(at + kPid.size())), &pid) || pid <= 0)
+    return false;
+  return ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
 }  // namespace
@@ -68,7 +82,7 @@ Result<void> Shard::boot() {
   Txn txn;
   txn.put(meta_key(kMetaBoot), encode_u64(boot_));
   txn.del(meta_key(kMetaClean));
-  MYFS_TRY(delete_all(meta, type_range('S'), txn));
+  MYFS_TRY(find_ghosts(txn));
   MYFS_TRY(delete_all(meta, type_range('R'), txn));
   MYFS_ASSIGN(next_ino_, read_number(meta, kMetaInoHighWater, kRootIno + 1));
   ino_limit_ = next_ino_;
@@ -85,6 +99,42 @@ Result<void> Shard::boot() {
               FileData::create(
                   {.meta = deps_.meta, .blocks = deps_.blocks, .pool = deps_.pool, .host = this}));
   return {};
+}
+
+// Their records stay until the grace has ended, so that a crash in it begins another one.
+Result<void> Shard::find_ghosts(Txn& txn) {
+  MYFS_ASSIGN(std::optional<std::string> clean, deps_.meta->get(meta_key(kMetaClean)));
+  KeyRange range = type_range('S');
+  auto visit = [&](std::string_view key, std::string_view value) {
+    Result<SessionRecord> record = SessionRecord::decode(value);
+    if (clean || !record.ok() || record->state != SessionRecord::State::kLive || record->local ||
+        process_ended(record->address)) {
+      txn.del(std::string(key));
+    } else {
+      ghosts_.emplace(record->uuid.begin(), record->uuid.end());
+      ghost_keys_.emplace_back(key);
+    }
+    return true;
+  };
+  MYFS_TRY(deps_.meta->scan(range.first, range.second, 0, visit));
+  if (ghosts_.empty()) return {};
+  grace_until_ns_ = boottime() + server_term_ns();
+  log(LogLevel::kInfo, "changes wait up to %d s for %d clients of the last run",
+      server_term_ns() / kNsPerSec, ghosts_.size());
+  return {};
+}
+
+void Shard::end_grace() {
+  grace_until_ns_ = 0;
+  ghosts_.clear();
+  Staged staged;
+  for (std::string& key : ghost_keys_) staged.keys[std::move(key)] = std::nullopt;
+  ghost_keys_.clear();
+  submit(std::move(staged), {});
+  std::vector<uint64_t> inodes;
+  for (const auto& [ino, requests] : waiting_) inodes.push_back(ino);
+  for (uint64_t ino : inodes) wake(ino);
+  pump();
 }
 
 Result<void> Shard::reap_orphans(Txn& txn) {

@@ -54,9 +54,10 @@ bool Shard::ready(const Request& request) const {
   for (const Need& need : request.needs) {
     switch (need.kind) {
       case Need::Kind::kRecall:
-        if (leases_.held_by_others(me, need.ino, need.parts) != 0) return false;
+        if (in_grace() || leases_.held_by_others(me, need.ino, need.parts) != 0) return false;
         break;
       case Need::Kind::kAcquire:
+        if (in_grace() && (need.parts & kPartW) != 0) return false;
         if (leases_.held_by_others(me, need.ino, conflicting_parts(need.parts)) != 0 ||
             leases_.recall_out(me, need.ino) ||
             leases_.blocked(me, need.ino, need.parts, request.ticket))
@@ -211,6 +212,7 @@ void Shard::tick() {
     if (session->live() && now_ns > session->deadline_ns + kCourtesy_ns) over.push_back(session);
   }
   for (const SessionRef& session : over) end_session(session);
+  if (in_grace() && now_ns >= grace_until_ns_) end_grace();
   for (const SessionRef& session : std::exchange(to_end_again_, {})) commit_end(session);
   pump();
 }
@@ -234,6 +236,7 @@ void Shard::arm() {
   }
   for (const auto& [id, out] : glimpses_) consider(out.deadline_ns);
   if (!to_end_again_.empty()) consider(now_ns + kNsPerSec);
+  if (in_grace()) consider(grace_until_ns_);
   if (shutting_down_) consider(shutdown_deadline_ns_);
   deps_.arm_timer(due_ns);
 }

@@ -76,6 +76,9 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
   auto root = resolve_export(auth.principal.cred, args.export_path, &export_ino);
   if (!root.ok()) return done(refused(root.error(), "export " + args.export_path));
 
+  // Who logs in anew has given up what an earlier session of his let him cache.
+  if (ghosts_.erase(args.client) != 0 && ghosts_.empty()) end_grace();
+
   auto session = std::make_shared<Session>();
   session->id = next_session_++;
   session->client = args.client;

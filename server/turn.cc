@@ -53,7 +53,8 @@ void Turn::add_need(Need::Kind kind, uint64_t ino, Parts parts, bool waits) {
 
 void Turn::recall(uint64_t ino, Parts parts) {
   if (parts == 0) return;
-  bool waits = shard_.leases_.held_by_others(request_.session->id, ino, parts) != 0;
+  bool waits =
+      shard_.leases_.held_by_others(request_.session->id, ino, parts) != 0 || shard_.in_grace();
   add_need(Need::Kind::kRecall, ino, parts, waits);
 }
 
@@ -71,7 +72,8 @@ void Turn::acquire(uint64_t ino, Parts want) {
   const LeaseTable& leases = shard_.leases_;
   SessionId me = request_.session->id;
   bool waits = leases.held_by_others(me, ino, conflicting_parts(want)) != 0 ||
-               leases.recall_out(me, ino) || leases.blocked(me, ino, want, request_.ticket);
+               leases.recall_out(me, ino) || leases.blocked(me, ino, want, request_.ticket) ||
+               ((want & kPartW) != 0 && shard_.in_grace());
   add_need(Need::Kind::kAcquire, ino, want, waits);
 }
 
@@ -136,6 +138,7 @@ Grant Turn::grant(uint64_t ino, const InodeRecord& record, Parts want, const Ope
   want &= record.is_dir() ? kPartA | kPartD | kPartP : kPartA | kPartR | kPartW | kPartP;
   Session& me = *request_.session;
   if (want == 0 || me.id == 0 || shard_.shutting_down()) return none;
+  if (shard_.in_grace()) want &= ~kPartW;
   if (record.is_regular()) {
     const Opener* open = opener == nullptr || opener->open_id == 0
                              ? nullptr

@@ -78,7 +78,8 @@ class Rig {
   }
   ~Rig() { halt(); }
 
-  void boot() {
+  // `after_grace`: nobody of the last run is waited for any more.
+  void boot(bool after_grace = true) {
     pool = std::make_unique<ManualIoPool>();
     commits = std::make_unique<ManualCommitQueue>(meta);
     ShardDeps deps;
@@ -95,9 +96,13 @@ class Rig {
     shard = std::move(made).value();
     shard->start();
     settle();
+    if (after_grace && halted_) pass(kAfterGrace_ns);
   }
+  static constexpr int64_t kAfterGrace_ns = 30'000'000'000;
+
   // The process ends; what is not durable is lost if `crash`.
   void halt(bool crash = false) {
+    halted_ = true;
     posted.clear();
     shard.reset();
     if (pool) pool->drop_all();
@@ -408,6 +413,7 @@ class Rig {
   int64_t armed_ns = 0;
   bool hold_commits = false;
   int clients = 0;
+  bool halted_ = false;
   int login_error = 0;
 };
 

@@ -157,6 +157,45 @@ TEST_F(Sessions, courtesy_ends_after_a_day) {
   EXPECT_FALSE(a.session->live());
 }
 
+TEST_F(Sessions, changes_wait_until_the_clients_of_the_last_run_are_back) {
+  rig.boot();
+  rig.login();
+  rig.halt(true);
+  rig.boot(false);
+  Client other;
+  {
+    rig.clients = 1;  // not the one of before
+    other = rig.login();
+  }
+  auto pending = rig.start_unlink(other, other.root.handle, "missing");
+  auto made = rig.start_create(
+      other, {.dir = other.root.handle, .name = "x", .mode = S_IFREG | 0644, .flags = kCreateExcl});
+  rig.settle();
+  EXPECT_TRUE(pending->has_value());  // nothing to change, nothing to wait for
+  EXPECT_FALSE(made->has_value());
+  rig.clients = 0;
+  rig.login();
+  EXPECT_TRUE(made->has_value());
+}
+
+TEST_F(Sessions, changes_wait_no_longer_than_the_lease_term_of_a_dead_client) {
+  rig.boot();
+  rig.login();
+  rig.halt(true);
+  rig.boot(false);
+  rig.clients = 1;
+  Client other = rig.login();
+  auto made = rig.start_create(
+      other, {.dir = other.root.handle, .name = "x", .mode = S_IFREG | 0644, .flags = kCreateExcl});
+  rig.pass(20'000'000'000);
+  EXPECT_FALSE(made->has_value());
+  rig.pass(2'000'000'000);
+  EXPECT_TRUE(made->has_value());
+  rig.halt(true);
+  rig.boot(false);
+  EXPECT_EQ(rig.records('S'), 1u);  // the client of this run, not that of the first
+}
+
 TEST_F(Sessions, a_boot_ends_all_sessions_durably_and_reaps_orphans) {
   rig.boot();
   Client a = rig.login();
