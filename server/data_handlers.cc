@@ -69,6 +69,7 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
   } else {
     turn.lane(ino);
     turn.recall(ino, kPartR | kPartW);
+    turn.recall_own(ino, kPartW);
     if (drops_privileges(record, forced(turn, args.opener).cred)) turn.recall(ino, kPartA);
     if (turn.blocked()) return {};
   }
@@ -217,6 +218,7 @@ Errno fallocate(Turn& turn, const FallocateArgs& args, const ContentChangeRef& c
     if (!error.ok()) return error;
     turn.lane(ino);
     turn.recall(ino, kPartR | kPartW);
+    turn.recall_own(ino, kPartW);
     if (drops_privileges(**inode, turn.cred())) turn.recall(ino, kPartA);
     if (turn.blocked()) return {};
     Allocation plan = Allocation::kNothing;

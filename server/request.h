@@ -28,6 +28,7 @@ class Turn;
 struct Need {
   enum class Kind : uint8_t {
     kRecall,   // others give up `parts`
+    kOwn,      // so do we
     kAcquire,  // `parts` become grantable to us
     kLane,     // the inode's lane of server-side I/O
     kGlimpse   // the writer's size and times

@@ -41,6 +41,9 @@ void Shard::park(const RequestRef& request, std::vector<Need> needs) {
       leases_.block(need.ino, request->ticket, session.id, others);
       auto started = leases_.recall(session.id, need.ino, others, now_ns);
       recalls.insert(recalls.end(), started.begin(), started.end());
+    } else if (need.kind == Need::Kind::kOwn) {
+      auto started = leases_.recall_from(session.id, need.ino, need.parts, now_ns);
+      recalls.insert(recalls.end(), started.begin(), started.end());
     } else if (need.kind == Need::Kind::kGlimpse) {
       send_glimpse(request, need.ino);
     }
@@ -55,6 +58,9 @@ bool Shard::ready(const Request& request) const {
     switch (need.kind) {
       case Need::Kind::kRecall:
         if (in_grace() || leases_.held_by_others(me, need.ino, need.parts) != 0) return false;
+        break;
+      case Need::Kind::kOwn:
+        if ((leases_.held(me, need.ino) & need.parts) != 0) return false;
         break;
       case Need::Kind::kAcquire:
         if (in_grace() && (need.parts & kPartW) != 0) return false;
@@ -103,7 +109,10 @@ void Shard::wake(uint64_t ino) {
     // Somebody whose turn came first may have been granted what this one needs.
     for (const Need& need : request->needs) {
       if (need.ino != ino) continue;
-      auto started = leases_.recall(request->session->id, ino, recalled_by(need), boottime());
+      SessionId me = request->session->id;
+      auto started = need.kind == Need::Kind::kOwn
+                         ? leases_.recall_from(me, ino, need.parts, boottime())
+                         : leases_.recall(me, ino, recalled_by(need), boottime());
       recalls.insert(recalls.end(), started.begin(), started.end());
     }
   }

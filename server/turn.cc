@@ -58,6 +58,11 @@ void Turn::recall(uint64_t ino, Parts parts) {
   add_need(Need::Kind::kRecall, ino, parts, waits);
 }
 
+void Turn::recall_own(uint64_t ino, Parts parts) {
+  bool waits = (shard_.leases_.held(request_.session->id, ino) & parts) != 0;
+  if (waits) add_need(Need::Kind::kOwn, ino, parts, true);
+}
+
 void Turn::glimpse(uint64_t ino) {
   if (shard_.leases_.writer(ino, request_.session->id) == 0) return;
   auto answer = request_.glimpses.find(ino);

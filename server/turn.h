@@ -52,6 +52,9 @@ class Turn {
   // EROFS for a session that may not write; to be asked by everything that changes something.
   Errno may_change() const;
   void recall(uint64_t ino, Parts parts);
+  // The requester itself gives up `parts`, with what is dirty under them: for changes of content
+  // that pass his cache by. Never for reads and write-back, which honouring a recall may need.
+  void recall_own(uint64_t ino, Parts parts);
   // As far as another session's W on the inode hides its size and times. Errors leave it.
   void glimpse(uint64_t ino);
   // Makes `want` grantable.

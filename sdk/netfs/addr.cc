@@ -122,7 +122,7 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
   const std::vector<iovec> iov = frames(request.pages, request.size_bytes);
   std::vector<mm::Page*> held(request.pages.begin(), request.pages.end());
   const Ticket ticket = super_.leases().begin_call();
-  auto done = [this, &inode, &mapping, ticket,
+  auto done = [this, &inode, &mapping, ticket, offset = request.offset, size = request.size_bytes,
                held = std::move(held)](Result<rpc::WriteReply> reply) {
     // Before the pages are let go: with the last of them the inode may lose its pin.
     RefPtr<fs::Inode> hold = RefPtr<fs::Inode>::try_from(&inode);
@@ -139,6 +139,12 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
       error = Errno(EIO);  // the right to write these pages ended with their session
     }
     super_.leases().end_call(ticket);
+    if (error == Errno(EIO)) {
+      // The path is looked up by the worker: this is the loop.
+      super_.worker().post([ino = RefPtr<fs::Inode>::try_from(&inode), &inode, offset, size] {
+        if (ino) inode.log_loss("a write failed", absl::StrFormat("%d+%d", offset, size));
+      });
+    }
     for (mm::Page* page : held) mm::end_page_writeback(*page, error, unstable);
     super_.runtime().writeback().kick();
     if (hold) super_.put_later(std::move(hold));

@@ -233,7 +233,7 @@ Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file
       inode.end_write();
       // Who may write but not read cannot have a page filled that he writes in part.
       if (!result.ok() && is_lease_refusal(result.error())) break;
-      if (result.ok() && super_.options().sync_writes) MYFS_TRY(flush_data(ctx, inode));
+      if (result.ok() && super_.options().sync_writes) MYFS_TRY(flush(ctx, file));
       return result;
     }
     if (attempt != 0) break;

@@ -145,6 +145,24 @@ TEST_F(Data, nobody_is_granted_R_while_a_write_without_W_runs) {
   EXPECT_EQ((*must)->node.attr.size, 1u);
 }
 
+// The holder's dirty bytes come first, or the end of the file would be where they will land.
+TEST_F(Data, an_append_waits_for_what_its_own_session_holds_back) {
+  rig.getattr(a, file, kPartW, true);
+  a.peer->silent();
+  auto appended = rig.start_write(a, file, 0, "tail", kWriteStable, {}, true);
+  rig.settle();
+  EXPECT_FALSE(appended->has_value());
+  ASSERT_EQ(a.peer->recalls.size(), 1u);
+  EXPECT_EQ(a.peer->recalls[0].parts, kPartW);
+  a.slot = 0;
+  EXPECT_EQ(rig.write(a, file, 0, "dirty", kWriteWriteback).error, 0);
+  rig.commit(a, file);
+  rig.ack(a, a.peer->recalls[0], kPartR);
+  ASSERT_TRUE(appended->has_value());
+  EXPECT_EQ((*appended)->off, 5u);
+  EXPECT_EQ(rig.content(a, file), "dirtytail");
+}
+
 TEST_F(Data, appends_do_not_overlap) {
   std::vector<Pending<WriteAnswer>> pending;
   for (int i = 0; i < 5; ++i) {

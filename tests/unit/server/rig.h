@@ -62,11 +62,13 @@ struct Client {
   std::string secret, token;
   Cred cred;
   Op op;  // of the newest change
+  uint16_t slot = 3;
+  std::map<uint16_t, uint64_t> slot_seqs;
 
   Op next_op() {
     op.epoch = session->epoch;
-    op.slot = 3;
-    ++op.slot_seq;
+    op.slot = slot;
+    op.slot_seq = ++slot_seqs[slot];
     return op;
   }
 };
