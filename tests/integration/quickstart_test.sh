@@ -30,7 +30,7 @@ if "$bin/myfs-tree" verify --mount "embedded:$work/third" --manifest "$work/mani
   fail "a changed file is not noticed"
 fi
 grep -q 'cli/CMakeLists.txt' "$work/out" || { cat "$work/out"; fail "the file is not named"; }
-if ./examples/quickstart.sh --entries none "${args[@]}" >"$work/out" 2>&1; then
+if ./examples/quickstart.sh "${args[@]}" --entries none >"$work/out" 2>&1; then
   fail "--entries none is taken"
 fi
 echo "quickstart_test: $mode OK"

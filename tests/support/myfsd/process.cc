@@ -72,7 +72,12 @@ bool MyfsdProcess::start() {
 }
 
 void MyfsdProcess::send_signal(int number) const {
-  if (running()) ::kill(pid_, number);
+  if (!running()) return;
+  ::kill(pid_, number);
+  // kill() returns before the process has stopped.
+  int status = 0;
+  while (number == SIGSTOP && ::waitpid(pid_, &status, WUNTRACED) < 0 && errno == EINTR) {
+  }
 }
 
 int MyfsdProcess::wait_for_end() {
