@@ -36,13 +36,15 @@ int main(int argc, char** argv) {
     std::fwrite(buffer, 1, *n, stdout);
   }
 
-  auto dir = task->open_dir("/");
-  if (!dir) return report("opendir", dir.error());
-  while (true) {
-    auto entry = dir->next();
-    if (!entry) return report("readdir", entry.error());
-    if (!entry->has_value()) break;
-    std::printf("%s\n", std::string((*entry)->name()).c_str());
+  {
+    auto dir = task->open_dir("/");
+    if (!dir) return report("opendir", dir.error());
+    while (true) {
+      auto entry = dir->next();
+      if (!entry) return report("readdir", entry.error());
+      if (!entry->has_value()) break;
+      std::printf("%s\n", std::string((*entry)->name()).c_str());
+    }
   }
   if (auto closed = task->close(); !closed) return report("close", closed.error());
   return 0;
