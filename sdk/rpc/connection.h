@@ -27,7 +27,9 @@ class Connection final : private kj::TaskSet::ErrorHandler {
   explicit Connection(kj::Own<uv_io::MessageStream> stream);
   ~Connection() noexcept(false);
 
-  wire::Bootstrap::Client bootstrap();
+  // Asked for once: a second question after the peer has gone would make the RPC system open the
+  // dead network anew, which it answers with an exception, in its destructor too.
+  wire::Bootstrap::Client& bootstrap() { return bootstrap_; }
   // Resolves when the peer is gone.
   kj::Promise<void> on_disconnect() { return network_.onDisconnect(); }
   void disconnect(std::string why) { stream_->disconnect(std::move(why)); }
@@ -53,6 +55,7 @@ class Connection final : private kj::TaskSet::ErrorHandler {
   PinnedStream pinned_;
   capnp::TwoPartyVatNetwork network_;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
+  wire::Bootstrap::Client bootstrap_;
   kj::Maybe<wire::ClientCallback::Client> callback_;
   CallbackServer* callback_server_ = nullptr;
   kj::Maybe<wire::Session::Client> session_;
