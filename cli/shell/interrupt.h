@@ -1,7 +1,9 @@
 // Interrupt: turns Ctrl-C into the cancelling of the running command, never of the shell.
-// A handler writes to a pipe, a thread reads it and fires the token of the command that runs; at
-// the prompt nothing runs, and the interrupted read of the line editor is all that happens. Thread
-// safety: all functions are called by the main thread.
+// A handler notes it in an event descriptor and wakes a thread, which fires the token of the
+// command that runs. At the prompt nothing runs: the line editor waits for the descriptor as well
+// as for the terminal and drops its line. One that comes between the two, when the line is read and
+// its command has not begun, is kept for the command; none is lost, wherever it comes.
+// Thread safety: all functions are called by the main thread.
 #pragma once
 
 #include <myfs/myfs.hpp>
@@ -10,6 +12,10 @@ namespace shell {
 
 // Installs the handler of SIGINT and starts the thread. Once.
 void install_interrupts();
+// Readable from an interrupt on, until it is forgotten.
+int interrupt_fd();
+// The line editor has seen it: it is not for the next command.
+void forget_interrupt();
 
 // The time during which one command runs.
 class CommandScope {

@@ -1,11 +1,15 @@
 #include "cli/shell/line_editor.h"
 
 #include <histedit.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <cwchar>
 
+#include "cli/shell/interrupt.h"
 #include "cli/shell/shell.h"
 
 namespace shell {
@@ -26,6 +30,27 @@ struct LineEditor::Impl {
     Impl* self = nullptr;
     el_get(edit, EL_CLIENTDATA, &self);
     return self->prompt.data();
+  }
+
+  // libedit's own reader tries again after the first interrupt.
+  static int read_char(EditLine*, wchar_t* wide) {
+    std::mbstate_t state{};
+    while (true) {
+      pollfd sources[2] = {{interrupt_fd(), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+      if (::poll(sources, 2, -1) < 0 && errno != EINTR) return -1;
+      if (sources[0].revents != 0) {
+        errno = EINTR;
+        return -1;
+      }
+      if (sources[1].revents == 0) continue;
+      char byte;
+      ssize_t n = ::read(STDIN_FILENO, &byte, 1);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return static_cast<int>(n);
+      size_t taken = std::mbrtowc(wide, &byte, 1, &state);
+      if (taken <= 1) return 1;
+      if (taken == static_cast<size_t>(-1)) state = {};  // not a character: left out
+    }
   }
 
   // Completes the first word of the line; with several candidates lists them.
@@ -64,6 +89,7 @@ LineEditor::LineEditor(std::string history_file) : impl_(std::make_unique<Impl>(
   el_set(impl_->edit, EL_CLIENTDATA, impl_.get());
   el_set(impl_->edit, EL_PROMPT, &Impl::show_prompt);
   el_set(impl_->edit, EL_EDITOR, "emacs");
+  el_set(impl_->edit, EL_GETCFN, &Impl::read_char);
   el_set(impl_->edit, EL_HIST, history, impl_->history);
   el_set(impl_->edit, EL_ADDFN, "myfs-complete", "complete a command", &Impl::complete);
   el_set(impl_->edit, EL_BIND, "^I", "myfs-complete", nullptr);
@@ -85,6 +111,7 @@ LineEditor::Outcome LineEditor::read(const std::string& prompt, std::string* lin
   const char* text = el_gets(impl_->edit, &length);
   if (text == nullptr || length <= 0) {
     if (errno != EINTR) return Outcome::kEnd;
+    forget_interrupt();
     el_reset(impl_->edit);
     std::printf("\n");
     return Outcome::kInterrupted;

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <clocale>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -41,6 +42,7 @@ std::string default_url() {
 }
 
 int run_interactively(shell::Shell& shell) {
+  std::setlocale(LC_CTYPE, "");
   shell::LineEditor editor(user_directory() + "/history");
   std::printf("MyFS %s on %s. `help` lists the commands.\n", myfs_version(), shell.url().c_str());
   int status = 0;

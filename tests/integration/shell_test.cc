@@ -346,6 +346,35 @@ class Terminal {
   std::string seen_;
 };
 
+TEST_F(Shell, CtrlCStopsTheCommandAndNotTheShell) {
+  out("write seen first");
+  out("write f text");
+  Terminal terminal({bin("myfs-shell"), "-m", server_->url()});
+  ASSERT_TRUE(terminal.expect("myfs:/> "));
+  terminal.type("cat " + home_ + "/seen\n");
+  ASSERT_TRUE(terminal.expect("first\r\n"));
+  ASSERT_TRUE(terminal.expect("myfs:/> "));
+  // With a server that answers nothing cat prints what is cached and waits for the other file.
+  server_->send_signal(SIGSTOP);
+  terminal.type("cat " + home_ + "/seen " + home_ + "/f\n");
+  ASSERT_TRUE(terminal.expect("first\r\n"));
+  terminal.type("\x03");
+  EXPECT_TRUE(terminal.expect("myfs:/> "));
+  server_->send_signal(SIGCONT);
+  terminal.type("cat " + home_ + "/f\n");
+  EXPECT_TRUE(terminal.expect("text\r\n"));
+  ASSERT_TRUE(terminal.expect("myfs:/> "));
+  // At the prompt it drops the line.
+  terminal.type("rm " + home_ + "/f\x03");
+  ASSERT_TRUE(terminal.expect("myfs:/> "));
+  terminal.type("cd " + home_ + "\n");
+  ASSERT_TRUE(terminal.expect("myfs:" + home_ + "> "));
+  terminal.type("ls\n");
+  EXPECT_TRUE(terminal.expect("f\r\n"));
+  terminal.type("exit\n");
+  EXPECT_EQ(130, terminal.wait()) << "the status of the last failed command";
+}
+
 TEST_F(Shell, CtrlDEndsItAndHistoryIsKept) {
   {
     Terminal terminal({bin("myfs-shell"), "-m", server_->url()});
