@@ -107,6 +107,8 @@ LineEditor::~LineEditor() {
 LineEditor::Outcome LineEditor::read(const std::string& prompt, std::string* line) {
   impl_->prompt = prompt;
   int length = 0;
+  // Before the prompt is printed: a Ctrl-D that the terminal's own line mode took would be lost.
+  el_set(impl_->edit, EL_PREP_TERM, 1);
   errno = 0;
   const char* text = el_gets(impl_->edit, &length);
   if (text == nullptr || length <= 0) {
