@@ -17,7 +17,9 @@ set(CMAKE_INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 # header then serves libraries and tests.
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
-add_compile_options(-fPIC -fno-omit-frame-pointer -pthread)
+# initial-exec: thread-local variables are found without a call. They are few bytes, so that the
+# library can still be opened at run time.
+add_compile_options(-fPIC -fno-omit-frame-pointer -pthread -ftls-model=initial-exec)
 add_link_options(-pthread)
 
 set(known_compiler OFF)

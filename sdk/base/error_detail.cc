@@ -4,15 +4,17 @@
 
 namespace myfs {
 
+constinit thread_local bool error_detail_internal::t_touched = false;
+
 ErrorDetail& thread_error_detail() {
   thread_local ErrorDetail detail;
+  error_detail_internal::t_touched = true;
   return detail;
 }
 
-void clear_error_detail() {
-  ErrorDetail& detail = thread_error_detail();
-  if (detail.error.ok()) return;
-  detail = ErrorDetail{};
+void error_detail_internal::clear() {
+  thread_error_detail() = ErrorDetail{};
+  t_touched = false;
 }
 
 Errno fail(Errno error, std::string message) {

@@ -21,8 +21,16 @@ struct ErrorDetail {
   std::string cause;       // chain of causes, outermost first, joined by ": "
 };
 
+namespace error_detail_internal {
+extern constinit thread_local bool t_touched;  // since the last clearing
+void clear();
+}  // namespace error_detail_internal
+
 ErrorDetail& thread_error_detail();
-void clear_error_detail();
+inline void clear_error_detail() {
+  if (error_detail_internal::t_touched) [[unlikely]]
+    error_detail_internal::clear();
+}
 // Records and returns the error: return fail(Errno(EINVAL), "rsize=3: must be a power of two in
 // 4K..4M");
 Errno fail(Errno error, std::string message);

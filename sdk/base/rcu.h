@@ -1,10 +1,15 @@
 // Rcu: readers of linked structures pay no lock; what they may still see is freed only when they
 // have all left. Kernel counterpart: rcu_read_lock, call_rcu (kernel/rcu).  Differs: three epochs
 // in user space instead of grace periods by context switch; a reader must not sleep, wait or call
-// out. Thread safety: all. Read sections nest. Lock rank: kRcu, taken by call_rcu and by
-// reclamation; free functions run without it. Invariants: (1) an object given to call_rcu is
-// unreachable for new readers; (2) it is freed only after every read section that was open at that
-// moment has ended; (3) leaving a section never frees: call_rcu does, a bounded number each.
+// out. What a thread retires gathers in its own record; a full batch is freed by the thread that
+// fills a later one. Entering a section is two plain loads and a store: the full barrier that they
+// lack is forced upon the readers by membarrier(2), once a batch; where the kernel refuses that,
+// each reader pays for its own.
+// Thread safety: all. Read sections nest.
+// Lock rank: kRcu, of a record's lists; free functions run without it.
+// Invariants: (1) an object given to call_rcu is unreachable for new readers; (2) it is freed only
+// after every read section that was open at that moment has ended; (3) leaving a section never
+// frees: call_rcu does.
 #pragma once
 
 #include <atomic>
@@ -13,14 +18,19 @@
 namespace myfs {
 
 namespace rcu_internal {
+class Record;  // what a thread has retired
+
 struct alignas(64) Reader {
   std::atomic<uint64_t> epoch{0};  // 0: outside; else the epoch that was current on entry
   uint32_t depth = 0;              // of the owning thread only
   std::atomic<bool> in_use{false};
   Reader* next = nullptr;
+  Record* record = nullptr;
 };
 extern std::atomic<uint64_t> g_epoch;
-extern thread_local Reader* t_reader;
+extern constinit thread_local Reader* t_reader;
+// Whether reclamation makes the barrier of readers. Fixed before the first section.
+extern const bool g_asymmetric;
 Reader* register_reader();
 }  // namespace rcu_internal
 
@@ -29,11 +39,16 @@ inline void rcu_read_lock() {
   if (reader == nullptr) [[unlikely]]
     reader = rcu_internal::register_reader();
   if (reader->depth++ == 0) {
-    // The exchange is a full barrier: no later load of ours passes it, so a reclaimer that misses
-    // our epoch has unlinked its object before we could load it. Acquire: whoever enters in a newer
-    // epoch sees what was unlinked in the older ones.
-    reader->epoch.exchange(rcu_internal::g_epoch.load(std::memory_order_acquire),
-                           std::memory_order_seq_cst);
+    // Acquire: whoever enters in a newer epoch sees what was unlinked in the older ones.
+    uint64_t epoch = rcu_internal::g_epoch.load(std::memory_order_acquire);
+    if (rcu_internal::g_asymmetric) [[likely]] {
+      reader->epoch.store(epoch, std::memory_order_relaxed);
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+      // A full barrier: no later load of ours passes it, so a reclaimer that misses our epoch has
+      // unlinked its object before we could load it.
+      reader->epoch.exchange(epoch, std::memory_order_seq_cst);
+    }
   }
 }
 

@@ -48,19 +48,57 @@ TEST_F(RcuTest, an_open_section_holds_the_object) {
   EXPECT_EQ(g_freed, 201);
 }
 
+// A thread inside a read section from its start until it is told to leave.
+class Section {
+ public:
+  Section() { inside_.wait(); }
+  void leave() {
+    leave_.set();
+    thread_.join();
+  }
+
+ private:
+  Event inside_, leave_;
+  Thread thread_{"reader", [this] {
+                   RcuReadGuard guard;
+                   inside_.set();
+                   leave_.wait();
+                 }};
+};
+
 TEST_F(RcuTest, a_later_section_holds_nothing_back) {
-  call_rcu(nullptr, count_free);
-  Event inside, leave;
-  Thread reader("reader", [&] {
-    RcuReadGuard guard;
-    inside.set();
+  constexpr int kBatch = 64;
+  Section earlier;
+  for (int i = 0; i < kBatch; ++i) call_rcu(nullptr, count_free);
+  EXPECT_EQ(g_freed, 0);
+  Section later;
+  earlier.leave();
+  for (int i = 0; i < kBatch; ++i) call_rcu(nullptr, count_free);
+  EXPECT_EQ(g_freed, kBatch) << "retired before the section that is still open began";
+  later.leave();
+}
+
+TEST_F(RcuTest, a_barrier_frees_what_other_threads_retired) {
+  Thread("retirer", [] { call_rcu(nullptr, count_free); }).join();
+  Event retired, leave;
+  Thread living("retirer", [&] {
+    call_rcu(nullptr, count_free);
+    retired.set();
     leave.wait();
   });
-  inside.wait();
-  for (int i = 0; i < 10; ++i) call_rcu(nullptr, count_free);
-  EXPECT_GE(g_freed, 1) << "retired before the section began";
-  EXPECT_LE(g_freed, 10);
+  retired.wait();
+  rcu_barrier();
+  EXPECT_EQ(g_freed, 2);
   leave.set();
+}
+
+TEST_F(RcuTest, a_free_function_may_retire) {
+  for (int i = 0; i < 1'000; ++i) {
+    call_rcu(nullptr, [](void*) { call_rcu(nullptr, count_free); });
+  }
+  rcu_barrier();
+  rcu_barrier();
+  EXPECT_EQ(g_freed, 1'000);
 }
 
 TEST_F(RcuTest, frees_without_a_barrier_as_it_goes) {
