@@ -62,8 +62,7 @@ Errno parent_of(Turn& turn, const Handle& dir, NodeOnlyReply& reply);
 Errno dir_stats(Turn& turn, const Handle& dir, bool recursive, DirStatsReply& reply);
 Errno statfs(Turn& turn, const Handle& node, StatfsReply& reply);
 Errno persist_handle(Turn& turn, const Handle& node, PersistReply& reply);
-Errno resolve_handle(Turn& turn, uint64_t ino, uint32_t gen, std::string_view persistent,
-                     NodeOnlyReply& reply);
+Errno resolve_handle(Turn& turn, const ResolveArgs& args, NodeOnlyReply& reply);
 
 // ---- namespace_create.cc
 Errno create(Turn& turn, const CreateArgs& args, ContentChangeRef change, ChangedReply& reply);

@@ -267,16 +267,22 @@ Errno persist_handle(Turn& turn, const Handle& node, PersistReply& reply) {
   return {};
 }
 
-Errno resolve_handle(Turn& turn, uint64_t ino, uint32_t gen, std::string_view persistent,
-                     NodeOnlyReply& reply) {
-  if (persistent.empty()) {
+Errno resolve_handle(Turn& turn, const ResolveArgs& args, NodeOnlyReply& reply) {
+  uint64_t ino = args.ino;
+  uint32_t gen = args.gen;
+  if (args.past.ino != 0) {
+    HandleMac mac(turn.shard().handle_key(), args.past_session, turn.session().export_ino);
+    if (!mac.valid(args.past)) return Errno(EACCES);
+    ino = args.past.ino;
+    gen = args.past.gen;
+  } else if (args.persistent.empty()) {
     bool all_powerful = turn.session().principal.anyone && turn.cred().is_root() &&
                         turn.session().export_ino == kRootIno;
     if (!all_powerful) return Errno(EPERM);
   } else {
     Persistent given;
-    if (persistent.size() != sizeof given) return Errno(EINVAL);
-    std::memcpy(&given, persistent.data(), sizeof given);
+    if (args.persistent.size() != sizeof given) return Errno(EINVAL);
+    std::memcpy(&given, args.persistent.data(), sizeof given);
     ino = given.ino;
     gen = static_cast<uint32_t>(given.gen);
     if (persistent_of(turn, ino, gen).mac != given.mac) return Errno(EACCES);

@@ -145,6 +145,13 @@ struct DirStatsReply {
   uint64_t entries = 0, subdirs = 0, bytes = 0;
 };
 
+struct ResolveArgs {
+  uint64_t ino = 0;
+  uint32_t gen = 0;
+  std::string persistent{};
+  Handle past{};  // ino 0: none
+  uint64_t past_session = 0;
+};
 struct PersistReply {
   int error = 0;
   std::string persistent{};

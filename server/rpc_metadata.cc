@@ -220,12 +220,14 @@ class MetadataImpl : public wire::MetadataService::Server {
 
   kj::Promise<void> resolveHandle(ResolveHandleContext context) override {
     auto params = context.getParams();
-    return run_node(
-        context, query(params),
-        [ino = params.getIno(), gen = params.getGen(),
-         persistent = to_string(params.getPersistent())](Turn& turn, NodeOnlyReply& reply) {
-          return resolve_handle(turn, ino, gen, persistent, reply);
-        });
+    ResolveArgs args{.ino = params.getIno(),
+                     .gen = params.getGen(),
+                     .persistent = to_string(params.getPersistent()),
+                     .past = decode(params.getPast()),
+                     .past_session = params.getPastSession()};
+    return run_node(context, query(params), [args](Turn& turn, NodeOnlyReply& reply) {
+      return resolve_handle(turn, args, reply);
+    });
   }
 
   kj::Promise<void> persistHandle(PersistHandleContext context) override {

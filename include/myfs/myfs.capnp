@@ -225,8 +225,11 @@ interface MetadataService {
   lockCancel @15 (op :Op, lockId :UInt64) -> (errno :Int32, granted :Bool);
   lockRelease @16 (op :Op, node :Handle, owner :UInt64, kind :UInt8) -> (errno :Int32);
     # all of an owner's
-  resolveHandle @17 (cred :Cred, ino :UInt64, gen :UInt32, persistent :Data) -> (errno :Int32, node
-      :Node);
+  resolveHandle @17 (cred :Cred, ino :UInt64, gen :UInt32, persistent :Data, past :Handle,
+      pastSession :UInt64) -> (errno :Int32, node :Node);
+    # One of: past, a handle that the session pastSession of the same export was given, also when
+    # that session has ended: by it a client goes on with what it has open, whatever became of the
+    # name; persistent; ino and gen alone for root of the whole tree.
   persistHandle @18 (cred :Cred, node :Handle) -> (errno :Int32, persistent :Data);
   parentOf @19 (cred :Cred, dir :Handle) -> (errno :Int32, node :Node, name :Data);
   dirStats @20 (cred :Cred, dir :Handle, recursive :Bool) -> (errno :Int32, entries :UInt64, subdirs

@@ -36,6 +36,11 @@ bool NetInode::handle(rpc::Handle* handle) const {
   return true;
 }
 
+rpc::Handle NetInode::last_handle() const {
+  MutexLock lock(i_lock);
+  return handle_;
+}
+
 void NetInode::set_handle(const rpc::Handle& handle, uint16_t generation) {
   if (handle.ino == 0) return;
   MutexLock lock(i_lock);

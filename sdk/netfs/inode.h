@@ -36,8 +36,11 @@ class NetInode final : public fs::Inode {
   // --- identity at the server
   // False: none of the present session; Super::handle_of() finds one.
   bool handle(rpc::Handle* handle) const;
+  // The newest one there was, of whatever session; ino 0: none.
+  rpc::Handle last_handle() const;
   void set_handle(const rpc::Handle& handle, uint16_t generation);
-  // Where the inode was last seen: for finding it again in a new session, and for messages.
+  // Where the inode was last seen: for finding it again where its handle does not help, and for
+  // messages.
   void set_place(const NetInode& dir, std::string_view name);
   struct Place {
     uint64_t dir_ino = 0;  // 0: not known

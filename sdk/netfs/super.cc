@@ -93,11 +93,12 @@ bool Super::was_void(Errno error, const Ticket& ticket) const {
 
 Result<rpc::Handle> Super::handle_of(const CallContext& ctx, NetInode& inode) {
   rpc::Handle handle;
-  for (int attempt = 0; attempt < kHandleAttempts; ++attempt) {
-    if (inode.handle(&handle)) return handle;
-    MYFS_TRY(find_again(ctx, inode));
+  while (!inode.handle(&handle)) {
+    Result<void> found = find_again(ctx, inode);
+    // A session that ends meanwhile is no reason to give the inode up: the next one finds it.
+    if (!found.ok() && found.error() != rpc::kSessionLost) return found.error();
   }
-  return Errno(ESTALE);
+  return handle;
 }
 
 bool Super::names_to(const NetInode& inode, std::vector<std::string>* names) const {
@@ -126,32 +127,64 @@ std::string Super::path_of(const NetInode& inode) const {
 }
 
 Result<void> Super::find_again(const CallContext& ctx, NetInode& inode) {
-  std::vector<std::string> names;
-  if (!names_to(inode, &names)) return Errno(ESTALE);
-  CallScope scope(*leases_);
-  rpc::Handle dir;
+  rpc::Handle root;
   bool have_root = false;
+  const rpc::Handle past = inode.last_handle();
+  const uint64_t session_id = past_session(past.session);
+  CallScope scope(*leases_);
   {
     MutexLock lock(root_mutex_);
     have_root = root_generation_ == scope.ticket().generation;
-    dir = root_handle_;
+    root = root_handle_;
   }
   // Between two sessions: a call waits for the new one.
   if (!have_root) return client_->ping(ctx);
-  net_inode(*sb_->s_root().d_inode()).set_handle(dir, scope.ticket().generation);
+  if (inode.i_ino == root.ino && inode.i_generation == root.gen) {
+    inode.set_handle(root, scope.ticket().generation);
+    return {};
+  }
+  if (past.ino != 0 && session_id != 0) {
+    Result<void> found = find_by_handle(ctx, inode, past, session_id);
+    // EACCES: another directory has the export's name now.
+    if (found.ok() || found.error() != Errno(EACCES)) return found;
+  }
+  return find_by_names(ctx, inode, root);
+}
+
+uint64_t Super::past_session(uint32_t incarnation) {
+  MutexLock lock(root_mutex_);
+  const PastSession& past = past_sessions_[incarnation % kPastSessionsMax];
+  return static_cast<uint32_t>(past.incarnation) == incarnation ? past.session_id : 0;
+}
+
+Result<void> Super::find_by_handle(const CallContext& ctx, NetInode& inode, const rpc::Handle& past,
+                                   uint64_t past_session) {
+  CallScope scope(*leases_);
+  MYFS_ASSIGN(const rpc::Node node,
+              client_->resolve_handle(ctx, {.past = past, .past_session = past_session}));
+  const bool same = node.has_attr && node.handle.ino == inode.i_ino &&
+                    node.attr.ino == inode.i_ino && node.attr.generation == inode.i_generation;
+  if (!same) return Errno(EPROTO);
+  inode.learn(node, scope.ticket());
+  return {};
+}
+
+Result<void> Super::find_by_names(const CallContext& ctx, NetInode& inode, rpc::Handle dir) {
+  std::vector<std::string> names;
+  if (!names_to(inode, &names)) return Errno(ESTALE);
+  CallScope scope(*leases_);
   for (size_t first = 0; first < names.size();) {
     const size_t count = std::min<size_t>(names.size() - first, kLookupNamesMax);
     rpc::LookupArgs args{.dir = dir};
     args.names.assign(names.begin() + first, names.begin() + first + count);
-    Result<rpc::LookupReply> reply = client_->lookup(ctx, std::move(args));
-    if (!reply.ok()) return reply.error() == rpc::kSessionLost ? Errno(0) : reply.error();
-    if (reply->nodes.empty()) return Errno(ESTALE);
-    for (const rpc::Node& node : reply->nodes) {
+    MYFS_ASSIGN(rpc::LookupReply reply, client_->lookup(ctx, std::move(args)));
+    if (reply.nodes.empty()) return Errno(ESTALE);
+    for (const rpc::Node& node : reply.nodes) {
       if (!node.error.ok()) return Errno(ESTALE);
       learn_cached(node, scope.ticket());
     }
-    dir = reply->nodes.back().handle;
-    first += reply->nodes.size();
+    dir = reply.nodes.back().handle;
+    first += reply.nodes.size();
   }
   if (dir.ino != inode.i_ino || dir.gen != inode.i_generation) return Errno(ESTALE);
   inode.set_handle(dir, scope.ticket().generation);

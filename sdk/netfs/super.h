@@ -10,6 +10,7 @@
 // a new session is accepted.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -79,21 +80,25 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   // The same only if the inode is cached; for victims of unlink.
   RefPtr<NetInode> learn_cached(const rpc::Node& node, const Ticket& ticket);
 
-  // A handle of the present session; finds the inode again by its path if the session is new.
-  // ESTALE: it is not there any more.
+  // A handle of the present session; if the session is new, by the handle of an earlier one.
+  // ESTALE: the inode is not there any more.
   Result<rpc::Handle> handle_of(const CallContext& ctx, NetInode& inode);
   // Runs fn(handle, ticket) -> Result<T>, which makes one call and takes in its reply; again with a
   // new handle if the session ended before the call was executed.
   template <typename Fn>
   auto call(const CallContext& ctx, NetInode& inode, Fn fn)
       -> decltype(fn(rpc::Handle(), Ticket())) {
-    for (int attempt = 1;; ++attempt) {
+    for (int refused = 0;;) {
       Result<rpc::Handle> handle = handle_of(ctx, inode);
       if (!handle.ok()) return handle.error();
       CallScope scope(*leases_);
       auto reply = fn(*handle, scope.ticket());
       if (reply.ok() || !was_void(reply.error(), scope.ticket())) return reply;
-      if (attempt == kHandleAttempts) return Errno(EIO);
+      // However often the server restarts, a caller may wait for it; only the caller knows how
+      // long.
+      const bool same_session =
+          scope.ticket().generation == validity().generation.load(std::memory_order_acquire);
+      if (same_session && ++refused == kHandleAttempts) return Errno(EIO);
     }
   }
 
@@ -140,9 +145,16 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
 
  private:
   static constexpr int kHandleAttempts = 3;
+  static constexpr size_t kPastSessionsMax = 64;
   Super(MountOptions options, mm::Runtime& runtime);
   bool was_void(Errno error, const Ticket& ticket) const;
   Result<void> find_again(const CallContext& ctx, NetInode& inode);
+  Result<void> find_by_handle(const CallContext& ctx, NetInode& inode, const rpc::Handle& past,
+                              uint64_t past_session);
+  Result<void> find_by_names(const CallContext& ctx, NetInode& inode, rpc::Handle dir);
+  // The server's number of the session in which handles were marked with `incarnation`; 0: not
+  // known any more.
+  uint64_t past_session(uint32_t incarnation);
   // The names from the root down to it; false: not known.
   bool names_to(const NetInode& inode, std::vector<std::string>* names) const;
   void set_deadlines(int64_t sent_boottime_ns, uint32_t term_ms);
@@ -174,6 +186,12 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   Mutex root_mutex_{LockRank::kCall};
   rpc::Handle root_handle_ ABSL_GUARDED_BY(root_mutex_);
   uint16_t root_generation_ ABSL_GUARDED_BY(root_mutex_) = 0;
+  struct PastSession {
+    uint64_t incarnation = 0;
+    uint64_t session_id = 0;
+  };
+  // The newest ones, each at its incarnation modulo the size.
+  std::array<PastSession, kPastSessionsMax> past_sessions_ ABSL_GUARDED_BY(root_mutex_);
 
   RecallWorker worker_;
   std::atomic<rpc::Client*> client_ready_{nullptr};  // client_ once mount() has it

@@ -48,6 +48,7 @@ void Super::on_session_started(const rpc::SessionInfo& info, int64_t sent_bootti
     MutexLock lock(root_mutex_);
     root_handle_ = info.root.handle;
     root_generation_ = validity().generation.load(std::memory_order_acquire);
+    past_sessions_[info.incarnation % kPastSessionsMax] = {info.incarnation, info.session_id};
   }
   set_deadlines(sent_boottime_ns, info.term_ms);
 }

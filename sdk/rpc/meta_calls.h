@@ -159,6 +159,8 @@ struct ResolveHandleArgs {
   uint64_t ino = 0;
   uint32_t gen = 0;
   std::string persistent{};
+  Handle past{};  // ino 0: none. Of the ended session past_session (SessionInfo::session_id)
+  uint64_t past_session = 0;
 };
 
 struct ParentReply {

@@ -325,6 +325,8 @@ void encode_params(const ResolveHandleArgs& args, const Sender& sender,
   params.setIno(args.ino);
   params.setGen(args.gen);
   params.setPersistent(to_data(args.persistent));
+  if (args.past.ino != 0) encode(args.past, params.initPast());
+  params.setPastSession(args.past_session);
 }
 
 Errno decode_results(Meta::ResolveHandleResults::Reader results, const ResolveHandleArgs&,

@@ -30,7 +30,7 @@ void fill_node(wire::Node::Builder node, uint64_t ino, uint64_t size) {
   auto attr = node.initAttr();
   attr.setIno(ino);
   attr.setGen(1);
-  attr.setMode(0100644);
+  attr.setMode(ino == 1 ? 0040755 : 0100644);
   attr.setNlink(1);
   attr.setSize(size);
   node.setHasAttr(true);
@@ -66,6 +66,15 @@ class FakeMeta final : public wire::MetadataService::Server {
     ++server_.queries;
     auto params = context.getParams();
     return server_.gate(conn_).then([this, context, ino = params.getNode().getIno()]() mutable {
+      context.getResults().setErrno(server_.script_.errno_value);
+      fill_node(context.getResults().initNode(), ino, server_.content_.size());
+    });
+  }
+  kj::Promise<void> resolveHandle(ResolveHandleContext context) override {
+    ++server_.queries;
+    auto params = context.getParams();
+    server_.last_past_session = params.getPastSession();
+    return server_.gate(conn_).then([this, context, ino = params.getPast().getIno()]() mutable {
       context.getResults().setErrno(server_.script_.errno_value);
       fill_node(context.getResults().initNode(), ino, server_.content_.size());
     });
@@ -253,6 +262,10 @@ class FakeBootstrap final : public wire::Bootstrap::Server {
     return kj::READY_NOW;
   }
   kj::Promise<void> attachData(AttachDataContext context) override {
+    if (server_.script_.attach_errno != 0) {
+      context.getResults().setErrno(server_.script_.attach_errno);
+      return kj::READY_NOW;
+    }
     ++server_.attaches;
     auto it = server_.conns_.find(conn_);
     if (it != server_.conns_.end()) it->second->data = true;

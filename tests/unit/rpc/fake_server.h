@@ -27,6 +27,7 @@ struct Script {
   bool silent_hello = false;
   int32_t login_errno = 0;
   int32_t bind_errno = 0;
+  int32_t attach_errno = 0;
   uint16_t slots = 8;
   uint64_t credit_bytes = 8 << 20;
   uint32_t term_ms = 20'000;
@@ -83,6 +84,7 @@ class FakeServer {
   std::atomic<int> cancelled{0};
   std::atomic<uint64_t> last_epoch{0};
   std::atomic<uint64_t> held_grants{0};
+  std::atomic<uint64_t> last_past_session{0};
   std::string last_proof;  // read it only while nothing logs in
   std::string last_challenge;
   std::string last_client;

@@ -376,7 +376,7 @@ TEST_F(Namespace, persistent_handles_outlive_the_server) {
   Client again = rig.login(user(7), false, "", true);
   auto resolve = [&](std::string bytes) {
     return rig.finish(rig.start<NodeOnlyReply>(again, nullptr, [bytes](Turn& t, NodeOnlyReply& r) {
-      return resolve_handle(t, 0, 0, bytes, r);
+      return resolve_handle(t, {.persistent = bytes}, r);
     }));
   };
   EXPECT_EQ(resolve(kept.persistent).node.attr.ino, a.node.attr.ino);
@@ -384,6 +384,39 @@ TEST_F(Namespace, persistent_handles_outlive_the_server) {
   forged[0] ^= 1;
   EXPECT_EQ(resolve(forged).error, EACCES);
   EXPECT_EQ(resolve("").error, EPERM);
+}
+
+// Whatever is called what meanwhile.
+TEST_F(Namespace, handles_of_an_ended_session_lead_to_new_ones) {
+  Client user_seven = rig.login(user(7), false, "", true);
+  ChangedReply a = file("a");
+  const Handle past = rig.lookup(user_seven, user_seven.root.handle, {"a"}).nodes[0].handle;
+  const uint64_t past_session = user_seven.session->id;
+  ASSERT_EQ(rig.rename(root, top, "a", top, "b").error, 0);
+  rig.halt();
+  rig.boot();
+  Client again = rig.login(user(7), false, "", true);
+  auto resolve = [&](Client& client, const Handle& handle, uint64_t session) {
+    return rig.finish(rig.start<NodeOnlyReply>(client, nullptr, [&](Turn& t, NodeOnlyReply& r) {
+      return resolve_handle(t, {.past = handle, .past_session = session}, r);
+    }));
+  };
+  NodeOnlyReply found = resolve(again, past, past_session);
+  ASSERT_EQ(found.error, 0);
+  EXPECT_EQ(found.node.attr.ino, a.node.attr.ino);
+  EXPECT_EQ(rig.getattr(again, found.node.handle).error, 0);
+  EXPECT_EQ(resolve(again, past, past_session + 1).error, EACCES);
+  EXPECT_EQ(resolve(again, past, 0).error, EACCES);
+  Handle forged = past;
+  ++forged.gen;
+  EXPECT_EQ(resolve(again, forged, past_session).error, EACCES);
+  // Who is shown a part of the tree finds no more than that.
+  root = rig.login();
+  ASSERT_EQ(rig.mkdir(root, root.root.handle, "part").error, 0);
+  Client of_part = rig.login(Cred(), false, "part");
+  EXPECT_EQ(resolve(of_part, past, past_session).error, EACCES);
+  ASSERT_EQ(rig.unlink(root, root.root.handle, "b").error, 0);
+  EXPECT_EQ(resolve(again, past, past_session).error, ESTALE);
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ TEST_F(Schema, every_method_refuses_forged_and_foreign_handles) {
   ASSERT_EQ(data.getErrno(), 0);
   for (const Handle& handle : {foreign, forged}) {
     EXPECT_EQ(expect_refused<wire::MetadataService>(meta, handle, epoch),
-              (std::set<std::string>{"lockCancel", "resolveHandle", "sync", "unwatch"}));
+              (std::set<std::string>{"lockCancel", "sync", "unwatch"}));
     EXPECT_EQ(expect_refused<wire::DataService>(data.getData(), handle, epoch),
               (std::set<std::string>{"ping"}));
   }
