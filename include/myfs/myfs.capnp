@@ -244,7 +244,8 @@ interface MetadataService {
   getattrs @25 (cred :Cred, nodes :List(Handle), want :UInt16) -> (errno :Int32, nodes :List(Node));
 }
 
-# File content; on data connections (write-back that honours a recall may use any).
+# File content; on data connections, or, where the server takes none, on the control connection:
+# attachData may be asked for there, too.
 interface DataService {
   read @0 (node :Handle, opener :Opener, off :UInt64, len :UInt32)
        -> (errno :Int32, data :Data, eof :Bool, size :UInt64, change :UInt64, crcs :List(UInt32));

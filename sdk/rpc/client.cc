@@ -152,9 +152,8 @@ Errno Client::Impl::give_up(Call& call, Errno error) {
   detail.operation = method_name(call.method);
   detail.in_doubt = call.maybe_executed();
   detail.retriable = !detail.in_doubt;
-  detail.message = error == Errno(EINTR)
-                       ? "cancelled before the server answered"
-                       : absl::StrCat("no answer from ", detail.server, " before the deadline");
+  detail.message =
+      error == Errno(EINTR) ? "cancelled before the server answered" : link_->no_answer(call);
   if (error != Errno(EINTR)) {
     loop_.post([link = link_, held = Ref<Call>(call)] { link->abandoned(*held); });
   }

@@ -42,6 +42,7 @@ class Connection final : private kj::TaskSet::ErrorHandler {
   wire::Session::Client& session() { return KJ_ASSERT_NONNULL(session_); }
   wire::MetadataService::Client& meta() { return KJ_ASSERT_NONNULL(meta_); }
   wire::DataService::Client& data() { return KJ_ASSERT_NONNULL(data_); }
+  bool has_data() const { return data_ != nullptr; }
   void set_session(wire::Session::Client session);
   void set_data(wire::DataService::Client data) { data_ = kj::mv(data); }
   // The callback that this connection exports, kept alive by it.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "sdk/base/clock.h"
 #include "sdk/base/log.h"
 #include "sdk/base/random.h"
@@ -80,6 +81,15 @@ SessionInfo Link::session() const {
 std::string Link::address() const {
   MutexLock lock(mutex_);
   return address_;
+}
+
+std::string Link::no_answer(const Call& call) const {
+  const bool unsent = call.transmissions.load(std::memory_order_relaxed) == 0;
+  MutexLock lock(mutex_);
+  if (call.lane == Lane::kData && unsent && !data_trouble_.empty()) {
+    return absl::StrCat("no data connection to ", address_, ": ", data_trouble_);
+  }
+  return absl::StrCat("no answer from ", address_, " before the deadline");
 }
 
 ClientStats Link::stats() const {

@@ -39,6 +39,9 @@ inline constexpr int64_t kOverloadBackoff_ns = 10'000'000;
 inline constexpr int64_t kBlockedReport_ns = 5'000'000'000;  // a call that waits longer is logged
 inline constexpr int64_t kTick_ns = 250'000'000;             // between looks at unanswered calls
 inline constexpr int64_t kSilenceMin_ns = 1'000'000'000;  // a silent connection is asked no earlier
+// So much is tried before data goes over the control connection.
+inline constexpr uint32_t kDataAttempts = 2;
+inline constexpr int64_t kDataPatience_ns = 1'000'000'000;
 
 // A place for one connection after another.
 class Channel {
@@ -55,6 +58,7 @@ class Channel {
   uint64_t bytes_out = 0;
   uint64_t seen_bytes = 0;  // at the last tick
   int64_t up_since_ns = 0;
+  int64_t connecting_since_ns = 0;
   int64_t progress_ns = 0;
   bool pinged = false;
 
@@ -89,6 +93,8 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   SessionInfo session() const;
   uint64_t incarnation() const { return incarnation_.load(std::memory_order_acquire); }
   std::string address() const;
+  // What a caller is told whose time is up.
+  std::string no_answer(const Call& call) const;
 
  private:
   // link_connect.cc: channels and the session.
@@ -109,6 +115,9 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   void connect_data(Channel& channel);
   kj::Promise<Outcome> attach(Channel& channel, int64_t deadline_ns);
   void data_done(Channel& channel, Outcome outcome);
+  // Data over the control connection: while none of its own is to be had.
+  void attach_control();
+  void note_data_trouble(const std::string& why);
   void broken(Channel& channel, std::string why);
   void drop_connection(Channel& channel, const std::string& why);
   void watch(Channel& channel);
@@ -119,6 +128,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   // link_calls.cc: calls.
   bool admit_to_session(Call& call);
   Channel* channel_for(const Call& call);
+  Channel* data_over_control(const Channel& wanted);
   void send(Call& call, Channel& channel);
   void send_waiting();
   void requeue(Channel& channel);
@@ -133,6 +143,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   void expire_calls(int64_t now_ns);
   void report_blocked(int64_t now_ns);
   void check_silence(Channel& channel, int64_t now_ns);
+  void check_connecting(int64_t now_ns);
   template <typename Visit>
   void each_call(Visit visit);
   template <typename Visit>
@@ -156,6 +167,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   Errno open_error_;
   std::string open_why_;
   std::string data_token_;
+  bool control_attaching_ = false;
   bool verifying_ = false;
   std::vector<Ref<Call>> stale_;  // answered ESTALE; delivered when it is known what that meant
 
@@ -174,6 +186,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   mutable Mutex mutex_{LockRank::kSession};
   SessionInfo info_ ABSL_GUARDED_BY(mutex_);
   std::string address_ ABSL_GUARDED_BY(mutex_);
+  std::string data_trouble_ ABSL_GUARDED_BY(mutex_);  // why no data connection is up; empty: one is
 };
 
 // `visit` may end any call.

@@ -72,6 +72,15 @@ Channel* Link::channel_for(const Call& call) {
   for (auto& channel : data_) {
     if (channel->up()) return channel.get();
   }
+  return data_over_control(affine);
+}
+
+// Write-back must get on, or recalls do not, also when the server takes no further connection.
+Channel* Link::data_over_control(const Channel& wanted) {
+  const int64_t tried_ns = boottime_ns() - wanted.connecting_since_ns;
+  if (wanted.failures < kDataAttempts && tried_ns < kDataPatience_ns) return nullptr;
+  if (control_.connection->has_data()) return &control_;
+  attach_control();
   return nullptr;
 }
 
@@ -207,7 +216,7 @@ void Link::expire_calls(int64_t now_ns) {
   each_call([&](Call& call) {
     if (!call.asynchronous || now_ns < call.deadline_ns || !call.abandon()) return;
     call.pending_error = Errno(ETIMEDOUT);
-    call.detail.message = absl::StrCat("no answer from ", control_.address, " in time");
+    call.detail.message = no_answer(call);
     call.detail.in_doubt = call.maybe_executed();
     if (!call.maybe_executed()) return abandoned(call);
     // The call lives on for its slot's sake; the caller's memory must not.
@@ -265,6 +274,14 @@ void Link::check_silence(Channel& channel, int64_t now_ns) {
                              .catch_([](kj::Exception&&) {}));
 }
 
+void Link::check_connecting(int64_t now_ns) {
+  for (auto& channel : data_) {
+    const bool slow = channel->state == ConnectionState::kConnecting &&
+                      now_ns - channel->connecting_since_ns >= kDataPatience_ns;
+    if (slow) return send_waiting();
+  }
+}
+
 void Link::tick() {
   if (calls_listed_ == 0 || closing_) return;
   tick_.arm_after(kTick_ns);
@@ -273,6 +290,7 @@ void Link::tick() {
   report_blocked(now_ns);
   check_silence(control_, now_ns);
   for (auto& channel : data_) check_silence(*channel, now_ns);
+  check_connecting(now_ns);
 }
 
 }  // namespace myfs::rpc

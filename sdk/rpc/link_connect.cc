@@ -264,7 +264,7 @@ void Link::drop_connection(Channel& channel, const std::string& why) {
   channel.pinged = false;
   channel.state = ConnectionState::kWaiting;
   if (channel.control) {
-    verifying_ = false;
+    verifying_ = control_attaching_ = false;
     settle_stale(Errno(ESTALE));
   }
   if (channel.connection.get() == nullptr) return;
@@ -338,6 +338,7 @@ void Link::connect_data(Channel& channel) {
   }
   channel.state = ConnectionState::kConnecting;
   channel.address = control_.address;
+  channel.connecting_since_ns = boottime_ns();
   int64_t deadline_ns = deadline_after_ns(options_.connect_timeout_ns);
   auto greeted = greet(loop_.port(), channel.address, options_.connector, deadline_ns);
   auto attached = greeted.then(
@@ -360,10 +361,34 @@ void Link::data_done(Channel& channel, Outcome outcome) {
     drop_connection(channel, outcome.why);
     channel.last_error = std::move(outcome.why);
     log(LogLevel::kInfo, "%s: no data connection: %s", channel.address, channel.last_error);
-    return retry_later(channel);
+    note_data_trouble(channel.last_error);
+    retry_later(channel);
+    return send_waiting();
   }
   came_up(channel);
+  note_data_trouble({});
   send_waiting();
+}
+
+void Link::note_data_trouble(const std::string& why) {
+  MutexLock lock(mutex_);
+  data_trouble_ = why;
+}
+
+// What fails here is tried again when the next attempt at a data connection has failed, too.
+void Link::attach_control() {
+  if (std::exchange(control_attaching_, true)) return;
+  const uint64_t attempt = control_.attempt;
+  auto attached = attach(control_, deadline_after_ns(options_.connect_timeout_ns));
+  tasks_->add(attached.then([this, attempt](Outcome&& outcome) {
+    if (attempt != control_.attempt) return;
+    control_attaching_ = false;
+    if (!outcome.error.ok()) return note_data_trouble(outcome.why);
+    log(LogLevel::kWarning, "%s: data goes over the control connection: there is no other",
+        control_.address);
+    note_data_trouble({});
+    send_waiting();
+  }));
 }
 
 }  // namespace myfs::rpc

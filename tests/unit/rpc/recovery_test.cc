@@ -145,6 +145,81 @@ TEST_F(RecoveryTest, ABrokenDataConnectionIsReplacedAlone) {
   EXPECT_GT(server_.attaches, attaches);
 }
 
+class DataRefusedTest : public ClientFixture {
+ protected:
+  DataRefusedTest() {
+    options_.connector = [this]() -> Result<int> {
+      if (left_-- <= 0) return Errno(ECONNREFUSED);
+      return server_.connect();
+    };
+  }
+  std::string read(const CallContext& ctx) {
+    char buffer[7];
+    iovec span{buffer, sizeof buffer};
+    auto reply = client_->read(ctx, {.node = handle(), .len = 7}, rpc::Buffers(&span, 1));
+    return reply.ok() ? std::string(buffer, reply->count) : std::string(reply.error().name());
+  }
+  bool up(bool control) {
+    for (const auto& connection : client_->stats().connections) {
+      const bool is_up = connection.state == rpc::ConnectionState::kUp;
+      if (is_up && connection.control == control) return true;
+    }
+    return false;
+  }
+  std::atomic<int> left_{1'000'000};  // so many connections are taken
+};
+
+TEST_F(DataRefusedTest, DataGoesOverTheControlConnectionUntilThereIsAnother) {
+  ASSERT_TRUE(open().ok());
+  left_ = 0;
+  std::string text = "content";
+  iovec span{text.data(), text.size()};
+  auto written = client_->write(patient(), {.node = handle()}, rpc::Buffers(&span, 1));
+  ASSERT_TRUE(written.ok()) << written.error().name() << thread_error_detail().message;
+  EXPECT_EQ(read(patient()), "content");
+  EXPECT_FALSE(up(false));
+  EXPECT_EQ(server_.connections, 1);
+  left_ = 1'000'000;
+  ASSERT_TRUE(eventually([&] { return up(false); }));
+  EXPECT_EQ(server_.attaches, 2);
+  EXPECT_EQ(read(patient()), "content");
+}
+
+TEST_F(DataRefusedTest, AfterABreakTheControlConnectionIsAttachedAnew) {
+  server_.set_content("content");
+  ASSERT_TRUE(open().ok());
+  left_ = 0;
+  ASSERT_EQ(read(patient()), "content");
+  EXPECT_EQ(server_.attaches, 1);
+  server_.break_connections();
+  ASSERT_TRUE(eventually([&] { return !up(true); }));
+  left_ = 1;  // no data connection is tried before the session is bound again
+  EXPECT_EQ(read(patient()), "content");
+  EXPECT_EQ(server_.binds, 1);
+  EXPECT_EQ(server_.attaches, 2);
+  EXPECT_FALSE(up(false));
+}
+
+TEST_F(DataRefusedTest, AConnectionThatIsNotAnsweredIsNotWaitedForLong) {
+  options_.connect_timeout_ns = 3600 * kNsPerSec;
+  server_.set_content("content");
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.silent_hello = true; });
+  EXPECT_EQ(read(patient()), "content");
+}
+
+TEST_F(DataRefusedTest, WhereNothingTakesDataTheCauseIsNamed) {
+  server_.set_content("content");
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.attach_errno = EMFILE; });
+  EXPECT_EQ(read(within(300 * kNsPerMs)), "ETIMEDOUT");
+  EXPECT_NE(thread_error_detail().message.find("refused a data connection"), std::string::npos)
+      << thread_error_detail().message;
+  EXPECT_FALSE(thread_error_detail().in_doubt);
+  server_.script([](Script& s) { s.attach_errno = 0; });
+  EXPECT_EQ(read(patient()), "content");
+}
+
 TEST_F(RecoveryTest, SoftGivesUpHardWaits) {
   options_.soft = true;
   options_.timeout_ns = 100 * kNsPerMs;
