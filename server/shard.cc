@@ -42,7 +42,7 @@ void Shard::admit(RequestRef request, SessionRef session, const Cred& cred, cons
   request->cred = session->principal.acting_as(cred);
   request->session = std::move(session);
   request->ticket = next_ticket_++;
-  if (stopped_) {
+  if (held_up(*request)) {
     limbo_.push_back(std::move(request));
     return;
   }
@@ -60,6 +60,11 @@ void Shard::admit(RequestRef request, SessionRef session, const Cred& cred, cons
   }
   enqueue(request);
   pump();
+}
+
+// What has begun goes on to its end.
+bool Shard::held_up(const Request& request) const {
+  return stopped_ || (closing_ && request.phase == 0 && request.session != internal_);
 }
 
 void Shard::enqueue(const RequestRef& request) {
@@ -91,7 +96,10 @@ void Shard::run(const RequestRef& request) {
   request->queued = false;
   std::vector<Need> before;
   if (request->parked) before = unpark(*request);
-  if (!request->session->live()) {
+  if (held_up(*request)) {
+    let_go(*request);
+    limbo_.push_back(request);
+  } else if (!request->session->live()) {
     let_go(*request);
     finish(request, Errno(ESTALE));
   } else {

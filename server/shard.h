@@ -125,8 +125,10 @@ class Shard : public FileData::Host {
 
   // On the loop: serving begins, and the clean-up that the boot owes.
   void start();
-  // Recalls everything, waits at most `limit_ns` for what comes back, makes the content durable,
-  // leaves the clean mark, ends the sessions' service. `done` gets what could not be made durable.
+  // Recalls everything, waits at most `limit_ns` for what comes back, makes durable what clients
+  // wrote up to then, leaves the clean mark, ends the sessions' service; the records of those that
+  // may still use what they have cached stay for the next boot. `done` gets what could not be made
+  // durable.
   void shutdown(int64_t limit_ns, Done<Errno> done);
   // The time for which arm_timer() asked has come; any other time is as good.
   void tick();
@@ -238,6 +240,7 @@ class Shard : public FileData::Host {
   void run(const RequestRef& request);
   void start_async(const RequestRef& request, Turn& turn);
   void complete(const RequestRef& request, Turn& turn);
+  bool held_up(const Request& request) const;
   void finish(const RequestRef& request, Errno error);
   void let_go(Request& request);
   void enqueue(const RequestRef& request);
@@ -327,6 +330,7 @@ class Shard : public FileData::Host {
   int64_t room_known_until_ns_ = 0;
 
   bool shutting_down_ = false;
+  bool closing_ = false;           // clients' calls are not begun any more
   bool stopped_ = false;           // nothing is executed any more
   std::vector<RequestRef> limbo_;  // what came after that; its connections end soon
   int64_t shutdown_deadline_ns_ = 0;

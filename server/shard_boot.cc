@@ -103,11 +103,10 @@ Result<void> Shard::boot() {
 
 // Their records stay until the grace has ended, so that a crash in it begins another one.
 Result<void> Shard::find_ghosts(Txn& txn) {
-  MYFS_ASSIGN(std::optional<std::string> clean, deps_.meta->get(meta_key(kMetaClean)));
   KeyRange range = type_range('S');
   auto visit = [&](std::string_view key, std::string_view value) {
     Result<SessionRecord> record = SessionRecord::decode(value);
-    if (clean || !record.ok() || record->state != SessionRecord::State::kLive || record->local ||
+    if (!record.ok() || record->state != SessionRecord::State::kLive || record->local ||
         process_ended(record->address)) {
       txn.del(std::string(key));
     } else {
@@ -188,8 +187,11 @@ void Shard::finish_shutdown() {
   if (writing_back_) return;
   bool late = boottime() >= shutdown_deadline_ns_;
   if (!leases_.recalls_out().empty() && !late) return;
-  if (late && !leases_.recalls_out().empty())
+  if (late && !leases_.recalls_out().empty() && !closing_)
     log(LogLevel::kWarning, "shutdown: %d recalls are not answered", leases_.recalls_out().size());
+  closing_ = true;
+  // A write that is answered after the last commit would be lost.
+  if (!busy_.empty()) return;
   writing_back_ = true;
   write_back_all([this](Errno error) { leave_clean_mark(error); });
 }
@@ -203,7 +205,8 @@ void Shard::write_back_all(Done<Errno> done) {
   auto left = std::make_shared<Left>();
   left->done = std::move(done);
   auto one_less = [left](NodeOnlyReply reply) {
-    if (reply.error != 0) left->error = Errno(reply.error);
+    // ESTALE: somebody removed the file meanwhile.
+    if (reply.error != 0 && reply.error != ESTALE) left->error = Errno(reply.error);
     if (--left->inodes == 0) left->done(left->error);
   };
   for (uint64_t ino : data_->inodes_with_pending()) {
@@ -225,6 +228,11 @@ void Shard::leave_clean_mark(Errno error) {
   stopped_ = true;
   Staged staged;
   if (error.ok()) staged.keys[meta_key(kMetaClean)] = encode_u64(boot_);
+  std::set<SessionId> in_use;
+  for (const auto& [id, out] : leases_.recalls_out()) in_use.insert(out.session);
+  for (const auto& [id, session] : sessions_.all()) {
+    if (!in_use.contains(id)) staged.keys[session_key(id)] = std::nullopt;
+  }
   staged.durable = true;
   on_commit(submit(std::move(staged), {}), [this, error](Errno commit_error) {
     shutdown_done_(error.ok() ? commit_error : error);

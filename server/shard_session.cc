@@ -287,6 +287,7 @@ void Shard::session_is_gone(const SessionRef& session) {
   session->peer = nullptr;
   std::vector<uint64_t> inodes = leases_.inodes_of(session->id);
   for (uint64_t ino : inodes) {
+    if (shutting_down_) break;  // what has arrived by now is kept
     if ((leases_.held(session->id, ino) & kPartW) != 0 && data_->has_pending(ino)) {
       data_->drop_pending(ino);
       unstable_.erase(ino);

@@ -292,6 +292,68 @@ TEST_F(Sessions, shutdown_recalls_waits_and_leaves_the_mark) {
   EXPECT_EQ(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle), "dirty more");
 }
 
+// What was answered is there, whatever became of its client.
+TEST_F(Sessions, shutdown_keeps_what_has_come_from_a_client_that_does_not_answer) {
+  rig.boot();
+  Client a = rig.login();
+  Handle file = rig.create(a, a.root.handle, "f").node.handle;
+  rig.getattr(a, file, kPartW, true);
+  a.peer->silent();
+  const std::string text(100'000, 'x');
+  EXPECT_FALSE(rig.write(a, file, 0, text, kWriteWriteback).stable);
+  std::optional<int> done;
+  rig.shard->shutdown(30 * kNsPerSec, [&](Errno e) { done = e.value(); });
+  rig.settle();
+  EXPECT_FALSE(done.has_value());
+  rig.pass(22 * kNsPerSec);
+  EXPECT_FALSE(a.session->live());
+  ASSERT_TRUE(done.has_value());
+  EXPECT_EQ(*done, 0);
+  EXPECT_EQ(rig.records('S'), 0u);
+  rig.halt(true);
+  rig.boot(false);
+  Client b = rig.login();
+  EXPECT_TRUE(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle) == text);
+}
+
+// The mark speaks of the content; who may still use what he has cached is waited for as after a
+// crash.
+TEST_F(Sessions, shutdown_remembers_who_has_given_nothing_back) {
+  rig.boot();
+  Client silent = rig.login();
+  Client other = rig.login();
+  const std::string text(100'000, 'x');
+  Handle file = rig.create(silent, silent.root.handle, "f").node.handle;
+  rig.getattr(silent, file, kPartW, true);
+  silent.peer->silent();
+  std::optional<int> done;
+  rig.shard->shutdown(kNsPerSec, [&](Errno e) { done = e.value(); });
+  rig.settle();
+  auto writing = rig.start_write(silent, file, 0, text, kWriteWriteback);
+  rig.now_ns += 2 * kNsPerSec;
+  rig.shard->tick();
+  rig.settle();
+  ASSERT_TRUE(done.has_value());
+  EXPECT_EQ(*done, 0);
+  ASSERT_TRUE(writing->has_value());
+  EXPECT_EQ((*writing)->error, 0);
+  EXPECT_TRUE(rig.meta.get(meta_key(kMetaClean))->has_value());
+  EXPECT_EQ(rig.records('S'), 1u);
+  rig.halt(true);
+  rig.boot(false);
+  rig.clients = 7;
+  Client fresh = rig.login();
+  auto made = rig.start_create(
+      fresh, {.dir = fresh.root.handle, .name = "x", .mode = S_IFREG | 0644, .flags = 0});
+  rig.settle();
+  EXPECT_FALSE(made->has_value());
+  rig.clients = 0;
+  rig.login();
+  EXPECT_TRUE(made->has_value());
+  EXPECT_TRUE(rig.content(fresh, rig.lookup(fresh, fresh.root.handle, {"f"}).nodes[0].handle) ==
+              text);
+}
+
 TEST_F(Sessions, shutdown_does_not_wait_for_ever) {
   rig.boot();
   Client a = rig.login();
