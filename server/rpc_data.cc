@@ -9,7 +9,7 @@ namespace {
 constexpr uint16_t kMethodWrite = 101, kMethodAppend = 102, kMethodCommit = 103,
                    kMethodFallocate = 104;
 
-class DataImpl : public wire::DataService::Server {
+class DataImpl final : public wire::DataService::Server {
  public:
   explicit DataImpl(Bound bound) : bound_(std::move(bound)) {}
 
@@ -102,7 +102,7 @@ class DataImpl : public wire::DataService::Server {
         [args, content](Turn& turn, WriteAnswer& reply) {
           return myfs::server::commit(turn, args, content, reply);
         },
-        [shard = bound_.shard](auto context, const WriteAnswer& reply) {
+        [](auto context, const WriteAnswer& reply) {
           auto results = context.getResults();
           results.setErrno(reply.error);
           // A replay tells that the commit succeeded; what it covered is durable under any

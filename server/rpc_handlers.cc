@@ -79,7 +79,7 @@ void fill_info(const SessionReply& from, const Shard& shard, wire::SessionInfo::
   for (unsigned i = 0; i < from.slot_seqs.size(); ++i) seqs.set(i, from.slot_seqs[i]);
 }
 
-class BootstrapImpl : public wire::Bootstrap::Server {
+class BootstrapImpl final : public wire::Bootstrap::Server {
  public:
   BootstrapImpl(Shard& shard, PeerInfo peer)
       : shard_(shard), peer_(std::move(peer)), challenge_(kChallengeSize_bytes, '\0') {
@@ -182,7 +182,7 @@ class BootstrapImpl : public wire::Bootstrap::Server {
   std::string challenge_;
 };
 
-class SessionImpl : public wire::Session::Server {
+class SessionImpl final : public wire::Session::Server {
  public:
   explicit SessionImpl(Bound bound) : bound_(std::move(bound)) {}
   ~SessionImpl() noexcept(false) { bound_.shard->disconnected(bound_.session, bound_.binding); }

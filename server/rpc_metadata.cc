@@ -18,7 +18,7 @@ void encode_nodes(const std::vector<NodeReply>& from, capnp::List<wire::Node>::B
   for (unsigned i = 0; i < from.size(); ++i) encode(from[i], to[i]);
 }
 
-class MetadataImpl : public wire::MetadataService::Server {
+class MetadataImpl final : public wire::MetadataService::Server {
  public:
   explicit MetadataImpl(Bound bound) : bound_(std::move(bound)) {}
 

@@ -42,11 +42,12 @@ void to_dirent(const fs::DirEntry& from, myfs_dirent* to) {
 Result<int> next_entry(CallScope& scope, myfs_dir& dir, myfs_dirent* entry) {
   MutexLock lock(dir.mutex);
   if (dir.next == dir.batch.size()) {
-    dir.batch.clear();
+    auto& batch = dir.batch;
+    batch.clear();
     dir.next = 0;
     auto taken = fs::vfs_readdir(scope.ctx(), scope.task(), dir.fd, [&](const fs::DirEntry& from) {
-      if (dir.batch.size() == kBatch) return false;
-      to_dirent(from, &dir.batch.emplace_back());
+      if (batch.size() == kBatch) return false;
+      to_dirent(from, &batch.emplace_back());
       return true;
     });
     // What was taken before an error comes first; the error shows when the batch is used up.

@@ -115,9 +115,13 @@ void Loop::Impl::watch_briefly(Event& done, int64_t since_ns, int64_t deadline_n
       pollfd fds[2] = {{port_->backend_fd(), POLLIN, 0}, {watch_fd_, POLLIN, 0}};
       if (poll_ns(fds, 2, left_ns) <= 0) continue;
       if (fds[1].revents != 0) take_signal(watch_fd_);
-      if (fds[0].revents != 0 && lead_for(done, since_ns, false) == LeadResult::kBusy) {
-        break;  // another one leads; what is ours he will find
-      }
+      if (fds[0].revents == 0) continue;
+      // Not a watcher while it leads: it need not be told that the leader has stopped.
+      watchers_.fetch_sub(1, std::memory_order_seq_cst);
+      LeadResult result = lead_for(done, since_ns, false);
+      // Busy: another one leads; what is ours he will find.
+      if (result != LeadResult::kNotDone) return;
+      if (watchers_.fetch_add(1, std::memory_order_seq_cst) != 0) break;
     }
   }
   watchers_.fetch_sub(1, std::memory_order_seq_cst);

@@ -1,7 +1,6 @@
 #include "sdk/uv/loop_impl.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -226,6 +225,7 @@ bool Loop::Impl::spin(const Event* done, int64_t since_ns) {
   kj::EventLoop& loop = port_->kj_loop();
   const int64_t until_ns = since_ns + spin_ns_;
   int64_t looked_ns = boottime_ns();
+  unsigned looks = 0;
   while (true) {
     port_->poll();
     if (loop.isRunnable() || queued_.load(std::memory_order_relaxed)) {
@@ -242,7 +242,7 @@ bool Loop::Impl::spin(const Event* done, int64_t since_ns) {
     }
     if (stopping_.load(std::memory_order_relaxed) || now_ns >= until_ns) return false;
     looked_ns = now_ns;
-    sched_yield();
+    yield_now_and_then(++looks);
   }
 }
 

@@ -6,6 +6,8 @@
 // process never spins.
 #pragma once
 
+#include <sched.h>
+
 #include <cstdint>
 
 namespace myfs::uv_io {
@@ -16,6 +18,12 @@ inline constexpr int64_t kWakeCost_ns = 50'000;
 // A look that took longer was not alone on its core: others want it, and spinning takes it from
 // them, perhaps from the very thread that it waits for.
 inline constexpr int64_t kContended_ns = 8'000;
+
+// Between two looks: others may have the core, but not at the price of a system call each time.
+inline void yield_now_and_then(unsigned looks) {
+  constexpr unsigned kLooksPerYield = 4;
+  if (looks % kLooksPerYield == 0) sched_yield();
+}
 
 class SpinPolicy {
  public:

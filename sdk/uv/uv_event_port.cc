@@ -1,7 +1,6 @@
 #include "sdk/uv/uv_event_port.h"
 
 #include <kj/debug.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -100,6 +99,7 @@ bool UvEventPort::poll() {
 bool UvEventPort::spin(int64_t idle_since_ns) {
   const int64_t until_ns = std::min(idle_since_ns + spin_ns(), next_timer_ns());
   int64_t looked_ns = idle_since_ns;
+  unsigned looks = 0;
   while (true) {
     turn();
     if (kj_loop().isRunnable() || drain()) return true;
@@ -110,7 +110,7 @@ bool UvEventPort::spin(int64_t idle_since_ns) {
     }
     if (now_ns >= until_ns) return false;
     looked_ns = now_ns;
-    sched_yield();
+    yield_now_and_then(++looks);
   }
 }
 

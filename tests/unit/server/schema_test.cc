@@ -11,7 +11,7 @@
 namespace myfs::server {
 namespace {
 
-class IgnoredCallback : public wire::ClientCallback::Server {};
+class IgnoredCallback final : public wire::ClientCallback::Server {};
 
 // The handlers called in this process, without a wire.
 class Schema : public testing::Test {

@@ -131,7 +131,6 @@ TEST_P(LoopTest, WaitForEndsAtItsDeadline) {
 
 TEST_P(LoopTest, StopDropsWhatIsQueuedAndWakesWhoWaits) {
   auto loop = make();
-  Event started;
   std::atomic<bool> ran_after_stop{false};
   loop->run_sync([&] { EXPECT_EQ(loop->stop(), Errno(EDEADLK)); });
   EXPECT_TRUE(loop->stop().ok());
