@@ -2,9 +2,11 @@
 
 #include <array>
 #include <cstring>
+#include <iterator>
+#include <vector>
 
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#include <immintrin.h>
 #endif
 
 namespace myfs::server {
@@ -68,9 +70,19 @@ uint32_t shift_strip(const ShiftTable& table, uint32_t crc) {
          table[3][crc >> 24];
 }
 
-__attribute__((target("sse4.2"))) uint32_t crc32c_hardware(uint32_t seed, const uint8_t* at,
-                                                           size_t size) {
+// `crc` is the bare remainder, before the last inversion.
+__attribute__((target("sse4.2"))) uint32_t finish(uint64_t crc, const uint8_t* at, size_t size) {
+  for (; size >= 8; at += 8, size -= 8) crc = _mm_crc32_u64(crc, load64(at));
+  auto tail = static_cast<uint32_t>(crc);
+  for (; size > 0; ++at, --size) tail = _mm_crc32_u8(tail, *at);
+  return ~tail;
+}
+
+__attribute__((target("sse4.2"))) uint32_t crc32c_strips(uint32_t seed,
+                                                         std::span<const uint8_t> data) {
   static const ShiftTable table = make_shift_table();
+  const uint8_t* at = data.data();
+  size_t size = data.size();
   uint64_t crc = ~seed;
   while (size >= 3 * kStrip_bytes) {
     uint64_t second = 0, third = 0;
@@ -84,11 +96,76 @@ __attribute__((target("sse4.2"))) uint32_t crc32c_hardware(uint32_t seed, const 
     at += 3 * kStrip_bytes;
     size -= 3 * kStrip_bytes;
   }
-  for (; size >= 8; at += 8, size -= 8) crc = _mm_crc32_u64(crc, load64(at));
-  auto tail = static_cast<uint32_t>(crc);
-  for (; size > 0; ++at, --size) tail = _mm_crc32_u8(tail, *at);
-  return ~tail;
+  return finish(crc, at, size);
 }
+
+// Folding: what was read so far is kept as a polynomial of kFold_bytes that has the same remainder.
+// To put it in front of the next kFold_bytes, it is multiplied by x^(8 * kFold_bytes), each 64-bit
+// half of each lane by a power of x that is reduced to 32 bits already. One load per 64 bytes is in
+// order, which the processor fetches ahead; three strips are not.
+constexpr size_t kLanes = 4;
+constexpr size_t kFold_bytes = kLanes * sizeof(__m512i);
+
+// x^bits modulo the polynomial. One to the left, since the product of two reflected numbers lies
+// one to the right.
+constexpr uint64_t power_of_x(int bits) {
+  uint32_t power = uint32_t{1} << 31;
+  for (; bits > 0; --bits) power = (power >> 1) ^ ((power & 1) != 0 ? kPolynomial : 0);
+  return uint64_t{power} << 1;
+}
+struct Shift {
+  uint64_t low, high;  // of the two halves of 16 bytes: the first one is the farther from the end
+};
+constexpr Shift shift_by(size_t bytes) {
+  const int bits = static_cast<int>(bytes) * 8;
+  return {power_of_x(bits + 32), power_of_x(bits - 32)};
+}
+constexpr Shift kFold = shift_by(kFold_bytes), kLane = shift_by(sizeof(__m512i)),
+                kPart = shift_by(sizeof(__m128i));
+
+#define MYFS_FOLDS __attribute__((target("sse4.2,pclmul,avx512f,vpclmulqdq")))
+
+MYFS_FOLDS inline __m512i in_each_part(const Shift& shift) {
+  const auto low = static_cast<int64_t>(shift.low), high = static_cast<int64_t>(shift.high);
+  return _mm512_set_epi64(high, low, high, low, high, low, high, low);
+}
+MYFS_FOLDS inline __m512i fold(__m512i before, __m512i by, __m512i next) {
+  constexpr int kXorOfThree = 0x96;
+  return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(before, by, 0x00),
+                                   _mm512_clmulepi64_epi128(before, by, 0x11), next, kXorOfThree);
+}
+MYFS_FOLDS inline __m128i fold(__m128i before, __m128i by, __m128i next) {
+  __m128i product =
+      _mm_xor_si128(_mm_clmulepi64_si128(before, by, 0x00), _mm_clmulepi64_si128(before, by, 0x11));
+  return _mm_xor_si128(product, next);
+}
+
+MYFS_FOLDS uint32_t crc32c_folds(uint32_t seed, std::span<const uint8_t> data) {
+  if (data.size() < 2 * kFold_bytes) return crc32c_strips(seed, data);
+  const uint8_t* at = data.data();
+  size_t size = data.size();
+  __m512i lane[kLanes];
+  for (size_t i = 0; i < kLanes; ++i) lane[i] = _mm512_loadu_si512(at + i * sizeof(__m512i));
+  lane[0] = _mm512_xor_si512(lane[0], _mm512_zextsi128_si512(_mm_set_epi64x(0, ~seed)));
+  const __m512i by = in_each_part(kFold);
+  for (at += kFold_bytes, size -= kFold_bytes; size >= kFold_bytes;
+       at += kFold_bytes, size -= kFold_bytes) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      lane[i] = fold(lane[i], by, _mm512_loadu_si512(at + i * sizeof(__m512i)));
+    }
+  }
+  for (size_t i = 1; i < kLanes; ++i) lane[i] = fold(lane[i - 1], in_each_part(kLane), lane[i]);
+  alignas(__m512i) __m128i part[sizeof(__m512i) / sizeof(__m128i)];
+  _mm512_store_si512(part, lane[kLanes - 1]);
+  const __m128i by_part =
+      _mm_set_epi64x(static_cast<int64_t>(kPart.high), static_cast<int64_t>(kPart.low));
+  __m128i rest = part[0];
+  for (size_t i = 1; i < std::size(part); ++i) rest = fold(rest, by_part, part[i]);
+  uint64_t crc = _mm_crc32_u64(0, static_cast<uint64_t>(_mm_cvtsi128_si64(rest)));
+  crc = _mm_crc32_u64(crc, static_cast<uint64_t>(_mm_extract_epi64(rest, 1)));
+  return finish(crc, at, size);
+}
+#undef MYFS_FOLDS
 #endif
 
 }  // namespace
@@ -106,12 +183,25 @@ uint32_t crc32c_software(uint32_t crc, std::span<const uint8_t> data) {
   return ~crc;
 }
 
-uint32_t crc32c_extend(uint32_t crc, std::span<const uint8_t> data) {
+std::span<const Crc32cMethod> crc32c_methods() {
+  static const std::vector<Crc32cMethod> methods = [] {
+    std::vector<Crc32cMethod> found{{"software", crc32c_software}};
 #if defined(__x86_64__)
-  static const bool hardware = __builtin_cpu_supports("sse4.2");
-  if (hardware) return crc32c_hardware(crc, data.data(), data.size());
+    if (__builtin_cpu_supports("sse4.2")) {
+      found.push_back({"strips", crc32c_strips});
+      bool folds = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx512f") &&
+                   __builtin_cpu_supports("vpclmulqdq");
+      if (folds) found.push_back({"folds", crc32c_folds});
+    }
 #endif
-  return crc32c_software(crc, data);
+    return found;
+  }();
+  return methods;
+}
+
+uint32_t crc32c_extend(uint32_t crc, std::span<const uint8_t> data) {
+  static const Crc32cFunction best = crc32c_methods().back().extend;
+  return best(crc, data);
 }
 
 }  // namespace myfs::server
