@@ -3,6 +3,7 @@
 // is that of the entry handed out last, not of the batch.
 
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "sdk/api/call_scope.h"
@@ -42,7 +43,7 @@ void to_dirent(const fs::DirEntry& from, myfs_dirent* to) {
 Result<int> next_entry(CallScope& scope, myfs_dir& dir, myfs_dirent* entry) {
   MutexLock lock(dir.mutex);
   if (dir.next == dir.batch.size()) {
-    auto& batch = dir.batch;
+    auto batch = std::exchange(dir.batch, {});
     batch.clear();
     dir.next = 0;
     auto taken = fs::vfs_readdir(scope.ctx(), scope.task(), dir.fd, [&](const fs::DirEntry& from) {
@@ -50,6 +51,7 @@ Result<int> next_entry(CallScope& scope, myfs_dir& dir, myfs_dirent* entry) {
       to_dirent(from, &batch.emplace_back());
       return true;
     });
+    dir.batch = std::move(batch);
     // What was taken before an error comes first; the error shows when the batch is used up.
     if (!taken.ok() && dir.batch.empty()) return taken.error();
     if (dir.batch.empty()) return 0;
