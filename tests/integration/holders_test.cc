@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <chrono>
-#include <thread>
 
 #include "tests/integration/two_clients.h"
 
@@ -91,13 +90,17 @@ TEST_P(Holders, AStoppedWriterIsFencedOff) {
 
 // With nobody to conflict with, a client that was away for long keeps everything (courtesy).
 TEST_P(Holders, AStoppedWriterWithoutConflictLosesNothing) {
-  Peer peer(url());
+  Peer peer(url()), fenced(url());
   ASSERT_EQ("0", peer.mounted());
+  ASSERT_EQ("0", fenced.mounted());
   std::string fd = peer("open /f " + std::to_string(O_RDWR | O_CREAT));
   ASSERT_EQ("4", peer("write " + fd + " late"));
+  ASSERT_EQ("4",
+            fenced("write " + fenced("open /g " + std::to_string(O_RDWR | O_CREAT)) + " gone"));
   peer.program().kill(SIGSTOP);
-  // Long past its term: time itself is the event here.
-  std::this_thread::sleep_for(std::chrono::seconds(4));
+  fenced.program().kill(SIGSTOP);
+  // This one's term began later. When somebody gets its file, both terms are over.
+  ASSERT_EQ(0, a().put("/g", "taken"));
   peer.program().kill(SIGCONT);
   EXPECT_EQ("0", peer("fsync " + fd));
   EXPECT_EQ("late", a().get("/f"));
