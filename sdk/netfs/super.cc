@@ -50,7 +50,6 @@ Result<Ref<fs::SuperBlock>> Super::mount(uv_io::Loop& loop, MountOptions options
   const rpc::SessionInfo info = super.client_->session();
   MYFS_ASSIGN(Ref<NetInode> root, super.learn(info.root, scope.ticket(), nullptr));
   sb->set_root(root);
-  super.worker_.post([&super] { super.renew(); });
   return sb;
 }
 
@@ -263,7 +262,6 @@ void Super::evict_inode(fs::Inode& inode) {
 }
 
 void Super::umount_begin(const CallContext& ctx, bool force) {
-  closing_.store(true, std::memory_order_release);
   if (client_ == nullptr) return;
   Result<void> written = runtime_.writeback().sync(ctx, address_space_ops_);
   if (!written.ok()) {
@@ -272,7 +270,7 @@ void Super::umount_begin(const CallContext& ctx, bool force) {
     client_->break_connections();
   }
   lose_dirty_pages("unmounted");
-  // Work under way holds inodes. A renewal may wait for a dead server: not for long.
+  // Work under way holds inodes. It may wait for a dead server: not for long.
   worker_.drain(std::min(ctx.deadline_ns, deadline_after_ns(kDrain_ns)));
   put_deferred();
 }
@@ -281,7 +279,6 @@ void Super::umount_begin(const CallContext& ctx, bool force) {
 void Super::shutdown(const CallContext& ctx) {
   CallContext brief = ctx;
   brief.deadline_ns = std::min(ctx.deadline_ns, deadline_after_ns(kForcedFlush_ns));
-  closing_.store(true, std::memory_order_release);
   (void)runtime_.writeback().sync(brief, address_space_ops_);
   brief.deadline_ns = boottime_ns();
   client_->close(brief);

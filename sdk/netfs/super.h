@@ -136,6 +136,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   std::vector<rpc::Grant> held_grants() override;
   void on_rebound(const rpc::SessionInfo& info, std::vector<rpc::Grant> kept, bool grace,
                   int64_t sent_boottime_ns) override;
+  void on_renewed(uint32_t term_ms, int64_t sent_boottime_ns) override;
   void on_recall(std::vector<rpc::RecallItem> items) override;
   void on_glimpse(uint64_t glimpse_id, uint64_t ino) override;
   void on_lock_granted(uint64_t lock_id, uint64_t seq) override;
@@ -162,7 +163,6 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   void put_deferred();
   void lose_dirty_pages(std::string why);
   void end_generation();
-  void renew();
 
   const MountOptions options_;
   mm::Runtime& runtime_;
@@ -174,11 +174,9 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   std::unique_ptr<LeaseTable> leases_;
   NetCounters counters_;
   std::atomic<int64_t> dirty_deadline_ns_{0};
-  std::atomic<int64_t> term_ns_{kDefaultLeaseTerm_ns};
   std::atomic<int64_t> server_minus_boottime_ns_{0};
   std::atomic<uint64_t> boot_verifier_{0};
   std::atomic<bool> returns_scheduled_{false};
-  std::atomic<bool> closing_{false};
 
   Mutex deferred_mutex_{LockRank::kCall};
   std::vector<RefPtr<fs::Inode>> deferred_ ABSL_GUARDED_BY(deferred_mutex_);

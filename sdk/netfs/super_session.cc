@@ -7,34 +7,18 @@
 
 namespace myfs::netfs {
 
-namespace {
-constexpr int64_t kRenewRetry_ns = 100 * kNsPerMs;
-}  // namespace
-
 // --- time
 
 void Super::set_deadlines(int64_t sent_boottime_ns, uint32_t term_ms) {
   const int64_t term_ns = term_ms * kNsPerMs;
-  term_ns_.store(term_ns, std::memory_order_relaxed);
   std::atomic<int64_t>& deadline = validity().deadline_ns;
   if (sent_boottime_ns + term_ns <= deadline.load(std::memory_order_acquire)) return;
   dirty_deadline_ns_.store(sent_boottime_ns + term_ns / 3 * 2, std::memory_order_release);
   deadline.store(sent_boottime_ns + term_ns, std::memory_order_release);
 }
 
-void Super::renew() {
-  if (closing_.load(std::memory_order_acquire)) return;
-  const uint16_t generation = validity().generation.load(std::memory_order_acquire);
-  CallContext ctx = background_ctx_;
-  const int64_t third_ns = std::max<int64_t>(term_ns_.load(std::memory_order_relaxed) / 3, 1);
-  ctx.deadline_ns = deadline_after_ns(third_ns);
-  Result<rpc::RenewReply> reply = client_->renew(ctx);
-  int64_t wait_ns = kRenewRetry_ns;
-  if (reply.ok() && generation == validity().generation.load(std::memory_order_acquire)) {
-    set_deadlines(reply->sent_boottime_ns, reply->term_ms);
-    wait_ns = std::max<int64_t>(reply->term_ms * kNsPerMs / 3, kNsPerMs);
-  }
-  worker_.post_at(deadline_after_ns(wait_ns), [this] { renew(); });
+void Super::on_renewed(uint32_t term_ms, int64_t sent_boottime_ns) {
+  set_deadlines(sent_boottime_ns, term_ms);
 }
 
 // --- sessions

@@ -40,6 +40,9 @@ class CallbackSink {
   virtual void on_rebound(const SessionInfo& info, std::vector<Grant> kept, bool grace,
                           int64_t sent_boottime_ns) = 0;
 
+  // A renewal was answered: the lease deadline is sent_boottime_ns + term_ms.
+  virtual void on_renewed(uint32_t term_ms, int64_t sent_boottime_ns) = 0;
+
   virtual void on_recall(std::vector<RecallItem> items) = 0;
   virtual void on_glimpse(uint64_t glimpse_id, uint64_t ino) = 0;
   virtual void on_lock_granted(uint64_t lock_id, uint64_t seq) = 0;

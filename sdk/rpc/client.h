@@ -140,12 +140,12 @@ class Client {
   Result<CopyReply> copy(const CallContext& ctx, CopyArgs args);
   Result<NodesReply> read_many(const CallContext& ctx, ReadManyArgs args);
 
-  // --- The session. renew, ping, stats wait; the others are sent and forgotten: they survive
+  // --- The session. It is renewed unasked at a third of its term (CallbackSink::on_renewed), as
+  // long as this object lives. ping, stats wait; the others are sent and forgotten: they survive
   // reconnects, and what ends them is the end of the session, which the sink learns anyway. They
   // need no admission. `incarnation`: that of the session which they speak of
   // (SessionInfo::incarnation); sent in no other, since numbers of an old session would mean
   // something else there. 0: of the present one.
-  Result<RenewReply> renew(const CallContext& ctx);
   Result<void> ping(const CallContext& ctx);
   Result<ServerStats> server_stats(const CallContext& ctx);
   void release(std::vector<Grant> grants, std::vector<uint64_t> closed_open_ids,

@@ -107,10 +107,6 @@ Result<uint64_t> Client::sync(const CallContext& ctx) {
 
 // Calls of the session need no admission: they are few, small and must get through when nothing
 // else does.
-Result<RenewReply> Client::renew(const CallContext& ctx) {
-  return impl_->call_admitted<RenewCall>(ctx, RenewArgs{session().epoch}, Admission());
-}
-
 Result<void> Client::ping(const CallContext& ctx) {
   return done(impl_->call_admitted<PingCall>(ctx, Nothing{}, Admission()));
 }

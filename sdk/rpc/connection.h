@@ -35,6 +35,8 @@ class Connection final : private kj::TaskSet::ErrorHandler {
   void disconnect(std::string why) { stream_->disconnect(std::move(why)); }
 
   const uv_io::StreamStats& stats() const { return stream_->stats(); }
+  // Whether something waits for the kernel to take it.
+  bool is_sending() const { return stream_->send_queue_bytes() > 0; }
   PinnedStream& pins() { return pinned_; }
   kj::TaskSet& tasks() { return tasks_; }
 

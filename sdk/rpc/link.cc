@@ -25,6 +25,7 @@ Link::Link(uv_io::Loop& loop, ClientOptions options, CallbackSink& sink,
       admitter_(std::move(admitter)),
       client_uuid_(uuid_bytes()),
       tick_(loop.port(), [this] { tick(); }),
+      renewal_(loop.port(), [this] { renew(); }),
       tasks_(kj::heap<kj::TaskSet>(*this)) {
   control_.control = true;
   for (int i = 0; i < options_.data_connections; ++i) data_.push_back(std::make_unique<Channel>());
@@ -50,6 +51,7 @@ void Link::open_finished(Errno error, std::string why) {
 void Link::shut_down() {
   if (std::exchange(closing_, true)) return;
   tick_.disarm();
+  renewal_.disarm();
   tasks_ = nullptr;
   each_channel([](Channel& channel) {
     ++channel.attempt;

@@ -41,6 +41,7 @@ inline constexpr int64_t kTick_ns = 250'000'000;             // between looks at
 inline constexpr int64_t kSilenceMin_ns = 1'000'000'000;  // a silent connection is asked no earlier
 // So much is tried before data goes over the control connection.
 inline constexpr uint32_t kDataAttempts = 2;
+inline constexpr int64_t kRenewRetry_ns = 100'000'000;  // after a renewal that failed
 inline constexpr int64_t kDataPatience_ns = 1'000'000'000;
 
 // A place for one connection after another.
@@ -107,6 +108,10 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   void control_failed(Errno error, std::string why);
   void session_lost(std::string why);
   void drop_data_connections(const std::string& why);
+  // Keeps the session alive. At a third of the term after the newest request that did.
+  void arm_renewal(int64_t sent_ns, uint32_t term_ms);
+  void renew();
+  void renewed(const Result<RenewReply>& reply);
   // Asks whether the session lives: ESTALE may mean the node or the session.
   void verify_session();
   void end_dead_session(std::string why);
@@ -180,6 +185,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   uint64_t sessions_lost_ = 0;
 
   uv_io::Timer tick_;
+  uv_io::Timer renewal_;
   kj::Own<kj::TaskSet> tasks_;
 
   std::atomic<uint64_t> incarnation_{0};

@@ -243,8 +243,11 @@ void Link::report_blocked(int64_t now_ns) {
 void Link::check_silence(Channel& channel, int64_t now_ns) {
   if (!channel.up()) return;
   Connection& connection = *channel.connection;
-  uint64_t bytes = connection.stats().bytes_in.load(std::memory_order_relaxed) +
-                   connection.stats().bytes_out.load(std::memory_order_relaxed);
+  // What the kernel takes at once may go nowhere; what waits and gets fewer has somewhere to go.
+  uint64_t bytes = connection.stats().bytes_in.load(std::memory_order_relaxed);
+  if (connection.is_sending()) {
+    bytes += connection.stats().bytes_out.load(std::memory_order_relaxed);
+  }
   bool waits = false;
   for (Call* call = first_call_; call != nullptr && !waits; call = call->next) {
     waits = call->channel == &channel;

@@ -10,6 +10,7 @@
 #include "sdk/rpc/callback_server.h"
 #include "sdk/rpc/errno_map.h"
 #include "sdk/rpc/link.h"
+#include "sdk/rpc/typed_call.h"
 
 namespace myfs::rpc {
 namespace {
@@ -96,6 +97,7 @@ void Link::logged_in(LoginResult result, int64_t server_time_ns) {
   admitter_->open(incarnation, result.info.slots, result.info.credit_bytes,
                   result.info.max_io_bytes);
   sink_.on_session_started(result.info, result.sent_ns, server_time_ns);
+  arm_renewal(result.sent_ns, result.info.term_ms);
   control_up();
 }
 
@@ -128,6 +130,7 @@ void Link::bound(LoginResult result) {
   data_token_ = info.data_token;
   if (!info.slot_seqs.empty()) reconcile_slots(info.slot_seqs);
   sink_.on_rebound(info, std::move(result.kept), result.grace, result.sent_ns);
+  arm_renewal(result.sent_ns, info.term_ms);
   control_up();
 }
 
@@ -216,6 +219,31 @@ void Link::session_lost(std::string why) {
     end_call(call, in_doubt ? Errno(EIO) : kSessionLost,
              absl::StrCat("the session with the server ended: ", why), in_doubt);
   });
+}
+
+void Link::arm_renewal(int64_t sent_ns, uint32_t term_ms) {
+  renewal_.arm_at(sent_ns + int64_t{term_ms} * kNsPerMs / 3);
+}
+
+void Link::renew() {
+  if (!have_session_) return;
+  const SessionInfo info = session();
+  auto call = make_ref<TypedCall<RenewCall>>(RenewArgs{info.epoch});
+  call->asynchronous = true;
+  call->incarnation = info.incarnation;
+  call->started_ns = boottime_ns();
+  call->deadline_ns = call->started_ns + int64_t{info.term_ms} * kNsPerMs / 3;
+  call->completion = [this](const Result<RenewReply>& reply) { renewed(reply); };
+  start(std::move(call));
+}
+
+void Link::renewed(const Result<RenewReply>& reply) {
+  if (reply.ok()) {
+    sink_.on_renewed(reply->term_ms, reply->sent_boottime_ns);
+    return arm_renewal(reply->sent_boottime_ns, reply->term_ms);
+  }
+  // A new session is renewed from its login on.
+  if (reply.error() != kSessionLost && !closing_) renewal_.arm_after(kRenewRetry_ns);
 }
 
 void Link::verify_session() {

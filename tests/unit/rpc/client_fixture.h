@@ -32,6 +32,10 @@ class RecordingSink final : public rpc::CallbackSink {
   void on_rebound(const rpc::SessionInfo&, std::vector<rpc::Grant> kept, bool, int64_t) override {
     add("rebound " + std::to_string(kept.size()));
   }
+  void on_renewed(uint32_t term_ms, int64_t sent_boottime_ns) override {
+    renewed_at_ns.store(sent_boottime_ns);
+    add("renewed " + std::to_string(term_ms));
+  }
   void on_recall(std::vector<rpc::RecallItem> items) override {
     for (const auto& item : items) add("recall " + std::to_string(item.ino));
   }
@@ -60,6 +64,7 @@ class RecordingSink final : public rpc::CallbackSink {
   CondVar changed;
   std::vector<std::string> log;
   int64_t server_time = 0;
+  std::atomic<int64_t> renewed_at_ns{0};
 
  private:
   void add(std::string what) {

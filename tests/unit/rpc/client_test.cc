@@ -42,17 +42,24 @@ TEST_F(ClientTest, CallsAnswer) {
   EXPECT_FALSE(made->replayed);
   EXPECT_EQ(made->node.handle.ino, 201u);
   ASSERT_TRUE(client_->ping(patient()).ok());
-  auto renewed = client_->renew(patient());
-  ASSERT_TRUE(renewed.ok());
-  EXPECT_EQ(renewed->term_ms, 20'000u);
-  EXPECT_EQ(server_.last_epoch, 1001u);
-  EXPECT_GT(renewed->sent_boottime_ns, 0);
   auto stats = client_->stats();
   EXPECT_EQ(stats.calls[static_cast<size_t>(rpc::Method::kLookup)], 1u);
   EXPECT_EQ(stats.calls[static_cast<size_t>(rpc::Method::kCreate)], 1u);
   EXPECT_EQ(stats.connections[0].state, rpc::ConnectionState::kUp);
   EXPECT_GT(stats.connections[0].bytes_in, 0u);
   EXPECT_EQ(stats.in_flight, 0u);
+}
+
+TEST_F(ClientTest, TheSessionIsRenewedUnasked) {
+  server_.script([](Script& s) { s.term_ms = 300; });
+  const int64_t begin_ns = boottime_ns();
+  ASSERT_TRUE(open().ok());
+  ASSERT_TRUE(sink_.wait_for("renewed 300"));
+  const int64_t first_ns = sink_.renewed_at_ns;
+  EXPECT_GE(first_ns, begin_ns + 100 * kNsPerMs);
+  EXPECT_EQ(server_.last_epoch, 1001u);
+  ASSERT_TRUE(eventually([&] { return sink_.renewed_at_ns.load() > first_ns; }));
+  EXPECT_GE(sink_.renewed_at_ns, first_ns + 100 * kNsPerMs);
 }
 
 TEST_F(ClientTest, ServersErrnoComesThroughWithDetail) {

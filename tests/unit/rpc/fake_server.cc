@@ -67,7 +67,9 @@ class FakeMeta final : public wire::MetadataService::Server {
     auto params = context.getParams();
     return server_.gate(conn_).then([this, context, ino = params.getNode().getIno()]() mutable {
       context.getResults().setErrno(server_.script_.errno_value);
-      fill_node(context.getResults().initNode(), ino, server_.content_.size());
+      auto node = context.getResults().initNode();
+      fill_node(node, ino, server_.content_.size());
+      server_.grant(node, context.getParams().getWant());
     });
   }
   kj::Promise<void> resolveHandle(ResolveHandleContext context) override {
@@ -100,6 +102,7 @@ class FakeMeta final : public wire::MetadataService::Server {
       reply.setErrno(server_.script_.errno_value);
       reply.setReplayed(replay);
       fill_node(reply.initNode(), 200 + static_cast<uint64_t>(server_.executed.load()), 0);
+      server_.grant(reply.getNode(), context.getParams().getWant());
     });
   }
 
@@ -167,6 +170,8 @@ class FakeSession final : public wire::Session::Server {
     return kj::READY_NOW;
   }
   kj::Promise<void> renew(RenewContext context) override {
+    ++server_.renews;
+    if (server_.script_.renew_silent) return kj::NEVER_DONE;
     context.getResults().setErrno(std::exchange(server_.script_.renew_stale, false) ? ESTALE : 0);
     context.getResults().setTermMs(server_.script_.term_ms);
     server_.last_epoch = context.getParams().getEpoch();
@@ -400,6 +405,27 @@ bool FakeServer::execute(wire::Op::Reader op, uint64_t conn, bool* replay) {
   if (!std::exchange(script_.break_after_execute, false)) return true;
   loop_->tasks().add(kj::evalLater([this, conn] { drop(conn); }));
   return false;
+}
+
+void FakeServer::grant(wire::Node::Builder node, uint16_t parts) {
+  if (!script_.grants || parts == 0) return;
+  auto grant = node.initGrant();
+  grant.setIno(node.getAttr().getIno());
+  grant.setParts(parts);
+  grant.setSeq(++lease_seq_);
+  grant.setSpaceBytes(1 << 30);
+}
+
+void FakeServer::recall(uint64_t ino, uint16_t parts) {
+  call_back([this, ino, parts](wire::ClientCallback::Client& client) {
+    auto request = client.recallRequest();
+    auto item = request.initItems(1)[0];
+    item.setSeq(++lease_seq_);
+    item.setRecallId(lease_seq_);
+    item.setIno(ino);
+    item.setParts(parts);
+    return request.send().ignoreResult();
+  });
 }
 
 void FakeServer::check_trouble() {

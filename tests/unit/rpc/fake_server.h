@@ -33,6 +33,7 @@ struct Script {
   uint32_t term_ms = 20'000;
   bool send_slot_seqs = true;
   bool recall_before_login_reply = false;
+  bool grants = false;  // whoever asks for parts gets them
 
   bool hold = false;  // calls wait until release_held()
   bool break_after_execute =
@@ -42,6 +43,7 @@ struct Script {
   bool throw_failed = false;
   int32_t errno_value = 0;  // of every metadata answer
   bool renew_stale = false;
+  bool renew_silent = false;
   bool oversized_read = false;  // answers more than was asked for
   bool bad_name = false;        // of directory entries
   bool bad_nsec = false;
@@ -63,6 +65,8 @@ class FakeServer {
   // Kills every connection.
   void break_connections();
   void break_data_connections();
+  // Takes parts back, as after an answer of now.
+  void recall(uint64_t ino, uint16_t parts);
   // Calls the newest session's client.
   void call_back(std::function<kj::Promise<void>(wire::ClientCallback::Client&)> call);
 
@@ -80,6 +84,7 @@ class FakeServer {
   std::atomic<int> acks{0};
   std::atomic<int> releases{0};
   std::atomic<int> pings{0};
+  std::atomic<int> renews{0};
   std::atomic<int> closed{0};
   std::atomic<int> cancelled{0};
   std::atomic<uint64_t> last_epoch{0};
@@ -102,6 +107,7 @@ class FakeServer {
   // False: the connection dies, no answer. `*replay`: it was executed before.
   bool execute(wire::Op::Reader op, uint64_t conn, bool* replay);
   void check_trouble();
+  void grant(wire::Node::Builder node, uint16_t parts);
 
   std::unique_ptr<uv_io::Loop> loop_;
   Script script_;
@@ -114,6 +120,7 @@ class FakeServer {
   kj::Maybe<wire::ClientCallback::Client> callback_;
   std::string content_;
   uint64_t tokens_ = 0;
+  uint64_t lease_seq_ = 0;
 };
 
 }  // namespace myfs::rpc_test

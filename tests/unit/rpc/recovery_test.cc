@@ -98,11 +98,35 @@ TEST_F(RecoveryTest, CallsInFlightWhenTheSessionIsLost) {
 }
 
 TEST_F(RecoveryTest, StaleRenewEndsTheSession) {
+  server_.script([](Script& s) {
+    s.term_ms = 300;
+    s.renew_stale = true;
+  });
   ASSERT_TRUE(open().ok());
-  server_.script([](Script& s) { s.renew_stale = true; });
-  EXPECT_EQ(client_->renew(patient()).error(), Errno(ESTALE));
   ASSERT_TRUE(sink_.wait_for("started 2"));
-  EXPECT_TRUE(client_->renew(patient()).ok());
+  ASSERT_TRUE(sink_.wait_for("renewed 300"));
+  EXPECT_EQ(server_.last_epoch, 1002u);
+}
+
+TEST_F(RecoveryTest, RenewalIsTriedAgain) {
+  server_.script([](Script& s) {
+    s.term_ms = 300;
+    s.renew_silent = true;
+  });
+  ASSERT_TRUE(open().ok());
+  ASSERT_TRUE(eventually([&] { return server_.renews >= 2; }));
+  server_.script([](Script& s) { s.renew_silent = false; });
+  ASSERT_TRUE(sink_.wait_for("renewed 300"));
+  EXPECT_EQ(client_->incarnation(), 1u);
+}
+
+TEST_F(RecoveryTest, ABoundSessionIsRenewed) {
+  server_.script([](Script& s) { s.term_ms = 300; });
+  ASSERT_TRUE(open().ok());
+  server_.break_connections();
+  ASSERT_TRUE(eventually([&] { return server_.binds >= 1; }));
+  const int renews = server_.renews;
+  EXPECT_TRUE(eventually([&] { return server_.renews > renews + 1; }));
 }
 
 TEST_F(RecoveryTest, EstaleOfANodeIsNotEstaleOfTheSession) {
@@ -282,7 +306,7 @@ TEST_F(RecoveryTest, SoftAsynchronousWriteTimesOutAndFreesThePages) {
 TEST_F(RecoveryTest, ASilentServerIsAskedAndReplaced) {
   server_.script([](Script& s) { s.term_ms = 1'000; });
   ASSERT_TRUE(open().ok());
-  server_.script([](Script& s) { s.hold = true; });  // pings too
+  server_.script([](Script& s) { s.hold = s.renew_silent = true; });  // pings too
   Errno error(EIO);
   {
     Thread caller("caller", [&] { error = lookup(patient()).error(); });
