@@ -8,7 +8,7 @@
 #       makes the gtest executable build/bin/tests/<name> and one ctest of that name. Its labels are
 #       the first word of the name and those given; the label `root` marks what needs privilege.
 #   myfs_add_rooms(dir...)
-#       enters those directories that have a CMakeLists.txt.
+#       enters these directories.
 
 set(MYFS_PCH_SOURCE ${PROJECT_BINARY_DIR}/gen/precompiled.cc)
 file(CONFIGURE OUTPUT ${MYFS_PCH_SOURCE} CONTENT "// Compiles the precompiled header.\n")
@@ -86,10 +86,6 @@ endfunction()
 
 function(myfs_add_rooms)
   foreach(room IN LISTS ARGN)
-    # The glob makes the build configure itself anew when a room appears.
-    file(GLOB present CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${room}/CMakeLists.txt)
-    if(present)
-      add_subdirectory(${room})
-    endif()
+    add_subdirectory(${room})
   endforeach()
 endfunction()

@@ -26,6 +26,7 @@
 #include "sdk/base/cred.h"
 #include "sdk/base/kstat.h"
 #include "sdk/base/result.h"
+#include "server/siphash.h"
 #include "server/store/block_store.h"
 #include "server/store/meta_store.h"
 
@@ -240,7 +241,7 @@ class DirentHasher {
   uint64_t first_cookie(std::string_view name) const;
 
  private:
-  uint64_t key_[2];
+  SipKey key_;
 };
 inline constexpr uint64_t kCookieCollisions = 128;
 

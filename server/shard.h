@@ -178,7 +178,7 @@ class Shard : public FileData::Host {
   uint64_t new_ino(Turn& turn);
   uint64_t verifier() const { return (boot_ << 32) | data_->verifier_count(); }
   uint64_t fsid() const { return fsid_; }
-  const MacKey& handle_key() const { return handle_key_; }
+  const SipKey& handle_key() const { return handle_key_; }
   uint64_t write_space() const;
   // Whether the store should take anything new: what it holds must stay changeable.
   bool has_room();
@@ -284,7 +284,7 @@ class Shard : public FileData::Host {
   ShardDeps deps_;
   const ShardOptions options_;
   const DirentHasher hasher_;
-  MacKey handle_key_;
+  SipKey handle_key_;
   uint64_t fsid_ = 0;
   const uint64_t boot_;
   MetaView view_;

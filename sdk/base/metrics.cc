@@ -28,8 +28,8 @@ constinit thread_local unsigned t_cell = kNoCell;
 unsigned take_cell() {
   uint32_t free = g_free.load(std::memory_order_relaxed);
   // Acquire: the counts of the cell's last owner.
-  while (free != 0 && !g_free.compare_exchange_weak(free, free & (free - 1),
-                                                    std::memory_order_acquire)) {
+  while (free != 0 &&
+         !g_free.compare_exchange_weak(free, free & (free - 1), std::memory_order_acquire)) {
   }
   t_cell = t_lease.cell = free == 0 ? kSharedCell : static_cast<unsigned>(std::countr_zero(free));
   return t_cell;

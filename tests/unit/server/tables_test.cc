@@ -126,7 +126,7 @@ TEST(Leases, blocks_respect_the_order_of_arrival) {
 }
 
 TEST(Handles, macs_differ_by_session_export_and_key) {
-  MacKey key{1, 2}, other{1, 3};
+  SipKey key{1, 2}, other{1, 3};
   Handle sealed = HandleMac(key, 7, 1).seal(42, 3);
   EXPECT_TRUE(HandleMac(key, 7, 1).valid(sealed));
   EXPECT_FALSE(HandleMac(key, 8, 1).valid(sealed));
@@ -135,7 +135,7 @@ TEST(Handles, macs_differ_by_session_export_and_key) {
 }
 
 TEST(Handles, siphash_is_the_one_of_its_paper) {
-  MacKey key{0x0706050403020100, 0x0f0e0d0c0b0a0908};
+  SipKey key{0x0706050403020100, 0x0f0e0d0c0b0a0908};
   std::string message;
   for (char c = 0; c < 15; ++c) message.push_back(c);
   EXPECT_EQ(siphash(key, message), 0xa129ca6149be45e5u);
