@@ -16,6 +16,21 @@ Result<void> check_options(const myfs_mount_options* options) {
   return fail(Errno(EINVAL), "myfs_mount_options.size is wrong");
 }
 
+// What cannot be written in time is lost, and nobody waits for that server any longer.
+Result<void> sync_or_shut_down(CallContext ctx, fs::TaskStruct& task) {
+  Result<void> first;
+  for (const Ref<fs::Mount>& mount : task.nsproxy->mounts()) {
+    ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
+    Result<void> synced = fs::sync_filesystem(ctx, mount->mnt_sb());
+    if (!synced.ok() && synced.error() == Errno(ETIMEDOUT)) {
+      synced = fail(Errno(EIO), "the server did not take in time what was unwritten");
+      mount->mnt_sb().s_op().shutdown(ctx);
+    }
+    if (first.ok()) first = synced;
+  }
+  return first;
+}
+
 }  // namespace
 
 extern "C" {
@@ -37,8 +52,8 @@ int myfs_task_destroy(myfs_task* task) {
   {
     CallScope scope(task, nullptr, "task_destroy");
     CallContext ctx = scope.ctx();
+    result = scope.run([&] { return sync_or_shut_down(ctx, scope.task()); });
     ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
-    result = scope.run([&] { return fs::vfs_sync(ctx, scope.task()); });
     scope.task().exit_files(ctx);
   }
   delete task;

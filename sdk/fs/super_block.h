@@ -45,7 +45,8 @@ class SuperOps {
   // The inode left the table and nobody can find it: drop its pages, give back its leases (batched:
   // it must not wait for an answer). The VFS frees it afterwards.
   virtual void evict_inode(Inode& inode) = 0;
-  // umount has begun; `force`: give up what cannot be written until ctx.deadline_ns.
+  // umount has begun: what cannot be written until ctx.deadline_ns is given up; afterwards nothing
+  // is in flight. `force` is for messages.
   virtual void umount_begin(const CallContext& ctx, bool force) = 0;
   // Forced unmount with files open: calls that wait end, they and later ones with ESHUTDOWN.
   virtual void shutdown(const CallContext& ctx) { umount_begin(ctx, true); }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "sdk/mm/runtime.h"
 #include "sdk/netfs/super.h"
@@ -48,6 +49,14 @@ void zero_behind(std::span<mm::Page* const> pages, uint64_t end) {
 
 void fail_reads(std::span<mm::Page* const> pages, Errno error) {
   for (mm::Page* page : pages) mm::end_page_read(*page, error);
+}
+
+// On the loop: the path is looked up by a worker.
+void log_loss_later(Super& super, NetInode& inode, std::string why, std::string ranges) {
+  super.worker().post([hold = RefPtr<fs::Inode>::try_from(&inode), &inode, why = std::move(why),
+                       ranges = std::move(ranges)] {
+    if (hold) inode.log_loss(why, ranges);
+  });
 }
 
 }  // namespace
@@ -139,11 +148,10 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
       error = Errno(EIO);  // the right to write these pages ended with their session
     }
     super_.leases().end_call(ticket);
-    if (error == Errno(EIO)) {
-      // The path is looked up by the worker: this is the loop.
-      super_.worker().post([ino = RefPtr<fs::Inode>::try_from(&inode), &inode, offset, size] {
-        if (ino) inode.log_loss("a write failed", absl::StrFormat("%d+%d", offset, size));
-      });
+    if (!error.ok() && error != Errno(EAGAIN)) {
+      super_.counters().lost_bytes.add(static_cast<int64_t>(size));
+      log_loss_later(super_, inode, absl::StrCat("a write failed: ", std::string(error.name())),
+                     absl::StrFormat("%d+%d", offset, size));
     }
     for (mm::Page* page : held) mm::end_page_writeback(*page, error, unstable);
     super_.runtime().writeback().kick();
@@ -180,6 +188,10 @@ void NetAddressSpaceOps::commit_pages(mm::Admission admission, mm::AddressSpace&
       }
     } else if (error == rpc::kSessionLost) {
       error = Errno(EIO);
+    }
+    if (!error.ok() && error != Errno(EAGAIN)) {
+      log_loss_later(super_, inode, absl::StrCat("a commit failed: ", std::string(error.name())),
+                     inode.unwritten_ranges());
     }
     super_.leases().end_call(ticket);
     mm::end_commit(mapping, round, error);

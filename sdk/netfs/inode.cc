@@ -270,10 +270,7 @@ void NetInode::lose_pages(std::string_view why) {
   std::string ranges;
   {
     WriteLock lock(mapping_->invalidate_lock);
-    for (const auto& range : mapping_->unwritten_ranges(kLostRangesNamed)) {
-      absl::StrAppendFormat(&ranges, "%s%d+%d", ranges.empty() ? "" : " ", range.offset,
-                            range.size_bytes);
-    }
+    ranges = unwritten_ranges();
     lost = mm::discard_pages(*mapping_);
   }
   if (lost != 0) {
@@ -292,6 +289,15 @@ void NetInode::lose_pages(std::string_view why) {
 void NetInode::log_loss(std::string_view why, std::string_view ranges) const {
   log(LogLevel::kError, "%s: lost what was written to %s (%s), bytes %s", super_.options().s_id,
       super_.path_of(*this), std::string(why), std::string(ranges));
+std::string NetInode::unwritten_ranges() const {
+  std::string text;
+  for (const auto& range : mapping_->unwritten_ranges(kLostRangesNamed)) {
+    absl::StrAppendFormat(&text, "%s%d+%d", text.empty() ? "" : " ", range.offset,
+                          range.size_bytes);
+  }
+  return text;
+}
+
 }
 
 }  // namespace myfs::netfs

@@ -83,6 +83,8 @@ class NetInode final : public fs::Inode {
   // Drops all pages; if the server lacked some of them, their loss is reported: logged with the
   // byte ranges, and EIO once per open file.
   void lose_pages(std::string_view why);
+  // "OFFSET+SIZE ..." of what the server lacks, or may lose; the first few ranges. LEAF locks only.
+  std::string unwritten_ranges() const;
   // What it logs, for others who find a loss.
   void log_loss(std::string_view why, std::string_view ranges) const;
   // Drops the pin if nothing is dirty any more. Not under leaf locks.

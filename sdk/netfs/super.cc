@@ -267,11 +267,15 @@ void Super::umount_begin(const CallContext& ctx, bool force) {
   if (!written.ok()) {
     log(LogLevel::kError, "%s: umount%s: %s", options_.s_id, force ? " by force" : "",
         std::string(written.error().text()));
-    client_->break_connections();
   }
-  lose_dirty_pages("unmounted");
   // Work under way holds inodes. It may wait for a dead server: not for long.
   worker_.drain(std::min(ctx.deadline_ns, deadline_after_ns(kDrain_ns)));
+  // Ends what is in flight: it keeps pages, for as long as the server stays away.
+  CallContext end = background_ctx_;
+  end.deadline_ns = deadline_after_ns(written.ok() ? kCloseTimeout_ns : kForcedFlush_ns);
+  client_->close(end);
+  lose_dirty_pages("unmounted");
+  worker_.drain(deadline_after_ns(kDrain_ns));
   put_deferred();
 }
 
@@ -287,13 +291,6 @@ void Super::shutdown(const CallContext& ctx) {
   put_deferred();
 }
 
-void Super::put_super() {
-  if (client_ == nullptr) return;
-  send_returns();
-  CallContext ctx = background_ctx_;
-  ctx.deadline_ns = deadline_after_ns(kCloseTimeout_ns);
-  client_->close(ctx);
-  worker_.stop();
-}
+void Super::put_super() { worker_.stop(); }
 
 }  // namespace myfs::netfs

@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <thread>
 
@@ -14,11 +17,23 @@
 namespace myfs::test {
 namespace {
 
+using testing::Contains;
 using testing::IsEmpty;
+using testing::Not;
 
 int rounds() {
   const char* length = std::getenv("MYFS_LONG");
   return length != nullptr && std::string(length) == "1" ? 20 : 3;
+}
+
+// Of this process.
+std::vector<std::string> thread_names() {
+  std::vector<std::string> names;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream comm(thread.path() / "comm");
+    std::getline(comm, names.emplace_back());
+  }
+  return names;
 }
 
 void expect_clean(const MyfsdProcess& server) {
@@ -265,6 +280,34 @@ TEST(Crash, UnwrittenDataGivesEioOnceAndIsNamedInTheLog) {
   myfs_set_log(nullptr, nullptr, 1);
   std::lock_guard lock(mutex);
   EXPECT_NE(std::string::npos, log.find("some-file")) << log;
+}
+
+// The end of a task waits for its server for 30 s, and then for nothing more.
+TEST(Crash, ATaskEndsThoughItsServerStaysAway) {
+  TempDir dir;
+  MyfsdProcess server(dir / "data");
+  ASSERT_TRUE(server.start()) << server.output();
+  static std::mutex mutex;
+  static std::string log;
+  myfs_set_log(
+      [](void*, int, const char* line) {
+        std::lock_guard lock(mutex);
+        log.append(line).append("\n");
+      },
+      nullptr, 1);
+  Client client(server.url());
+  const std::string text = pattern(1 << 20, 1);
+  const int fd = client.open("/some-file", O_WRONLY | O_CREAT);
+  ASSERT_EQ(static_cast<ssize_t>(text.size()), myfs_write(client, fd, text.data(), text.size()));
+  server.kill9();
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(-EIO, client.end()) << last_message();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(35));
+  myfs_set_log(nullptr, nullptr, 1);
+  std::lock_guard lock(mutex);
+  EXPECT_NE(std::string::npos, log.find("/some-file")) << log;
+  EXPECT_NE(std::string::npos, log.find("bytes 0+1048576")) << log;
+  EXPECT_THAT(thread_names(), Not(Contains("myfs-recall")));
 }
 
 // A file that was unlinked while open is an orphan in the store: the restart removes it.

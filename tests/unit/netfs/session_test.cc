@@ -1,6 +1,9 @@
 // A mount whose server forgets its session, also while it is being found again.
 #include "tests/unit/rpc/client_fixture.h"
 
+#include "sdk/base/log.h"
+#include "sdk/mm/filemap.h"
+#include "sdk/mm/readahead.h"
 #include "sdk/netfs/super.h"
 
 namespace myfs::netfs {
@@ -41,9 +44,60 @@ class NetSession : public rpc_test::ClientFixture {
     server_.break_connections();
   }
 
+  void grant_data() {
+    MutexLock lock(inode_->lease.mu);
+    const uint16_t generation = super().validity().generation.load();
+    EXPECT_TRUE(inode_->lease.accept_locked(
+        {.ino = inode_->i_ino, .parts = fs::kLeaseR | fs::kLeaseW, .seq = 1}, generation));
+    inode_->lease.pages_generation = generation;
+    inode_->lease.publish_locked(0);
+  }
+  // The server answers nothing any more. Whether the super block ends all the same.
+  bool ends_within(int64_t limit_ns) {
+    inode_ = nullptr;
+    std::atomic<bool> ended{false};
+    Thread umount("umount", [&] {
+      sb_->kill(within(limit_ns), false);
+      ended.store(true);
+    });
+    const bool in_time = eventually([&] { return ended.load(); });
+    server_.release_held();
+    return in_time;
+  }
+
   RefPtr<fs::SuperBlock> sb_;
   RefPtr<NetInode> inode_;
 };
+
+// Its data is lost, and named.
+TEST_F(NetSession, AnUnmountEndsWhileAWriteIsUnderWay) {
+  std::string logged;
+  set_log_sink([&](LogLevel, std::string_view line) { logged.append(line).append("\n"); });
+  grant_data();
+  const std::string text(1 << 20, 'x');
+  const iovec from{const_cast<char*>(text.data()), text.size()};
+  ASSERT_TRUE(inode_->begin_write());
+  auto written = mm::filemap_write(patient(), *inode_->mapping(), 0, {&from, 1});
+  inode_->end_write();
+  ASSERT_TRUE(written.ok()) << written.error().name();
+  server_.script([](rpc_test::Script& s) { s.hold = true; });
+  EXPECT_TRUE(ends_within(200 * kNsPerMs));
+  set_log_sink(nullptr);
+  EXPECT_EQ(super().counters().lost_bytes.value(), 1 << 20);
+  EXPECT_NE(logged.find("bytes 0+1048576"), logged.npos) << logged;
+}
+
+TEST_F(NetSession, AnUnmountEndsWhileAReadIsUnderWay) {
+  grant_data();
+  inode_->mapping()->i_size.store(1 << 20);
+  server_.script([](rpc_test::Script& s) { s.hold = true; });
+  std::string text(4096, '\0');
+  const iovec to{text.data(), text.size()};
+  mm::FileRaState readahead;
+  auto read = mm::filemap_read(within(50 * kNsPerMs), *inode_->mapping(), readahead, 0, {&to, 1});
+  EXPECT_EQ(read.error(), Errno(ETIMEDOUT));
+  EXPECT_TRUE(ends_within(200 * kNsPerMs));
+}
 
 TEST_F(NetSession, AnInodeIsFoundAgainByTheHandleOfTheSessionThatHasEnded) {
   ASSERT_TRUE(getattr().ok());
