@@ -4,7 +4,7 @@
 // stood in its way, returning early while turn.blocked().
 // Thread safety: the shard's loop only.
 // Invariants: (1) everything is checked, and nothing blocked, before the first change is staged;
-// (2) whom an operation recalls is the table of coherency.md, rule 3, and nothing less.
+// (2) whom an operation recalls is the table of docs/protocol.md, and nothing less.
 #pragma once
 
 #include <memory>

@@ -2,7 +2,7 @@
 // Kernel counterpart: fs/namei.c (path_lookupat, link_path_walk, struct nameidata).  Differs:
 // rcu-walk is the only walk over cached names; where the cache does not answer, one
 // InodeOps::lookup resolves all remaining names and the walk goes along that answer whatever
-// happens to the leases meanwhile (rule 7 of docs/coherency.md), then on through the cache.
+// happens to the leases meanwhile (docs/protocol.md, Leases), then on through the cache.
 // Thread safety: all.
 // Lock rank: takes i_rwsem shared of the directory that it asks about; nothing on a hit.
 // Invariants: (1) a warm walk takes no lock, allocates nothing and writes nothing shared; (2) no

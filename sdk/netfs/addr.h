@@ -1,6 +1,6 @@
 // NetAddressSpaceOps: pages to and from the server.
 // Kernel counterpart: fs/ceph/addr.c, fs/nfs/read.c, write.c.  Differs: slot and credits are taken
-// by admit() before any page lock (coherency.md rule 11).
+// by admit() before any page lock (docs/locking.md).
 // Thread safety: all; completions run on the I/O loop with LEAF locks only.
 // Owns / is owned by: part of a Super; AddressSpace::host() is the NetInode.
 // Invariants: (1) a page is cached only if R was held unbroken from before the READ was sent until

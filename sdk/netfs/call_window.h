@@ -1,5 +1,5 @@
 // CallWindow: which calls that may bring grants are unanswered, and the lease seqs that must be
-// remembered until they are (coherency.md rule 1).
+// remembered until they are (docs/protocol.md, Leases).
 // Kernel counterpart: none; fs/ceph keeps the inode while a cap message may be on its way.
 // Differs: an inode may leave the cache at any time; what a late reply must not resurrect is kept
 // here, in a table of fixed size.
