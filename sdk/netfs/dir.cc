@@ -149,7 +149,7 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
                            result.stat.btime == parent.i_attr().mtime);
     if (opens && inode->is_regular()) {
       super_.counters().server_opens.add();
-      NetFileOps::opened_by_create(*inode, *args.file);
+      NetFileOps::opened_by_create(*inode, *args.file, ticket);
       if (!result.created && (args.file->f_flags() & O_TRUNC) != 0) {
         inode->i_rwsem.lock_nested();  // directories come first
         inode->learn_size(result.stat.size, result.stat.trunc_gen);

@@ -57,9 +57,9 @@ FileState::FileState(const fs::File& file) {
   open.access = static_cast<uint8_t>(file.access());
 }
 
-void NetFileOps::opened_by_create(NetInode& inode, fs::File& file) {
+void NetFileOps::opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket) {
   auto state = std::make_unique<FileState>(file);
-  inode.lease.add_open(state->open, true);
+  inode.lease.add_open(state->open, ticket.generation);
   file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
   file.f_private = std::move(state);
 }
@@ -76,7 +76,9 @@ bool NetFileOps::open_locally(NetInode& inode, fs::File& file, FileState& state)
   const uint32_t version = inode.i_lease.version();
   if (!inode.lease.add_open_if_covered(state.open)) return false;
   if (inode.i_lease.version() == version && super_.validity().alive()) return true;
-  if (inode.lease.remove_open(state.open)) super_.leases().closed(file.f_open_id);
+  if (const uint16_t knows = inode.lease.remove_open(state.open); knows != 0) {
+    super_.leases().closed(file.f_open_id, knows);
+  }
   return false;
 }
 
@@ -93,7 +95,7 @@ Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode,
                           .flags = truncates ? rpc::kCreateTrunc : rpc::kOpenMustGrant,
                           .want = static_cast<LeaseParts>(fs::kLeaseA | fs::kLeaseP | data),
                           .opener = opener_of(file)}));
-    inode.lease.add_open(state.open, true);
+    inode.lease.add_open(state.open, ticket.generation);
     if (!changed.node.has_attr) {
       MYFS_ASSIGN(changed.node, super_.client().getattr(ctx, {.node = handle}));
     }
@@ -161,8 +163,9 @@ Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
 void NetFileOps::release(fs::File& file) {
   NetInode& inode = net_inode(file.f_inode());
   if (!inode.is_regular()) return;
-  if (!inode.lease.remove_open(static_cast<FileState&>(*file.f_private).open)) return;
-  const bool full = super_.leases().closed(file.f_open_id);
+  const uint16_t knows = inode.lease.remove_open(static_cast<FileState&>(*file.f_private).open);
+  if (knows == 0) return;
+  const bool full = super_.leases().closed(file.f_open_id, knows);
   // A deleted file lives at the server until its last open goes.
   super_.returns_pending(full || inode.i_attr().nlink == 0);
 }

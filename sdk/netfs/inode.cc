@@ -238,6 +238,7 @@ void NetInode::honour_recall() {
     const Kstat own = i_attr();
     std::vector<rpc::AckArgs> acks;
     rpc::Grant given_back;
+    uint16_t generation;
     {
       MutexLock lock(lease.mu);
       if ((lease.stopping_locked() & parts) != parts) continue;  // another session
@@ -250,9 +251,11 @@ void NetInode::honour_recall() {
     {
       MutexLock lock(lease.mu);
       acks = lease.finish_locked();
-      given_back = lease.take_given_back_locked();
+      given_back = lease.take_given_back_locked(&generation);
     }
-    if (given_back.parts != 0) super_.returns_pending(super_.leases().release(given_back));
+    if (given_back.parts != 0) {
+      super_.returns_pending(super_.leases().release(given_back, generation));
+    }
     for (rpc::AckArgs& ack : acks) {
       if (ack.have_size && mapping_ != nullptr) {
         ack.size = mapping_->i_size.load(std::memory_order_acquire);
@@ -286,9 +289,6 @@ void NetInode::lose_pages(std::string_view why) {
   maybe_unpin();
 }
 
-void NetInode::log_loss(std::string_view why, std::string_view ranges) const {
-  log(LogLevel::kError, "%s: lost what was written to %s (%s), bytes %s", super_.options().s_id,
-      super_.path_of(*this), std::string(why), std::string(ranges));
 std::string NetInode::unwritten_ranges() const {
   std::string text;
   for (const auto& range : mapping_->unwritten_ranges(kLostRangesNamed)) {
@@ -298,6 +298,9 @@ std::string NetInode::unwritten_ranges() const {
   return text;
 }
 
+void NetInode::log_loss(std::string_view why, std::string_view ranges) const {
+  log(LogLevel::kError, "%s: lost what was written to %s (%s), bytes %s", super_.options().s_id,
+      super_.path_of(*this), std::string(why), std::string(ranges));
 }
 
 }  // namespace myfs::netfs

@@ -72,12 +72,18 @@ void LeaseRecord::end_write() {
   if (--write_uses_ == 0) idle_.notify_all();
 }
 
-std::optional<rpc::AckArgs> LeaseRecord::begin_recall_locked(const rpc::RecallItem& item) {
+std::optional<rpc::AckArgs> LeaseRecord::begin_recall_locked(const rpc::RecallItem& item,
+                                                             const SessionMark& session) {
   refresh_locked();
+  if (session.generation != generation_) {
+    return rpc::AckArgs{
+        .recall_id = item.recall_id, .ino = ino_, .incarnation = session.incarnation};
+  }
   seq_seen_ = std::max(seq_seen_, item.seq);
   LeaseParts lost = item.parts & kAllParts;
   if ((lost & fs::kLeaseR) != 0) lost |= fs::kLeaseW;  // W without R is nothing
   const Recall recall{.id = item.recall_id,
+                      .incarnation = session.incarnation,
                       .seq = item.seq,
                       .parts = lost,
                       .had_write = (held_ & lost & fs::kLeaseW) != 0};
@@ -101,8 +107,9 @@ bool LeaseRecord::begin_give_back_locked() {
   return true;
 }
 
-rpc::Grant LeaseRecord::take_given_back_locked() {
+rpc::Grant LeaseRecord::take_given_back_locked(uint16_t* generation) {
   refresh_locked();
+  *generation = generation_;
   if (!giving_back_ || (held_ & fs::kLeaseW) != 0) return {};
   giving_back_ = false;
   return {.ino = ino_, .parts = fs::kLeaseW, .seq = grant_seq_};
@@ -145,6 +152,7 @@ rpc::AckArgs LeaseRecord::ack_locked(const Recall& recall) {
   ack.ino = ino_;
   ack.kept = held_ & ~recall.parts;
   ack.seq = recall.seq;
+  ack.incarnation = recall.incarnation;
   ack.have_size = recall.had_write;
   for (Open* open = opens_; open != nullptr; open = open->next) {
     if (open->registered_in == generation_) continue;
@@ -162,10 +170,10 @@ void LeaseRecord::link_open_locked(Open& open) {
   if ((open.access & rpc::kAccessWrite) != 0) ++writers_;
 }
 
-void LeaseRecord::add_open(Open& open, bool registered) {
+void LeaseRecord::add_open(Open& open, uint16_t registered_in) {
   MutexLock lock(mu);
   refresh_locked();
-  open.registered_in = registered ? generation_ : uint16_t{0};
+  open.registered_in = registered_in;
   link_open_locked(open);
 }
 
@@ -178,14 +186,14 @@ bool LeaseRecord::add_open_if_covered(Open& open) {
   return true;
 }
 
-bool LeaseRecord::remove_open(Open& open) {
+uint16_t LeaseRecord::remove_open(Open& open) {
   MutexLock lock(mu);
   refresh_locked();
   (open.prev != nullptr ? open.prev->next : opens_) = open.next;
   if (open.next != nullptr) open.next->prev = open.prev;
   open.next = open.prev = nullptr;
   if ((open.access & rpc::kAccessWrite) != 0) --writers_;
-  return open.registered_in == generation_;
+  return open.registered_in == generation_ ? generation_ : uint16_t{0};
 }
 
 size_t LeaseRecord::opens() {
@@ -267,27 +275,30 @@ void LeaseTable::remove(uint64_t ino, LeaseRecord& record) {
   if (granted != 0) returns_.grants.push_back({.ino = ino, .parts = kAllParts, .seq = seq});
 }
 
-bool LeaseTable::release(const rpc::Grant& grant) {
+// A session that ends after the look empties the list before it begins (new_session).
+bool LeaseTable::release(const rpc::Grant& grant, uint16_t generation) {
   MutexLock lock(mutex_);
+  if (!lives_locked(generation)) return false;
   returns_.grants.push_back(grant);
   return returns_.grants.size() + returns_.closed.size() >= kReturnBatchMax;
 }
 
-bool LeaseTable::closed(uint64_t open_id) {
+bool LeaseTable::closed(uint64_t open_id, uint16_t generation) {
   MutexLock lock(mutex_);
+  if (!lives_locked(generation)) return false;
   returns_.closed.push_back(open_id);
   return returns_.grants.size() + returns_.closed.size() >= kReturnBatchMax;
 }
 
 LeaseTable::Returns LeaseTable::take_returns() {
   MutexLock lock(mutex_);
-  return std::exchange(returns_, {});
+  return std::exchange(returns_, Returns{.incarnation = returns_.incarnation});
 }
 
-void LeaseTable::new_session() {
+void LeaseTable::new_session(uint64_t incarnation) {
   MutexLock lock(mutex_);
   window_.clear();
-  returns_ = {};
+  returns_ = {.incarnation = incarnation};
 }
 
 std::vector<rpc::Grant> LeaseTable::held_grants(size_t max) {

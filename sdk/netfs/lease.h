@@ -13,7 +13,9 @@
 // that a recall names are not in the word when the recall is acknowledged; (3) from the moment in
 // which a recall of W is taken note of, begin_write() fails; its acknowledgement waits for
 // write_uses == 0; (4) what was held under another session generation counts as nothing; (5) an
-// open made locally is in the acknowledgement of the first recall after it, or the server knows it.
+// open made locally is in the acknowledgement of the first recall after it, or the server knows it;
+// (6) what is given back or acknowledged names the session that it was held in, and is sent in no
+// other: the next one counts its seqs anew.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +50,12 @@ constexpr LeaseParts effective_parts(LeaseParts parts) {
 struct Ticket {
   uint64_t number = 0;
   uint16_t generation = 0;  // of the session when the call began; grants to an older one are void
+};
+
+// Which session something unasked came from.
+struct SessionMark {
+  uint64_t incarnation = 0;  // rpc::SessionInfo's
+  uint16_t generation = 0;   // Validity's while it lives
 };
 
 class LeaseRecord {
@@ -85,8 +93,10 @@ class LeaseRecord {
 
   // --- recalls
   // From the loop. Gives up A and D at once and stops new uses of R and W; if nothing more has to
-  // be done, the acknowledgement. Else a worker must do it: next_step_locked(), finish_locked().
-  std::optional<rpc::AckArgs> begin_recall_locked(const rpc::RecallItem& item)
+  // be done, the acknowledgement. Else a worker must do it: next_step_locked(), finish_locked(). A
+  // recall of a session that has ended changes nothing.
+  std::optional<rpc::AckArgs> begin_recall_locked(const rpc::RecallItem& item,
+                                                  const SessionMark& session)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Those of R and W that recalls want back; 0: no recall is waiting for us.
   LeaseParts stopping_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -99,7 +109,8 @@ class LeaseRecord {
   // somebody has the file open for writing, or a recall is on already.
   bool begin_give_back_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // What give-backs have freed and the server has not been told of; parts 0: nothing.
-  rpc::Grant take_given_back_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // `generation`: of the session that is to be told.
+  rpc::Grant take_given_back_locked(uint16_t* generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // A worker was told of this record and has not looked yet.
   bool queued ABSL_GUARDED_BY(mu) = false;
 
@@ -113,13 +124,14 @@ class LeaseRecord {
     Open* next = nullptr;
     Open* prev = nullptr;
   };
-  // Registered: the server knows the open. `open` stays where it is until remove_open().
-  void add_open(Open& open, bool registered);
+  // `registered_in`: the generation of the session that knows it; 0: none. `open` stays where it is
+  // until remove_open().
+  void add_open(Open& open, uint16_t registered_in);
   // Only if the word covers A and one of R and W at that moment: an open that the server does not
   // know of.
   bool add_open_if_covered(Open& open);
-  // True if the server knows it and must be told.
-  bool remove_open(Open& open);
+  // The generation of the session that knows it and must be told; 0: none.
+  uint16_t remove_open(Open& open);
   size_t opens();
   // Some open for reading, for page fills and readahead, which serve everybody. If all are for
   // writing: the credentials of one, by which the server decides.
@@ -139,6 +151,7 @@ class LeaseRecord {
   friend class LeaseTable;
   struct Recall {
     uint64_t id = 0;
+    uint64_t incarnation = 0;
     LeaseSeq seq = 0;
     LeaseParts parts = 0;
     bool had_write = false;
@@ -199,10 +212,12 @@ class LeaseTable {
   }
 
   // --- what is given back
-  // Both return true if there is enough for a message.
-  bool release(const rpc::Grant& grant);
-  bool closed(uint64_t open_id);
+  // To the session of `generation`; nothing if it has ended. Both return true if there is enough
+  // for a message.
+  bool release(const rpc::Grant& grant, uint16_t generation);
+  bool closed(uint64_t open_id, uint16_t generation);
   struct Returns {
+    uint64_t incarnation = 0;  // of the session that they go to
     std::vector<rpc::Grant> grants;
     std::vector<uint64_t> closed;
     bool empty() const { return grants.empty() && closed.empty(); }
@@ -211,7 +226,7 @@ class LeaseTable {
 
   // --- sessions
   // After the generation has changed.
-  void new_session();
+  void new_session(uint64_t incarnation);
   // What bind() is told, at most `max`.
   std::vector<rpc::Grant> held_grants(size_t max);
   // After a bind: what is not in `kept` is no longer held. Returns the inodes that lost data parts.
@@ -219,6 +234,10 @@ class LeaseTable {
   size_t size();
 
  private:
+  bool lives_locked(uint16_t generation) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return generation == validity_.generation.load(std::memory_order_acquire);
+  }
+
   const fs::Validity& validity_;
   Mutex mutex_{LockRank::kLease};
   CallWindow window_ ABSL_GUARDED_BY(mutex_);

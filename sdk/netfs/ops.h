@@ -80,8 +80,8 @@ class NetFileOps final : public fs::FileOps {
                          uint64_t length) override;
   Result<fs::DirPage> readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) override;
 
-  // What create(O_CREAT) leaves in the file: as open().
-  static void opened_by_create(NetInode& inode, fs::File& file);
+  // What create(O_CREAT) leaves in the file: as open(). `ticket`: of that call.
+  static void opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket);
 
  private:
   Result<void> open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file,

@@ -221,7 +221,7 @@ void Super::send_returns() {
   returns_scheduled_.store(false, std::memory_order_release);
   LeaseTable::Returns returns = leases_->take_returns();
   if (returns.empty() || client_ == nullptr) return;
-  client_->release(std::move(returns.grants), std::move(returns.closed));
+  client_->release(std::move(returns.grants), std::move(returns.closed), returns.incarnation);
 }
 
 // --- SuperOps

@@ -159,7 +159,10 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   // The names from the root down to it; false: not known.
   bool names_to(const NetInode& inode, std::vector<std::string>* names) const;
   void set_deadlines(int64_t sent_boottime_ns, uint32_t term_ms);
-  void recall_one(const rpc::RecallItem& item);
+  // Of whatever the loop brings at the moment.
+  SessionMark present_session() const;
+  void recall_all(const std::vector<rpc::RecallItem>& items, const SessionMark& session);
+  void recall_one(const rpc::RecallItem& item, const SessionMark& session);
   void put_deferred();
   void lose_dirty_pages(std::string why);
   void end_generation();
@@ -176,6 +179,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   std::atomic<int64_t> dirty_deadline_ns_{0};
   std::atomic<int64_t> server_minus_boottime_ns_{0};
   std::atomic<uint64_t> boot_verifier_{0};
+  uint64_t incarnation_ = 0;  // of the newest session; the loop's
   std::atomic<bool> returns_scheduled_{false};
 
   Mutex deferred_mutex_{LockRank::kCall};

@@ -25,7 +25,8 @@ void Super::on_renewed(uint32_t term_ms, int64_t sent_boottime_ns) {
 
 void Super::on_session_started(const rpc::SessionInfo& info, int64_t sent_boottime_ns,
                                int64_t server_time_ns) {
-  leases_->new_session();
+  incarnation_ = info.incarnation;
+  leases_->new_session(info.incarnation);
   boot_verifier_.store(info.boot_verifier, std::memory_order_release);
   server_minus_boottime_ns_.store(server_time_ns - sent_boottime_ns, std::memory_order_relaxed);
   {
@@ -88,23 +89,31 @@ void Super::on_evicted(std::string_view why) {
 
 // --- recalls
 
-void Super::on_recall(std::vector<rpc::RecallItem> items) {
+SessionMark Super::present_session() const {
+  return {incarnation_, validity().generation.load(std::memory_order_acquire)};
+}
+
+void Super::on_recall(std::vector<rpc::RecallItem> items) { recall_all(items, present_session()); }
+
+void Super::recall_all(const std::vector<rpc::RecallItem>& items, const SessionMark& session) {
   if (client_ready_.load(std::memory_order_acquire) == nullptr) {
     // The login is answered, but mount() has not got the client yet.
     worker_.post_at(deadline_after_ns(kNsPerMs),
-                    [this, items = std::move(items)] { on_recall(items); });
+                    [this, items, session] { recall_all(items, session); });
     return;
   }
-  for (const rpc::RecallItem& item : items) recall_one(item);
+  for (const rpc::RecallItem& item : items) recall_one(item, session);
 }
 
-void Super::recall_one(const rpc::RecallItem& item) {
+void Super::recall_one(const rpc::RecallItem& item, const SessionMark& session) {
+  if (session.generation != validity().generation.load(std::memory_order_acquire)) return;
   counters_.recalls.add();
   std::vector<rpc::AckArgs> acks;
   RefPtr<fs::Inode> work;
   const bool found = leases_->with_record(item.ino, item.seq, [&](LeaseRecord& record) {
     record.mu.assert_held();
-    if (std::optional<rpc::AckArgs> ack = record.begin_recall_locked(item); ack.has_value()) {
+    if (std::optional<rpc::AckArgs> ack = record.begin_recall_locked(item, session);
+        ack.has_value()) {
       acks.push_back(std::move(*ack));
       return;
     }
@@ -119,7 +128,12 @@ void Super::recall_one(const rpc::RecallItem& item) {
     record.drop_locked(kDataParts);
     acks = record.finish_locked();
   });
-  if (!found) acks.push_back({.recall_id = item.recall_id, .ino = item.ino, .seq = item.seq});
+  if (!found) {
+    acks.push_back({.recall_id = item.recall_id,
+                    .ino = item.ino,
+                    .seq = item.seq,
+                    .incarnation = session.incarnation});
+  }
   for (rpc::AckArgs& ack : acks) client_->ack(std::move(ack));
   if (!work) return;
   // Also if it turned out to be another inode of that number: nothing will be found to do, and the
@@ -130,7 +144,7 @@ void Super::recall_one(const rpc::RecallItem& item) {
 void Super::on_glimpse(uint64_t glimpse_id, uint64_t ino) {
   if (client_ready_.load(std::memory_order_acquire) == nullptr) return;
   counters_.glimpses.add();
-  rpc::GlimpsedArgs answer{.glimpse_id = glimpse_id, .ino = ino};
+  rpc::GlimpsedArgs answer{.glimpse_id = glimpse_id, .ino = ino, .incarnation = incarnation_};
   RefPtr<fs::Inode> hold;
   leases_->with_record(ino, 0, [&](LeaseRecord& record) {
     hold = sb_->s_inodes.ilookup(ino, record.host->i_generation);
@@ -153,7 +167,9 @@ void Super::on_trim(uint32_t leases) {
 }
 
 // Waiting locks and watches are not offered yet, so neither can come for one of ours.
-void Super::on_lock_granted(uint64_t lock_id, uint64_t) { client_->lock_granted(lock_id); }
+void Super::on_lock_granted(uint64_t lock_id, uint64_t) {
+  client_->lock_granted(lock_id, incarnation_);
+}
 
 void Super::on_changed(uint64_t, uint64_t, uint32_t, std::string) {}
 

@@ -145,14 +145,14 @@ class Client {
   // reconnects, and what ends them is the end of the session, which the sink learns anyway. They
   // need no admission. `incarnation`: that of the session which they speak of
   // (SessionInfo::incarnation); sent in no other, since numbers of an old session would mean
-  // something else there. 0: of the present one.
+  // something else there.
   Result<void> ping(const CallContext& ctx);
   Result<ServerStats> server_stats(const CallContext& ctx);
   void release(std::vector<Grant> grants, std::vector<uint64_t> closed_open_ids,
-               uint64_t incarnation = 0);
+               uint64_t incarnation);
   void ack(AckArgs args);
   void glimpsed(GlimpsedArgs args);
-  void lock_granted(uint64_t lock_id, uint64_t incarnation = 0);
+  void lock_granted(uint64_t lock_id, uint64_t incarnation);
 
   ClientStats stats() const;
   std::vector<ActiveCall> active_calls() const;  // unanswered, oldest first

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -61,6 +62,7 @@ class Client::Impl {
   // called under LEAF locks.
   template <typename Type>
   void tell(typename Type::Args args, uint64_t incarnation) {
+    assert(incarnation != 0);
     auto made = make_ref<TypedCall<Type>>(std::move(args));
     made->asynchronous = true;
     made->incarnation = incarnation;

@@ -106,7 +106,7 @@ void Link::send_waiting() {
   each_call([this](Call& call) {
     if (call.channel != nullptr || call.final_reply) return;
     if (!have_session_) return;
-    if (call.incarnation == 0 && !admit_to_session(call)) return;
+    if (call.incarnation != incarnation() && !admit_to_session(call)) return;
     if (Channel* channel = channel_for(call); channel != nullptr) send(call, *channel);
   });
 }

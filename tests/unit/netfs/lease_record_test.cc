@@ -34,10 +34,13 @@ class LeaseRecordTest : public ::testing::Test {
     std::optional<rpc::AckArgs> ack;
     table.with_record(kIno, seq, [&](LeaseRecord& found) {
       found.mu.assert_held();
-      ack = found.begin_recall_locked({.recall_id = id, .ino = kIno, .seq = seq, .parts = parts});
+      ack = found.begin_recall_locked({.recall_id = id, .ino = kIno, .seq = seq, .parts = parts},
+                                      session());
     });
     return ack;
   }
+  // The third login, whatever the generation.
+  SessionMark session() const { return {.incarnation = 3, .generation = validity.generation}; }
   std::vector<rpc::AckArgs> finish(LeaseParts parts) {
     MutexLock lock(record.mu);
     record.drop_locked(parts);
@@ -172,7 +175,7 @@ TEST_F(LeaseRecordTest, AnAcknowledgementListsEachLocalOpenOnce) {
   LeaseRecord::Open local{.open_id = 31, .cred = cred, .access = rpc::kAccessRead};
   LeaseRecord::Open known{.open_id = 32, .cred = cred, .access = rpc::kAccessWrite};
   EXPECT_TRUE(record.add_open_if_covered(local));
-  record.add_open(known, true);
+  record.add_open(known, 1);
   std::optional<rpc::AckArgs> ack = recall(1, kLeaseA, 6);
   ASSERT_TRUE(ack.has_value());
   ASSERT_EQ(1u, ack->opens.size());
@@ -199,17 +202,53 @@ TEST_F(LeaseRecordTest, ALocalOpenNeedsAAndData) {
 
 TEST_F(LeaseRecordTest, OpensOfALostSessionAreUnknownToTheNewOne) {
   LeaseRecord::Open open{.open_id = 32, .cred = cred, .access = rpc::kAccessWrite};
-  record.add_open(open, true);
+  record.add_open(open, 1);
   validity.generation.store(2);
-  EXPECT_FALSE(record.remove_open(open));
+  EXPECT_EQ(0, record.remove_open(open));
+}
+
+TEST_F(LeaseRecordTest, AnOpenWhoseSessionEndedBeforeItWasNotedIsUnknownToTheNewOne) {
+  validity.generation.store(2);
+  LeaseRecord::Open open{.open_id = 32, .cred = cred, .access = rpc::kAccessWrite};
+  record.add_open(open, 1);
+  grant(kLeaseA | kLeaseR, 5);
+  std::optional<rpc::AckArgs> ack = recall(1, kLeaseA, 6);
+  ASSERT_TRUE(ack.has_value());
+  ASSERT_EQ(1u, ack->opens.size());
+  EXPECT_EQ(32u, ack->opens[0].open_id);
+  EXPECT_EQ(2, record.remove_open(open));
+}
+
+TEST_F(LeaseRecordTest, AcknowledgementsNameTheSessionOfTheirRecall) {
+  grant(kLeaseA | kLeaseW, 5);
+  std::optional<rpc::AckArgs> at_once = recall(1, kLeaseA, 6);
+  ASSERT_TRUE(at_once.has_value());
+  EXPECT_EQ(3u, at_once->incarnation);
+  EXPECT_FALSE(recall(2, kLeaseR | kLeaseW, 7).has_value());
+  std::vector<rpc::AckArgs> later = finish(kLeaseR | kLeaseW);
+  ASSERT_EQ(1u, later.size());
+  EXPECT_EQ(3u, later[0].incarnation);
+}
+
+TEST_F(LeaseRecordTest, ARecallOfAnEndedSessionTakesNothingFromTheNextOne) {
+  const SessionMark ended = session();
+  validity.generation.store(2);
+  grant(kLeaseA | kLeaseR, 5);
+  MutexLock lock(record.mu);
+  std::optional<rpc::AckArgs> ack = record.begin_recall_locked(
+      {.recall_id = 1, .ino = kIno, .seq = 90, .parts = kLeaseA | kLeaseR}, ended);
+  ASSERT_TRUE(ack.has_value());
+  EXPECT_EQ(3u, ack->incarnation);
+  EXPECT_TRUE(record.covers(kLeaseA | kLeaseR));
+  EXPECT_EQ(5u, record.seq_seen_locked());
 }
 
 TEST_F(LeaseRecordTest, PagesAreFilledThroughAnOpenForReadingIfThereIsOne) {
   EXPECT_EQ(nullptr, record.any_reader().cred);
   LeaseRecord::Open reader{.open_id = 1, .cred = cred, .access = rpc::kAccessRead};
   LeaseRecord::Open writer{.open_id = 2, .cred = cred, .access = rpc::kAccessWrite};
-  record.add_open(reader, true);
-  record.add_open(writer, true);
+  record.add_open(reader, 1);
+  record.add_open(writer, 1);
   EXPECT_EQ(1u, record.any_reader().open_id);
   record.remove_open(reader);
   // The server would refuse an open for writing; it decides by the credentials.

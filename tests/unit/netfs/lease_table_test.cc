@@ -99,10 +99,28 @@ TEST_F(LeaseTableTest, OverflowOfRememberedSeqsVoidsTheTicket) {
 }
 
 TEST_F(LeaseTableTest, ReturnsAreBatched) {
-  for (size_t i = 1; i < kReturnBatchMax; ++i) EXPECT_FALSE(table.closed(i));
-  EXPECT_TRUE(table.release({.ino = 7, .parts = kLeaseA, .seq = 3}));
+  for (size_t i = 1; i < kReturnBatchMax; ++i) EXPECT_FALSE(table.closed(i, 1));
+  EXPECT_TRUE(table.release({.ino = 7, .parts = kLeaseA, .seq = 3}, 1));
   LeaseTable::Returns returns = table.take_returns();
   EXPECT_EQ(kReturnBatchMax - 1, returns.closed.size());
+  EXPECT_EQ(1u, returns.grants.size());
+}
+
+TEST_F(LeaseTableTest, WhatIsGivenBackNamesItsSessionAndEndsWithIt) {
+  table.new_session(3);
+  table.release({.ino = 7, .parts = kLeaseA, .seq = 90}, 1);
+  EXPECT_EQ(3u, table.take_returns().incarnation);
+  table.closed(31, 1);
+  validity.generation.store(2);
+  EXPECT_EQ(3u, table.take_returns().incarnation);  // the next session has not begun
+  table.new_session(4);
+  // A seq of the old session would be above all of the new one.
+  table.release({.ino = 7, .parts = kLeaseA, .seq = 91}, 1);
+  table.closed(32, 1);
+  EXPECT_TRUE(table.take_returns().empty());
+  table.release({.ino = 7, .parts = kLeaseA, .seq = 1}, 2);
+  LeaseTable::Returns returns = table.take_returns();
+  EXPECT_EQ(4u, returns.incarnation);
   EXPECT_EQ(1u, returns.grants.size());
 }
 

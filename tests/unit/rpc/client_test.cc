@@ -188,8 +188,8 @@ TEST_F(ClientTest, CallbacksReachTheSink) {
     return request.send().ignoreResult();
   });
   EXPECT_TRUE(sink_.wait_for("trim 14"));
-  client_->ack({.recall_id = 1, .ino = 11});
-  client_->release({{11, 1, 1, 0}, {12, 1, 1, 0}}, {});
+  client_->ack({.recall_id = 1, .ino = 11, .incarnation = 1});
+  client_->release({{11, 1, 1, 0}, {12, 1, 1, 0}}, {}, 1);
   EXPECT_TRUE(eventually([&] { return server_.acks == 1 && server_.releases == 2; }));
   client_->ack({.recall_id = 1, .ino = 11, .incarnation = 77});  // of no session that lives
   ASSERT_TRUE(client_->ping(patient()).ok());

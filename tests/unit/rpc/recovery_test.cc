@@ -224,6 +224,27 @@ TEST_F(DataRefusedTest, AfterABreakTheControlConnectionIsAttachedAnew) {
   EXPECT_FALSE(up(false));
 }
 
+// Told while there is no session: it speaks of the one that has ended, whose numbers mean something
+// else in the next.
+TEST_F(DataRefusedTest, WhatIsToldOfAnEndedSessionIsNotSentInTheNext) {
+  ASSERT_TRUE(open().ok());
+  left_ = 1;  // to be told that the session is unknown
+  server_.script([](Script& s) { s.bind_errno = ESTALE; });
+  server_.break_connections();
+  ASSERT_TRUE(sink_.wait_for("lost"));
+  client_->release({{11, 1, 1, 0}}, {}, 1);
+  client_->ack({.recall_id = 1, .ino = 11, .incarnation = 1});
+  ASSERT_EQ(client_->stats().sessions_lost, 1u);  // both have been started
+  left_ = 1'000'000;
+  ASSERT_TRUE(sink_.wait_for("started 2"));
+  ASSERT_TRUE(client_->ping(patient()).ok());
+  EXPECT_EQ(server_.releases, 0);
+  EXPECT_EQ(server_.acks, 0);
+  client_->release({{11, 1, 1, 0}}, {}, 2);
+  EXPECT_TRUE(eventually([&] { return server_.releases == 1; }));
+  EXPECT_EQ(client_->stats().in_flight, 0u);
+}
+
 TEST_F(DataRefusedTest, AConnectionThatIsNotAnsweredIsNotWaitedForLong) {
   options_.connect_timeout_ns = 3600 * kNsPerSec;
   server_.set_content("content");
