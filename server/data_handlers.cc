@@ -73,7 +73,7 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
     if (drops_privileges(record, forced(turn, args.opener).cred)) turn.recall(ino, kPartA);
     if (turn.blocked()) return {};
   }
-  state->off = args.append ? std::max(record.size, shard.unstable_end(ino)) : args.off;
+  state->off = args.append ? std::max(record.size, shard.data().pending_end(ino)) : args.off;
   if (state->off > kFileSizeMax_bytes || args.data.size() > kFileSizeMax_bytes - state->off)
     return Errno(EFBIG);
   state->count = args.data.size();
@@ -92,13 +92,16 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
     return {};
   }
   turn.use_content(ino);
-  turn.go_async([&shard, request = turn.request(), ino, data, state] {
-    shard.data().write(ino, state->off, data, [&shard, request, state](Result<WriteReply> done) {
+  Time mtime = (args.flags & kWriteWriteback) != 0 ? args.mtime : turn.now();
+  if ((args.flags & kWriteKeepMtime) != 0) mtime = {};
+  turn.go_async([&shard, request = turn.request(), ino, data, mtime, state] {
+    auto done = [&shard, request, state](Result<WriteReply> result) {
       state->stage = WriteState::Stage::kWritten;
-      state->error = done.error();
-      state->commit_wanted = done.ok() && done->commit_wanted;
+      state->error = result.error();
+      state->commit_wanted = result.ok() && result->commit_wanted;
       shard.resume(request);
-    });
+    };
+    shard.data().write(ino, state->off, data, std::move(done), mtime);
   });
   return {};
 }
@@ -117,16 +120,12 @@ void answer_write(Turn& turn, const WriteArgs& args, const WriteState& state, bo
 Errno write(Turn& turn, const WriteArgs& args, const std::shared_ptr<WriteState>& state,
             WriteAnswer& reply) {
   uint64_t ino = args.node.ino;
-  Shard& shard = turn.shard();
   bool writeback = (args.flags & kWriteWriteback) != 0;
   switch (state->stage) {
     case WriteState::Stage::kBegin:
       return begin_write(turn, args, state, reply);
     case WriteState::Stage::kWritten: {
       if (!state->error.ok()) return state->error;
-      Unstable unstable{.mtime = {}, .end = state->off + args.data.size()};
-      if ((args.flags & kWriteKeepMtime) == 0) unstable.mtime = writeback ? args.mtime : turn.now();
-      shard.note_unstable(ino, unstable);
       if (writeback && (args.flags & kWriteStable) == 0 && !state->commit_wanted) {
         answer_write(turn, args, *state, false, reply);
         return {};
@@ -222,7 +221,7 @@ Errno fallocate(Turn& turn, const FallocateArgs& args, const ContentChangeRef& c
     if (drops_privileges(**inode, turn.cred())) turn.recall(ino, kPartA);
     if (turn.blocked()) return {};
     Allocation plan = Allocation::kNothing;
-    uint64_t size = std::max((*inode)->size, turn.shard().unstable_end(ino));
+    uint64_t size = std::max((*inode)->size, turn.shard().data().pending_end(ino));
     if (error = plan_fallocate(args, size, &plan); !error.ok()) return error;
     if (plan != Allocation::kNothing) {
       start_fallocate(turn, args, plan, change);
@@ -234,7 +233,6 @@ Errno fallocate(Turn& turn, const FallocateArgs& args, const ContentChangeRef& c
     InodeRecord& inode = turn.edit(ino);
     data.apply_to(inode);
     inode.mtime = turn.now();
-    turn.shard().forget_unstable(ino);
     if (drops_privileges(inode, turn.cred()))
       inode.mode = mode_without_privileges(owner_of(inode), turn.cred());
     turn.take(std::move(data));

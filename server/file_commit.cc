@@ -348,6 +348,8 @@ DataChange FileDataImpl::make_change(FileState& file, CommitRun& run) {
   change.blocks_ = run.blocks;
   change.inline_data_ = run.inline_data;
   change.changes_inode_ = run.changes_inode;
+  change.has_writes_ = run.op.kind == LaneOp::Kind::kCommit;
+  if (change.has_writes_) change.mtime_ = file.committing.mtime;
   for (const ChunkPlan& plan : run.plans) put_plan(file.ino, plan, change.mutations_);
   return change;
 }

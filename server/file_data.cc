@@ -28,6 +28,8 @@ DataChange& DataChange::operator=(DataChange&& other) noexcept {
     blocks_ = other.blocks_;
     inline_data_ = std::move(other.inline_data_);
     changes_inode_ = other.changes_inode_;
+    has_writes_ = other.has_writes_;
+    mtime_ = other.mtime_;
     mutations_ = std::move(other.mutations_);
   }
   return *this;
@@ -79,8 +81,9 @@ void FileData::read(uint64_t ino, uint64_t offset, size_t length, ReadDone done)
   impl_->read(ino, offset, length, std::move(done));
 }
 
-void FileData::write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done) {
-  impl_->write(ino, offset, data, std::move(done));
+void FileData::write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done,
+                     Time mtime) {
+  impl_->write(ino, offset, data, std::move(done), mtime);
 }
 
 void FileData::commit(uint64_t ino, ChangeDone done) {
@@ -111,6 +114,8 @@ Result<uint64_t> FileData::seek(uint64_t ino, uint64_t offset, bool hole) {
   return impl_->seek(ino, offset, hole);
 }
 
+uint64_t FileData::pending_end(uint64_t ino) const { return impl_->pending_end(ino); }
+void FileData::forget_mtime(uint64_t ino) { impl_->forget_mtime(ino); }
 bool FileData::has_pending(uint64_t ino) const { return impl_->has_pending(ino); }
 std::vector<uint64_t> FileData::inodes_with_pending() const { return impl_->inodes_with_pending(); }
 uint32_t FileData::verifier_count() const { return impl_->verifier_count(); }
@@ -126,7 +131,7 @@ FileState& FileDataImpl::file(uint64_t ino) {
 }
 
 void FileDataImpl::write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data,
-                         WriteDone done) {
+                         WriteDone done, Time mtime) {
   if (offset > kFileSizeMax_bytes || data.size() > kFileSizeMax_bytes - offset) {
     return answer(std::move(done), Result<WriteReply>(Errno(EFBIG)));
   }
@@ -134,6 +139,7 @@ void FileDataImpl::write(uint64_t ino, uint64_t offset, std::span<const uint8_t>
   auto op = std::make_shared<WriteOp>();
   op->offset = offset;
   op->data = data;
+  op->mtime = mtime;
   op->done = std::move(done);
   FileState& state = file(ino);
   state.waiting.push_back({std::move(op), std::nullopt});
@@ -211,6 +217,16 @@ void FileDataImpl::forget_if_idle(uint64_t ino) {
 void FileDataImpl::removed(uint64_t ino) {
   file(ino).removed = true;
   forget_if_idle(ino);
+}
+
+uint64_t FileDataImpl::pending_end(uint64_t ino) const {
+  auto it = files_.find(ino);
+  return it == files_.end() ? 0 : std::max(it->second->pending.end, it->second->committing.end);
+}
+
+void FileDataImpl::forget_mtime(uint64_t ino) {
+  auto it = files_.find(ino);
+  if (it != files_.end()) it->second->pending.mtime = it->second->committing.mtime = {};
 }
 
 std::vector<uint64_t> FileDataImpl::inodes_with_pending() const {

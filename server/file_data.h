@@ -82,6 +82,9 @@ class DataChange {
   bool empty() const { return mutations_.empty() && !changes_inode_; }
   // Whether the inode record must be put with it.
   bool changes_inode() const { return changes_inode_; }
+  // Of a commit: whether writes go with it, and the newest time that came with one of them.
+  bool has_writes() const { return has_writes_; }
+  Time mtime() const { return mtime_; }
   // The size of the file once it is durable.
   uint64_t size() const { return size_; }
   // Sets size, blocks and inline data. Times and counters are the caller's.
@@ -99,6 +102,8 @@ class DataChange {
   uint64_t blocks_ = 0;
   std::string inline_data_;
   bool changes_inode_ = false;
+  bool has_writes_ = false;
+  Time mtime_{};
   std::vector<Mutation> mutations_;
 };
 
@@ -153,9 +158,10 @@ class FileData {
   // such inode. EIO: checksum or disk. EUCLEAN: damaged record. EFBIG: offset above the limit gives
   // an empty buffer, not an error.
   void read(uint64_t ino, uint64_t offset, size_t length, ReadDone done);
-  // `data` must live until `done` runs (keep its owner in `done`). EFBIG, ENOSPC, EDQUOT, EIO,
-  // ESTALE.
-  void write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done);
+  // `data` must live until `done` runs (keep its owner in `done`). `mtime` comes back in the change
+  // that brings the bytes. EFBIG, ENOSPC, EDQUOT, EIO, ESTALE.
+  void write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done,
+             Time mtime = {});
   // Nothing pending: an empty change.
   void commit(uint64_t ino, ChangeDone done);
   // Grows or shrinks. EFBIG.
@@ -175,6 +181,11 @@ class FileData {
                                           size_t max);
   // SEEK_DATA, SEEK_HOLE. ENXIO: offset at or past the end, or no data behind it.
   Result<uint64_t> seek(uint64_t ino, uint64_t offset, bool hole);
+
+  // The end of the furthest write that is in no settled commit; 0: there is none.
+  uint64_t pending_end(uint64_t ino) const;
+  // The times of what is written and in no commit yet do not count any more.
+  void forget_mtime(uint64_t ino);
 
   bool has_pending(uint64_t ino) const;  // also while a commit runs
   std::vector<uint64_t> inodes_with_pending() const;

@@ -33,6 +33,7 @@ struct PendingBlock {
 struct Layer {
   std::map<uint64_t, PendingBlock> blocks;  // by number in the file
   uint64_t end = 0;                         // of the furthest write
+  Time mtime{};                             // the newest
   std::optional<uint64_t> truncate_to;
   size_t overlay_bytes = 0;
 
@@ -43,6 +44,7 @@ struct Layer {
 struct WriteOp {
   uint64_t offset = 0;
   std::span<const uint8_t> data;
+  Time mtime{};
   WriteDone done;
   uint32_t failures = 0;  // of its file when it started
 
@@ -153,10 +155,13 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
         block_epoch_(block_epoch) {}
 
   // file_data.cc: order
-  void write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done);
+  void write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done,
+             Time mtime);
   void lane(uint64_t ino, LaneOp op);
   void removed(uint64_t ino);
   bool has_pending(uint64_t ino) const { return files_.contains(ino); }
+  uint64_t pending_end(uint64_t ino) const;
+  void forget_mtime(uint64_t ino);
   std::vector<uint64_t> inodes_with_pending() const;
   uint32_t verifier_count() const { return verifier_count_; }
   bool idle() const;

@@ -187,6 +187,7 @@ void FileDataImpl::install(FileState& file, WriteOp& op) {
     add_overlay_bytes(layer, before, block.overlay.data_bytes());
   }
   layer.end = std::max(layer.end, op.offset + op.data.size());
+  layer.mtime = std::max(layer.mtime, op.mtime);
 }
 
 }  // namespace myfs::server

@@ -80,7 +80,7 @@ void apply_setattr(Turn& turn, const SetattrArgs& args, const NewAttributes& att
     inode.mtime = args.attr.mtime;
   }
   // Later than what was written before.
-  if ((mask & (kSetMtime | kSetMtimeNow)) != 0) turn.shard().forget_unstable(args.node.ino);
+  if ((mask & (kSetMtime | kSetMtimeNow)) != 0) turn.shard().data().forget_mtime(args.node.ino);
 }
 
 // ---- extended attributes

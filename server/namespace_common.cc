@@ -127,19 +127,16 @@ void start_commit(Turn& turn, uint64_t ino, ContentChangeRef change) {
 Errno finish_commit(Turn& turn, uint64_t ino, ContentChange& change) {
   if (!change.result->ok()) return change.result->error();
   DataChange data = std::move(*change.result).value();
-  std::optional<Unstable> unstable = turn.shard().take_unstable(ino);
   Result<InodeRef> before = turn.inode(ino);
   if (!before.ok()) return before.error();
-  if (data.changes_inode() || unstable) {
+  if (data.has_writes()) {
     InodeRecord& inode = turn.edit(ino);
     data.apply_to(inode);
     // The holder of W stamps; no clock but the server's counts beyond it. To make durable what was
     // written is no change of its own: ctime is that of the write.
-    if (unstable) {
-      const Time written = std::min(unstable->mtime, turn.now());
-      inode.mtime = std::max(inode.mtime, written);
-      inode.ctime = std::max((*before)->ctime, written);
-    }
+    const Time written = std::min(data.mtime(), turn.now());
+    inode.mtime = std::max(inode.mtime, written);
+    inode.ctime = std::max((*before)->ctime, written);
   }
   turn.take(std::move(data));
   return {};
@@ -159,7 +156,6 @@ Errno finish_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChange& ch
   if (drops_privileges(inode, turn.cred()))
     inode.mode = mode_without_privileges(owner_of(inode), turn.cred());
   turn.shard().note_truncation(ino, inode.trunc_gen, size);
-  turn.shard().forget_unstable(ino);  // the change has taken it along
   turn.take(std::move(data));
   return {};
 }

@@ -4,8 +4,9 @@
 // Thread safety: the shard's loop only.
 // Owns / is owned by: member of Shard; a session's object lives as long as a request or connection
 // refers to it, its state tells whether it still counts.
-// Invariants: (1) kLive -> kDying -> kDead only; a dying session executes nothing, but its leases
-// stand until its death is durable; (2) at most one control connection speaks for a session.
+// Invariants: (1) kLive -> kDying -> kDead only; a dying session executes nothing (but, at the
+// shutdown, what it has begun), and its leases stand until its death is durable; (2) at most one
+// control connection speaks for a session.
 #pragma once
 
 #include <cstdint>

@@ -99,7 +99,7 @@ void Shard::run(const RequestRef& request) {
   if (held_up(*request)) {
     let_go(*request);
     limbo_.push_back(request);
-  } else if (!request->session->live()) {
+  } else if (!request->session->live() && !(shutting_down_ && request->phase != 0)) {
     let_go(*request);
     finish(request, Errno(ESTALE));
   } else {
@@ -228,7 +228,6 @@ void Shard::on_report(uint64_t seq, Errno error) {
       data_->removed(ino);
       orphans_.erase(ino);
       truncations_.erase(ino);
-      unstable_.erase(ino);
       tmpfiles_.erase(ino);
     }
   }
@@ -293,25 +292,6 @@ ShardStats Shard::stats() const {
 
 bool Shard::pinned(uint64_t ino) const {
   return leases_.pinned(ino) || opens_.any(ino) || busy(ino);
-}
-
-void Shard::note_unstable(uint64_t ino, const Unstable& unstable) {
-  Unstable& noted = unstable_[ino];
-  noted.mtime = std::max(noted.mtime, unstable.mtime);
-  noted.end = std::max(noted.end, unstable.end);
-}
-
-std::optional<Unstable> Shard::take_unstable(uint64_t ino) {
-  auto it = unstable_.find(ino);
-  if (it == unstable_.end()) return std::nullopt;
-  Unstable noted = it->second;
-  unstable_.erase(it);
-  return noted;
-}
-
-uint64_t Shard::unstable_end(uint64_t ino) const {
-  auto it = unstable_.find(ino);
-  return it == unstable_.end() ? 0 : it->second.end;
 }
 
 void Shard::note_truncation(uint64_t ino, uint32_t gen, uint64_t size) {

@@ -63,11 +63,6 @@ struct ShardOptions {
   bool relaxed = false;  // the commit queue's mode: what is committed may be not durable
 };
 
-struct Unstable {
-  Time mtime{};
-  uint64_t end = 0;  // of the bytes
-};
-
 struct LoginArgs {
   PeerInfo peer{};
   std::string challenge{}, client{}, proof{}, export_path{};
@@ -193,11 +188,6 @@ class Shard : public FileData::Host {
   bool busy(uint64_t ino) const { return busy_.contains(ino); }
   // Whether an inode without names must live on for the time being.
   bool pinned(uint64_t ino) const;
-  // What unstable writes will mean for the inode when they are committed.
-  void note_unstable(uint64_t ino, const Unstable& unstable);
-  std::optional<Unstable> take_unstable(uint64_t ino);
-  void forget_unstable(uint64_t ino) { unstable_.erase(ino); }
-  uint64_t unstable_end(uint64_t ino) const;
   absl::flat_hash_set<uint64_t>& tmpfiles() { return tmpfiles_; }
   // Makes everything that clients wrote durable.
   void write_back_all(Done<Errno> done);
@@ -316,7 +306,6 @@ class Shard : public FileData::Host {
   uint64_t next_session_ = 1;
   absl::flat_hash_set<uint64_t> orphans_;   // inodes without names, as the view has it
   absl::flat_hash_set<uint64_t> tmpfiles_;  // that never had a name, and may be given one
-  absl::flat_hash_map<uint64_t, Unstable> unstable_;
   absl::flat_hash_map<uint64_t, std::vector<Truncation>> truncations_;
   std::vector<SessionRef> to_end_again_;  // whose end could not be committed
 

@@ -288,10 +288,8 @@ void Shard::session_is_gone(const SessionRef& session) {
   std::vector<uint64_t> inodes = leases_.inodes_of(session->id);
   for (uint64_t ino : inodes) {
     if (shutting_down_) break;  // what has arrived by now is kept
-    if ((leases_.held(session->id, ino) & kPartW) != 0 && data_->has_pending(ino)) {
+    if ((leases_.held(session->id, ino) & kPartW) != 0 && data_->has_pending(ino))
       data_->drop_pending(ino);
-      unstable_.erase(ino);
-    }
   }
   leases_.remove_session(session->id);
   for (uint64_t ino : opens_.remove_session(session->id)) inodes.push_back(ino);

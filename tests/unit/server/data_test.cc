@@ -78,6 +78,79 @@ TEST_F(Data, write_back_stamps_with_the_holders_clock) {
   EXPECT_EQ(rig.commit(a, file).node.attr.mtime, stamp);
 }
 
+// What comes while a commit runs is the next one's, and nobody is told or shown otherwise.
+TEST_F(Data, a_write_during_a_commit_is_not_claimed_by_it) {
+  rig.getattr(a, file, kPartW, true);
+  const Time early = Time::from_ns(rig.wall_ns);
+  EXPECT_FALSE(rig.write(a, file, 0, std::string(100'000, 'x'), kWriteWriteback).stable);
+  auto committing = rig.start_commit(a, file);  // on its way to the disk
+  rig.wall_ns += kNsPerSec;
+  const Time late = Time::from_ns(rig.wall_ns);
+  a.slot = 4;
+  auto writing = rig.start_write(a, file, 100'000, "tail", kWriteWriteback);
+  while (!writing->has_value() && !committing->has_value()) ASSERT_TRUE(rig.step());
+  ASSERT_FALSE(committing->has_value());
+  ASSERT_EQ((*writing)->error, 0);
+  rig.wall_ns += kNsPerSec;
+  WriteAnswer first = rig.finish(committing);
+  EXPECT_EQ(first.node.attr.size, 100'000u);
+  EXPECT_EQ(first.node.attr.mtime, early);
+  EXPECT_EQ(first.node.attr.ctime, early);
+  EXPECT_EQ(rig.shard->data().pending_end(file.ino), 100'004u);
+  WriteAnswer second = rig.commit(a, file);
+  EXPECT_EQ(second.node.attr.size, 100'004u);
+  EXPECT_EQ(second.node.attr.mtime, late);
+  EXPECT_EQ(second.node.attr.ctime, late);
+  EXPECT_GT(second.node.attr.change, first.node.attr.change);
+  crash();
+  EXPECT_TRUE(rig.content(a, file) == std::string(100'000, 'x') + "tail");
+}
+
+// Nor does a truncation forget it.
+TEST_F(Data, a_write_during_a_truncation_keeps_its_time_and_its_end) {
+  rig.getattr(a, file, kPartW, true);
+  EXPECT_FALSE(rig.write(a, file, 0, std::string(100'000, 'x'), kWriteWriteback).stable);
+  auto cutting = rig.start_setattr(a, file, kSetSize, size_of(70'000));
+  a.slot = 4;
+  rig.wall_ns += kNsPerSec;
+  const Time late = Time::from_ns(rig.wall_ns);
+  auto writing = rig.start_write(a, file, 80'000, "tail", kWriteWriteback);
+  while (!writing->has_value() && !cutting->has_value()) ASSERT_TRUE(rig.step());
+  ASSERT_FALSE(cutting->has_value());
+  ASSERT_EQ((*writing)->error, 0);
+  EXPECT_EQ(rig.finish(cutting).node.attr.size, 70'000u);
+  EXPECT_EQ(rig.shard->data().pending_end(file.ino), 80'004u);
+  WriteAnswer committed = rig.commit(a, file);
+  EXPECT_EQ(committed.node.attr.size, 80'004u);
+  EXPECT_EQ(committed.node.attr.mtime, late);
+}
+
+TEST_F(Data, what_a_failed_commit_has_lost_leaves_no_end_behind) {
+  rig.getattr(a, file, kPartW, true);
+  rig.write(a, file, 1000, "lost", kWriteWriteback);
+  EXPECT_EQ(rig.shard->data().pending_end(file.ino), 1004u);
+  rig.hold_commits = true;
+  auto committing = rig.start_commit(a, file);
+  a.slot = 4;
+  auto writing = rig.start_write(a, file, 2000, "lost with it", kWriteWriteback);
+  rig.settle();
+  EXPECT_EQ(rig.shard->data().pending_end(file.ino), 2012u);
+  rig.commits->fail(Errno(EIO));
+  rig.hold_commits = false;
+  EXPECT_EQ(rig.finish(committing).error, EIO);
+  EXPECT_EQ(rig.finish(writing).error, EIO);
+  EXPECT_EQ(rig.shard->data().pending_end(file.ino), 0u);
+}
+
+TEST_F(Data, what_is_cut_off_does_not_count_for_the_end) {
+  rig.getattr(a, file, kPartW, true);
+  rig.setattr(a, file, kSetSize, size_of(10));
+  WriteAnswer wrote =
+      rig.finish(rig.start_write(a, file, 0, std::string(100, 'b'), kWriteWriteback, {}, false, 0));
+  EXPECT_EQ(wrote.count, 100u);
+  EXPECT_EQ(rig.shard->data().pending_end(file.ino), 10u);
+}
+
 TEST_F(Data, write_back_needs_W) {
   EXPECT_EQ(rig.write(a, file, 0, "x", kWriteWriteback).error, ESTALE);
 }

@@ -316,6 +316,28 @@ TEST_F(Sessions, shutdown_keeps_what_has_come_from_a_client_that_does_not_answer
   EXPECT_TRUE(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle) == text);
 }
 
+// Also what he had asked to be made durable, and what was under way when he was given up.
+TEST_F(Sessions, shutdown_ends_the_commits_of_clients_that_it_gives_up) {
+  rig.boot();
+  Client a = rig.login();
+  Handle file = rig.create(a, a.root.handle, "f").node.handle;
+  rig.getattr(a, file, kPartW, true);
+  a.peer->silent();
+  const std::string text(100'000, 'x');
+  EXPECT_FALSE(rig.write(a, file, 0, text, kWriteWriteback).stable);
+  auto committing = rig.start_commit(a, file);  // on its way to the disk
+  std::optional<int> done;
+  rig.shard->shutdown(30 * kNsPerSec, [&](Errno e) { done = e.value(); });
+  rig.pass(22 * kNsPerSec);
+  EXPECT_FALSE(a.session->live());
+  ASSERT_TRUE(done.has_value());
+  EXPECT_EQ(*done, 0);
+  rig.halt(true);
+  rig.boot(false);
+  Client b = rig.login();
+  EXPECT_TRUE(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle) == text);
+}
+
 // The mark speaks of the content; who may still use what he has cached is waited for as after a
 // crash.
 TEST_F(Sessions, shutdown_remembers_who_has_given_nothing_back) {
