@@ -37,6 +37,17 @@ std::string canonical(const std::string& dir) {
   return result;
 }
 
+// Beside this library, else wherever the loader looks. Not left to the library's run path: a
+// sanitizer's dlopen does not know on whose behalf it is called.
+std::string library_path() {
+  Dl_info self;
+  if (::dladdr(kLibrary, &self) == 0 || self.dli_fname == nullptr) return kLibrary;
+  std::string path = self.dli_fname;
+  path.resize(path.rfind('/') + 1);
+  path += kLibrary;
+  return ::access(path.c_str(), F_OK) == 0 ? path : kLibrary;
+}
+
 }  // namespace
 
 struct EmbeddedServer::Library {
@@ -52,7 +63,7 @@ Result<const EmbeddedServer::Library*> EmbeddedServer::load() {
   MutexLock lock(mutex);
   if (loaded != nullptr) return loaded;
   // Never closed: it has threads and thread-local objects of its own.
-  void* handle = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
+  void* handle = ::dlopen(library_path().c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* why = ::dlerror();
     return fail(Errno(ELIBACC), absl::StrCat("embedded server: ", why != nullptr ? why : kLibrary));
