@@ -50,7 +50,7 @@ class BlockFile {
   std::array<uint16_t, kSlotsMax> holders_{};
   std::bitset<kSlotsMax> written_;
   bool quarantined_ = false;
-  mutable Mutex mutex_{LockRank::kStore};
+  mutable Mutex mutex_{LockRank::kBlockFile};
   Presence presence_ ABSL_GUARDED_BY(mutex_);
 };
 using BlockFileRef = std::shared_ptr<BlockFile>;

@@ -36,6 +36,7 @@ enum class LockRank : uint8_t {
   kCall = 140,       // one call's state
   kSession = 145,    // session state
   kLoop = 150,       // submission queue of the I/O loop
+  kBlockFile = 155,  // server: a file of blocks, held while its store makes it
   kStore = 160,      // server: stores and worker pool
   kRcu = 200,        // retired objects
   kLog = 210,        // log sink
