@@ -287,6 +287,7 @@ Result<void> FileDataImpl::plan_block(ChunkPlan& plan, uint8_t blk, BlockEntry b
   }
   std::vector<uint16_t> slots = plan.file->take(1);
   if (slots.empty()) return Errno(ENOSPC);
+  space_.take(kBlockSize_bytes);
   Merge& merge = plan.merges.emplace_back();
   merge.blk = blk;
   merge.base = base;
@@ -433,6 +434,7 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
     it->second->doomed = false;
   }
   file.lane_busy = false;
+  space_.doubt();
   ++file.failures;
   ++verifier_count_;
   log(LogLevel::kError, "inode %d: unstable writes are lost: %s", file.ino, error.text());

@@ -120,7 +120,8 @@ bool FileData::has_pending(uint64_t ino) const { return impl_->has_pending(ino);
 std::vector<uint64_t> FileData::inodes_with_pending() const { return impl_->inodes_with_pending(); }
 uint32_t FileData::verifier_count() const { return impl_->verifier_count(); }
 bool FileData::idle() const { return impl_->idle(); }
-BlockSpace FileData::space() const { return impl_->space(); }
+BlockSpace FileData::space() const { return impl_->space().ask(); }
+BlockSpace FileData::recent_space() const { return impl_->space().recent(); }
 
 // ---- order
 
@@ -240,12 +241,6 @@ bool FileDataImpl::idle() const {
   return jobs_ == 0 && std::none_of(files_.begin(), files_.end(), [](const auto& entry) {
            return entry.second->lane_busy || !entry.second->writing.empty();
          });
-}
-
-BlockSpace FileDataImpl::space() const {
-  BlockSpace space = blocks_.space();
-  space.free_bytes -= std::min(space.free_bytes, options_.space_reserve_bytes);
-  return space;
 }
 
 // ---- chunks

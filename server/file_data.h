@@ -42,6 +42,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "sdk/base/clock.h"
 #include "sdk/base/result.h"
 #include "server/io_pool.h"
 #include "server/records.h"
@@ -144,6 +145,7 @@ class FileData {
     size_t deferred_memory_max_bytes = 16 << 20;  // deferred writes are applied above it
     size_t cached_chunks_max = 4096;
     uint64_t space_reserve_bytes = 16 << 20;  // ENOSPC when less is free
+    std::function<int64_t()> boottime = [] { return boottime_ns(); };
   };
 
   // Commits once (a new block epoch) on the calling thread, before the committer runs.
@@ -194,8 +196,9 @@ class FileData {
   // Nothing runs in the pool or waits for a change to settle.
   bool idle() const;
 
-  // Total and free bytes, the reserve taken off.
+  // Total and free bytes, the reserve taken off: as the store says now, or said a moment ago.
   BlockSpace space() const;
+  BlockSpace recent_space() const;
 
  private:
   explicit FileData(std::shared_ptr<FileDataImpl> impl);

@@ -19,6 +19,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "server/chunk_map.h"
 #include "server/file_data.h"
+#include "server/space_gauge.h"
 
 namespace myfs::server {
 
@@ -152,6 +153,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
         blocks_(*options.blocks),
         pool_(*options.pool),
         host_(*options.host),
+        space_(blocks_, options.space_reserve_bytes, options.boottime),
         block_epoch_(block_epoch) {}
 
   // file_data.cc: order
@@ -165,7 +167,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   std::vector<uint64_t> inodes_with_pending() const;
   uint32_t verifier_count() const { return verifier_count_; }
   bool idle() const;
-  BlockSpace space() const;
+  SpaceGauge& space() { return space_; }
 
   // file_read.cc
   void read(uint64_t ino, uint64_t offset, size_t length, ReadDone done);
@@ -246,6 +248,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   BlockStore& blocks_;
   IoPool& pool_;
   FileData::Host& host_;
+  SpaceGauge space_;
   const uint32_t block_epoch_;
   uint32_t next_block_ = 1;
 

@@ -73,7 +73,8 @@ void FileDataImpl::start_write(FileState& file, std::shared_ptr<WriteOp> op) {
 
 Result<void> FileDataImpl::prepare_write(FileState& file, WriteOp& op) {
   if (host_.committed_inode(file.ino) == nullptr) return Errno(ESTALE);
-  if (space().free_bytes < op.data.size()) return Errno(ENOSPC);
+  if (space_.recent().free_bytes < op.data.size()) return Errno(ENOSPC);
+  space_.take(op.data.size());
   uint64_t at = op.offset;
   std::span<const uint8_t> rest = op.data;
   while (!rest.empty()) {
@@ -162,6 +163,7 @@ void FileDataImpl::finish_write(uint64_t ino, const std::shared_ptr<WriteOp>& op
     for (const auto& segment : op->segments) segment.file->quarantine();
     error = Errno(EIO);
   } else if (!error.ok()) {
+    space_.doubt();
     for (const auto& segment : op->segments) segment.file->release(segment.entry.slot);
   } else {
     install(state, *op);

@@ -269,7 +269,7 @@ uint64_t Shard::new_ino(Turn& turn) {
 }
 
 uint64_t Shard::write_space() const {
-  return std::min(kWriteSpaceMax_bytes, data_->space().free_bytes / 8);
+  return std::min(kWriteSpaceMax_bytes, data_->recent_space().free_bytes / 8);
 }
 
 bool Shard::has_room() {

@@ -95,9 +95,11 @@ Result<void> Shard::boot() {
   MYFS_TRY(reap_orphans(txn));
   const Txn* batch = &txn;
   MYFS_TRY(meta.commit_batch({&batch, 1}, Durability::kDurable));
-  MYFS_ASSIGN(data_,
-              FileData::create(
-                  {.meta = deps_.meta, .blocks = deps_.blocks, .pool = deps_.pool, .host = this}));
+  MYFS_ASSIGN(data_, FileData::create({.meta = deps_.meta,
+                                       .blocks = deps_.blocks,
+                                       .pool = deps_.pool,
+                                       .host = this,
+                                       .boottime = deps_.boottime}));
   return {};
 }
 

@@ -156,9 +156,8 @@ Grant Turn::grant(uint64_t ino, const InodeRecord& record, Parts want, const Ope
     // Privileges fall with the transaction that grants W, which is another call's business.
     bool privileged = !request_.cred.is_root() &&
                       mode_without_privileges(owner_of(record), request_.cred) != record.mode;
-    if (me.read_only || privileged || !permitted(kAccessWrite, kMayWrite) ||
-        shard_.write_space() < kWriteSpaceMin_bytes)
-      want &= ~kPartW;
+    if (me.read_only || privileged || !permitted(kAccessWrite, kMayWrite)) want &= ~kPartW;
+    if ((want & kPartW) != 0 && shard_.write_space() < kWriteSpaceMin_bytes) want &= ~kPartW;
   } else {
     want &= ~kPartW;
   }

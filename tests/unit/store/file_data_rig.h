@@ -28,6 +28,7 @@ class FileDataRig : public FileData::Host {
     size_t pending_memory_max_bytes = 64 << 20;
     size_t cached_chunks_max = 4096;
     bool random_order = false;  // of jobs and posts
+    int64_t now_ns = 1;
   };
 
   FileDataRig(MetaStore& meta, BlockStore& blocks) : FileDataRig(meta, blocks, Tuning()) {}
@@ -41,6 +42,7 @@ class FileDataRig : public FileData::Host {
     options.pending_memory_max_bytes = tuning.pending_memory_max_bytes;
     options.cached_chunks_max = tuning.cached_chunks_max;
     options.space_reserve_bytes = 0;
+    options.boottime = [this] { return tuning_.now_ns; };
     if (auto data = FileData::create(options); data.ok()) data_ = std::move(data).value();
   }
   ~FileDataRig() override {

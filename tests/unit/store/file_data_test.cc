@@ -299,6 +299,37 @@ TEST_F(FileDataTest, a_full_disk_fails_the_write_and_nothing_else) {
   expect_content("pending" + pattern(1 * kMiB, 1).substr(7));
 }
 
+class AskedBlockStore final : public MemoryBlockStore {
+ public:
+  BlockSpace space() const override {
+    ++asked;
+    return {.total_bytes = uint64_t{1} << 40, .free_bytes = free_bytes};
+  }
+  uint64_t free_bytes = uint64_t{1} << 30;
+  mutable int asked = 0;
+};
+
+TEST(FileDataSpace, the_disk_is_asked_for_its_space_after_failures_but_not_by_each_write) {
+  MemoryMetaStore meta;
+  AskedBlockStore disk;
+  FaultPlan plan;
+  FaultyBlockStore blocks(disk, plan);
+  FileDataRig rig(meta, blocks);
+  ASSERT_TRUE(rig.make_inode(kIno).ok());
+  for (uint64_t i = 0; i < 20; ++i) {
+    ASSERT_TRUE(rig.write_durably(kIno, i * kMiB, pattern(1 * kMiB, 1)).ok());
+  }
+  EXPECT_EQ(disk.asked, 1);
+  EXPECT_EQ(rig.data().recent_space().free_bytes, disk.free_bytes - 20 * kMiB);
+  disk.free_bytes = 2 * kMiB;
+  plan.fail_at(1, Errno(ENOSPC));
+  EXPECT_EQ(rig.write(kIno, 0, pattern(1 * kMiB, 2)), Errno(ENOSPC));
+  EXPECT_EQ(rig.write(kIno, 0, pattern(3 * kMiB, 2)), Errno(ENOSPC)) << "it does not fit";
+  EXPECT_EQ(rig.write(kIno, 0, pattern(1 * kMiB, 2)), Errno());
+  disk.free_bytes = uint64_t{1} << 30;
+  EXPECT_EQ(rig.write(kIno, 0, pattern(3 * kMiB, 2)), Errno()) << "there is room again";
+}
+
 TEST_F(FileDataTest, a_failed_sync_fails_every_write_since_the_last_good_one) {
   ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 1)).ok());
   ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 2)).ok());
@@ -444,18 +475,6 @@ TEST_F(FileDataTest, a_block_that_is_read_is_not_removed) {
   rig_->run();
   EXPECT_TRUE(read_ok);
   EXPECT_EQ(blocks_.list()->size(), 0u);
-}
-
-TEST_F(FileDataTest, drop_pending_forgets_a_dead_sessions_writes) {
-  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(1 * kMiB, 1)).ok());
-  ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 2)).ok());
-  ASSERT_TRUE(rig_->write(kIno, 5 * kMiB, "x").ok());
-  rig_->data().drop_pending(kIno);
-  rig_->run();
-  EXPECT_FALSE(rig_->data().has_pending(kIno));
-  ASSERT_TRUE(rig_->commit(kIno).ok());
-  expect_content(pattern(1 * kMiB, 1));
-  EXPECT_EQ(rig_->data().verifier_count(), 0u);
 }
 
 TEST_F(FileDataTest, much_in_memory_asks_for_a_commit) {
