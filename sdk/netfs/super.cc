@@ -270,6 +270,8 @@ void Super::umount_begin(const CallContext& ctx, bool force) {
   }
   // Work under way holds inodes. It may wait for a dead server: not for long.
   worker_.drain(std::min(ctx.deadline_ns, deadline_after_ns(kDrain_ns)));
+  put_deferred();
+  send_returns();  // not later: the session would be unknown
   // Ends what is in flight: it keeps pages, for as long as the server stays away.
   CallContext end = background_ctx_;
   end.deadline_ns = deadline_after_ns(written.ok() ? kCloseTimeout_ns : kForcedFlush_ns);
