@@ -201,7 +201,7 @@ void NetAddressSpaceOps::commit_pages(mm::Admission admission, mm::AddressSpace&
 }
 
 bool NetAddressSpaceOps::wait(Event& event, int64_t deadline_ns) {
-  return event.wait_until(deadline_ns);
+  return super_.client().wait_for(event, deadline_ns);
 }
 
 size_t NetAddressSpaceOps::rsize_bytes() const {

@@ -193,6 +193,10 @@ Result<Admission> Client::try_admit(const AdmitArgs& args) {
   return impl_->admitter().try_admit(args);
 }
 
+bool Client::wait_for(Event& event, int64_t deadline_ns) {
+  return impl_->loop().wait_for(event, deadline_ns);
+}
+
 ClientStats Client::stats() const {
   ClientStats stats;
   (void)impl_->loop().run_sync([&] { stats = impl_->link().stats(); });

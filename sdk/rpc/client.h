@@ -154,6 +154,10 @@ class Client {
   void glimpsed(GlimpsedArgs args);
   void lock_granted(uint64_t lock_id, uint64_t incarnation);
 
+  // How a thread waits for what a completion will set: it drives the I/O loop meanwhile. False at
+  // the deadline, or if it is not set and the loop has stopped. Waiting calls do it by themselves.
+  bool wait_for(Event& event, int64_t deadline_ns);
+
   ClientStats stats() const;
   std::vector<ActiveCall> active_calls() const;  // unanswered, oldest first
   // Breaks every connection as if the network had: for tests of recovery and for a forced umount.

@@ -9,6 +9,20 @@ using fs::kLeaseW;
 
 using FlushTest = MountFixture;
 
+TEST_F(FlushTest, WhoWaitsForAPageDrivesTheLoop) {
+  constexpr uint64_t kPages = 1024, kReads = 100;
+  server_.set_content(std::string(kPages * kPageSize_bytes, 'x'));
+  mount();
+  int fd = open("/f", O_RDONLY);
+  ASSERT_GE(fd, 0);
+  const uint64_t before = loop_->stats().caller_leads;
+  for (uint64_t i = 0; i < kReads; ++i) {
+    ASSERT_EQ("xxxx", read(fd, 4, (i * 37 % kPages) * kPageSize_bytes));
+  }
+  // But for those times in which the loop's own thread was faster.
+  EXPECT_GT(loop_->stats().caller_leads - before, kReads / 2);
+}
+
 TEST_F(FlushTest, StuckFlushesDoNotKeepTheSessionFromBeingRenewed) {
   constexpr uint32_t kTerm_ms = 600;
   server_.script([](rpc_test::Script& s) { s.term_ms = kTerm_ms; });

@@ -56,7 +56,10 @@ class FakeMeta final : public wire::MetadataService::Server {
           fill_node(results.initDirNode(), 1, 0);
           size_t count = server_.script_.many_nodes ? names.size() + 1 : names.size();
           auto nodes = results.initNodes(count);
-          for (size_t i = 0; i < count; ++i) fill_node(nodes[i], 100 + i, 0);
+          for (size_t i = 0; i < count; ++i) {
+            fill_node(nodes[i], 100 + i, server_.content_.size());
+          }
+          if (count > 0) server_.grant(nodes[count - 1], context.getParams().getWant());
           if (server_.script_.bad_nsec) nodes[0].getAttr().setMtimeNsec(1'000'000'000);
         })
         .attach(kj::mv(guard));
