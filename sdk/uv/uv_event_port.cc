@@ -142,6 +142,8 @@ bool UvEventPort::wait() {
   }
   drained_ = false;
   run_flush_hooks();
+  // What was flushed may be what a promise waits for.
+  if (kj_loop().isRunnable()) return finish_look();
   int64_t idle_since_ns = boottime_ns();
   if (policy_.worth_it(spin_ns()) && spin(idle_since_ns)) {
     policy_.observed(boottime_ns() - idle_since_ns, false);

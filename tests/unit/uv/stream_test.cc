@@ -12,9 +12,10 @@ namespace {
 
 class StreamTest : public testing::Test {
  protected:
-  StreamTest() {
+  explicit StreamTest(int64_t spin_ns = kDefaultSpin_ns) {
     Loop::Options options;
     options.mode = Loop::Mode::kOwnThread;
+    options.spin_ns = spin_ns;
     loop_ = std::move(Loop::create(options).value());
     make_pair(fds_);
     loop_->run_sync([&] { left_ = wrap_socket(loop_->port(), fds_[0]); });
@@ -144,6 +145,24 @@ TEST_F(StreamTest, SmallMessagesAreSentTogether) {
   EXPECT_EQ(left_->stats().messages_out, 50u);
   EXPECT_LE(left_->stats().send_calls, 2u);
   EXPECT_EQ(left_->stats().bytes_out, all.size());
+}
+
+class StreamTestWithoutSpin : public StreamTest {
+ protected:
+  StreamTestWithoutSpin() : StreamTest(0) {}
+};
+
+// What waits for a segment to be sent goes on when the kernel has taken it, which is the last thing
+// that happens before the loop sleeps.
+TEST_F(StreamTestWithoutSpin, GoesOnAfterASegmentThatWasSentBeforeASleep) {
+  std::vector<capnp::word> words(2 * kSegmentByReference_bytes / sizeof(capnp::word));
+  kj::ArrayPtr<const capnp::word> segment(words.data(), words.size());
+  Event sent;
+  loop_->run_sync([&] {
+    loop_->tasks().add(
+        left_->writeMessage(nullptr, kj::arrayPtr(&segment, 1)).then([&] { sent.set(); }));
+  });
+  EXPECT_TRUE(sent.wait_until(deadline_after_ns(10 * kNsPerSec)));
 }
 
 TEST_F(StreamTest, APeerThatDoesNotReadIsDisconnectedAtTheBound) {
