@@ -84,10 +84,6 @@ void put_plan(uint64_t ino, const ChunkPlan& plan, std::vector<Mutation>& out) {
 }  // namespace
 
 void FileDataImpl::start_lane(FileState& file, LaneOp op) {
-  if (op.kind == LaneOp::Kind::kDrop) {
-    drop_layer(file.pending, true);
-    return;
-  }
   const bool fold = op.kind == LaneOp::Kind::kFold;
   if (op.kind == LaneOp::Kind::kCommit && file.pending.empty()) {
     return answer(std::move(op.done), Result<DataChange>(DataChange()));
@@ -425,8 +421,8 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
       touched.insert(static_cast<uint32_t>(blkno / kBlocksPerChunk));
     }
   }
-  drop_layer(file.committing, false);
-  drop_layer(file.pending, false);
+  drop_layer(file.committing);
+  drop_layer(file.pending);
   for (uint32_t index : touched) {
     auto it = chunks_.find({file.ino, index});
     if (it == chunks_.end()) continue;
@@ -441,7 +437,7 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
   if (failed != nullptr) answer(std::move(failed), Result<DataChange>(error));
   std::deque<FileState::Waiting> kept;
   for (FileState::Waiting& waiting : file.waiting) {
-    if (!waiting.lane.has_value() || waiting.lane->kind == LaneOp::Kind::kDrop) {
+    if (!waiting.lane.has_value()) {
       kept.push_back(std::move(waiting));
     } else {
       answer(std::move(waiting.lane->done), Result<DataChange>(error));

@@ -98,10 +98,6 @@ void FileData::punch(uint64_t ino, uint64_t from, uint64_t to, ChangeDone done) 
   impl_->lane(ino, {LaneOp::Kind::kPunch, from, to, std::move(done)});
 }
 
-void FileData::drop_pending(uint64_t ino) {
-  impl_->lane(ino, {LaneOp::Kind::kDrop, 0, 0, nullptr});
-}
-
 void FileData::add_removal(uint64_t ino, Txn& txn) { txn.put(garbage_key(ino), std::string()); }
 void FileData::removed(uint64_t ino) { impl_->removed(ino); }
 
@@ -159,7 +155,7 @@ void FileDataImpl::lane(uint64_t ino, LaneOp op) {
 bool FileDataImpl::may_start(const FileState& file, size_t position) const {
   const FileState::Waiting& me = file.waiting[position];
   if (me.lane.has_value()) {
-    if (file.lane_busy && me.lane->kind != LaneOp::Kind::kDrop) return false;
+    if (file.lane_busy) return false;
     if (me.lane->is_edit()) return position == 0 && file.writing.empty();
     return std::none_of(file.waiting.begin(), file.waiting.begin() + static_cast<int>(position),
                         [](const auto& earlier) { return earlier.lane.has_value(); });
@@ -201,7 +197,7 @@ void FileDataImpl::forget_if_idle(uint64_t ino) {
   if (it == files_.end()) return;
   FileState& state = *it->second;
   if (state.removed && !state.lane_busy && state.writing.empty() && state.waiting.empty()) {
-    drop_layer(state.pending, false);
+    drop_layer(state.pending);
     auto first = chunks_.lower_bound({ino, 0});
     auto last = chunks_.upper_bound({ino, UINT32_MAX});
     for (auto chunk = first; chunk != last; ++chunk) {

@@ -170,8 +170,6 @@ class FileData {
   void truncate(uint64_t ino, uint64_t size, ChangeDone done);
   // [from, to) reads as zeros; the size stays.
   void punch(uint64_t ino, uint64_t from, uint64_t to, ChangeDone done);
-  // Forgets what is written and not committed, behind the writes under way: a dead session's.
-  void drop_pending(uint64_t ino);
 
   // For the transaction that deletes the inode record; the content goes later.
   static void add_removal(uint64_t ino, Txn& txn);

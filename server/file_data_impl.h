@@ -70,7 +70,7 @@ struct WriteOp {
 };
 
 struct LaneOp {
-  enum class Kind : uint8_t { kCommit, kTruncate, kPunch, kDrop, kFold };
+  enum class Kind : uint8_t { kCommit, kTruncate, kPunch, kFold };
   Kind kind = Kind::kCommit;
   uint64_t from = 0, to = 0;  // kTruncate: from is the size; kFold: the chunk
   ChangeDone done;
@@ -217,7 +217,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   void finish_write(uint64_t ino, const std::shared_ptr<WriteOp>& op);
   void install(FileState& file, WriteOp& op);
   void add_overlay_bytes(Layer& layer, size_t before, size_t after);
-  void drop_layer(Layer& layer, bool release_slots);
+  void drop_layer(Layer& layer);
 
   // ---- file_commit.cc
   void start_lane(FileState& file, LaneOp op);

@@ -41,15 +41,10 @@ void FileDataImpl::add_overlay_bytes(Layer& layer, size_t before, size_t after) 
   overlay_bytes_ += after - before;
 }
 
-void FileDataImpl::drop_layer(Layer& layer, bool release_slots) {
+void FileDataImpl::drop_layer(Layer& layer) {
   overlay_bytes_ -= layer.overlay_bytes;
   for (auto& [blkno, block] : layer.blocks) {
-    if (block.base != PendingBlock::Base::kSlot) continue;
-    if (release_slots) {
-      block.file->release(block.entry.slot);
-    } else {
-      block.file->quarantine();
-    }
+    if (block.base == PendingBlock::Base::kSlot) block.file->quarantine();
   }
   layer = Layer();
 }

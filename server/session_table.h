@@ -4,8 +4,8 @@
 // Thread safety: the shard's loop only.
 // Owns / is owned by: member of Shard; a session's object lives as long as a request or connection
 // refers to it, its state tells whether it still counts.
-// Invariants: (1) kLive -> kDying -> kDead only; a dying session executes nothing (but, at the
-// shutdown, what it has begun), and its leases stand until its death is durable; (2) at most one
+// Invariants: (1) kLive -> kDying -> kDead only; a dying session ends what it has begun and executes
+// nothing else, and its leases stand until its death and what it wrote are durable; (2) at most one
 // control connection speaks for a session.
 #pragma once
 
@@ -51,6 +51,8 @@ struct Session {
   std::vector<std::string> data_tokens{};
   ReplyCache replies;
   uint32_t parked = 0;  // operations that wait for others
+  uint32_t begun = 0;   // operations that have had work done outside the loop
+  bool end_is_durable = false;
 
   bool live() const { return state == State::kLive; }
 };

@@ -99,7 +99,7 @@ void Shard::run(const RequestRef& request) {
   if (held_up(*request)) {
     let_go(*request);
     limbo_.push_back(request);
-  } else if (!request->session->live() && !(shutting_down_ && request->phase != 0)) {
+  } else if (!request->session->live() && request->phase == 0) {
     let_go(*request);
     finish(request, Errno(ESTALE));
   } else {
@@ -129,6 +129,7 @@ void Shard::start_async(const RequestRef& request, Turn& turn) {
     request->busy.push_back(ino);
     ++busy_[ino];
   }
+  if (!std::exchange(request->begun, true)) ++request->session->begun;
   turn.async_();
 }
 
@@ -159,6 +160,9 @@ void Shard::complete(const RequestRef& request, Turn& turn) {
   }
   let_go(*request);
   on_commit(seq, [this, request](Errno error) { finish(request, error); });
+  if (!std::exchange(request->begun, false)) return;
+  --request->session->begun;
+  if (request->session->end_is_durable) commit_written(request->session);
 }
 
 void Shard::finish(const RequestRef& request, Errno error) {

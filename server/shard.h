@@ -5,9 +5,10 @@
 // Owns / is owned by: owned by the server. Owns tables, view, FileData. Stores, pool and commit
 // queue are the server's and outlive it.
 // Invariants: (1) no answer leaves before every change that it has seen is durable; (2) a session's
-// leases stand until its death is durable; (3) a request that waits holds nothing but its place and
-// the blocks that keep new leases out of its way; (4) of those that wait for one another the one
-// with the lowest ticket waits for clients only, so every recall that ends lets somebody go on.
+// leases stand until its death and what it wrote under them are durable; (3) a request that waits
+// holds nothing but its place and the blocks that keep new leases out of its way; (4) of those that
+// wait for one another the one with the lowest ticket waits for clients only, so every recall that
+// ends lets somebody go on.
 #pragma once
 
 #include <cstdint>
@@ -190,7 +191,10 @@ class Shard : public FileData::Host {
   bool pinned(uint64_t ino) const;
   absl::flat_hash_set<uint64_t>& tmpfiles() { return tmpfiles_; }
   // Makes everything that clients wrote durable.
-  void write_back_all(Done<Errno> done);
+  void write_back_all(Done<Errno> done) {
+    write_back(data_->inodes_with_pending(), std::move(done));
+  }
+  void write_back(const std::vector<uint64_t>& inodes, Done<Errno> done);
   void note_truncation(uint64_t ino, uint32_t gen, uint64_t size);
   // The smallest size since truncation `gen` of an inode that is now at `now_gen`.
   uint64_t smallest_size_since(uint64_t ino, uint32_t gen, uint32_t now_gen) const;
@@ -258,6 +262,7 @@ class Shard : public FileData::Host {
   void end_session(const SessionRef& session);
   void commit_end(const SessionRef& session);
   void session_is_gone(const SessionRef& session);
+  void commit_written(const SessionRef& session);
   void reap_if_unused(uint64_t ino);
   void apply_ack(Session& session, const AckArgs& args);
 

@@ -198,7 +198,7 @@ void Shard::finish_shutdown() {
   write_back_all([this](Errno error) { leave_clean_mark(error); });
 }
 
-void Shard::write_back_all(Done<Errno> done) {
+void Shard::write_back(const std::vector<uint64_t>& inodes, Done<Errno> done) {
   struct Left {
     size_t inodes = 1;
     Errno error;
@@ -211,7 +211,7 @@ void Shard::write_back_all(Done<Errno> done) {
     if (reply.error != 0 && reply.error != ESTALE) left->error = Errno(reply.error);
     if (--left->inodes == 0) left->done(left->error);
   };
-  for (uint64_t ino : data_->inodes_with_pending()) {
+  for (uint64_t ino : inodes) {
     ++left->inodes;
     auto change = std::make_shared<ContentChange>();
     auto body = [ino, change](Turn& turn, NodeOnlyReply&) {

@@ -276,9 +276,29 @@ void Shard::commit_end(const SessionRef& session) {
   staged.durable = true;
   uint64_t seq = submit(std::move(staged), {});
   on_commit(seq, [this, session](Errno error) {
-    if (error.ok()) return session_is_gone(session);
+    if (error.ok()) {
+      session->end_is_durable = true;
+      return commit_written(session);
+    }
     to_end_again_.push_back(session);
     arm_wanted_ = true;
+  });
+}
+
+// What it was answered stays: nobody has told it otherwise, and it may not be there any more to
+// write it again. Others see the file after that only.
+void Shard::commit_written(const SessionRef& session) {
+  if (session->begun != 0) return;  // the last of them comes back here
+  std::vector<uint64_t> written;
+  for (uint64_t ino : leases_.inodes_of(session->id)) {
+    if ((leases_.held(session->id, ino) & kPartW) != 0 && data_->has_pending(ino))
+      written.push_back(ino);
+  }
+  write_back(written, [this, session](Errno error) {
+    if (!error.ok())
+      log(LogLevel::kError, "session %d: some of what it wrote is lost: %s", session->id,
+          error.text());
+    session_is_gone(session);
   });
 }
 
@@ -286,11 +306,6 @@ void Shard::session_is_gone(const SessionRef& session) {
   session->state = Session::State::kDead;
   session->peer = nullptr;
   std::vector<uint64_t> inodes = leases_.inodes_of(session->id);
-  for (uint64_t ino : inodes) {
-    if (shutting_down_) break;  // what has arrived by now is kept
-    if ((leases_.held(session->id, ino) & kPartW) != 0 && data_->has_pending(ino))
-      data_->drop_pending(ino);
-  }
   leases_.remove_session(session->id);
   for (uint64_t ino : opens_.remove_session(session->id)) inodes.push_back(ino);
   locks_.remove_session(session->id);

@@ -69,6 +69,17 @@ TEST_P(Holders, AKilledWriterLosesOnlyWhatItHadNotSynced) {
   EXPECT_EQ(0, a().put("/f", "free again"));
 }
 
+// What has come to the server stays there: its client may have closed the file in good faith.
+TEST_P(Holders, WhatAKilledWriterHadSentIsKept) {
+  const std::string sends_at_once = url().find('?') == std::string::npos ? "?" : "&";
+  Peer peer(url() + sends_at_once + "write_policy=sync");
+  ASSERT_EQ("0", peer.mounted());
+  std::string fd = peer("open /f " + std::to_string(O_RDWR | O_CREAT));
+  ASSERT_EQ("4", peer("write " + fd + " sent"));
+  peer.program().kill(SIGKILL);
+  EXPECT_EQ("sent", a().get("/f"));
+}
+
 // A writer that was stopped for longer than its lease: somebody else has written meanwhile, so its
 // data may not overwrite that; it is told so, once.
 TEST_P(Holders, AStoppedWriterIsFencedOff) {

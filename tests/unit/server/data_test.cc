@@ -344,23 +344,53 @@ TEST_F(Data, sync_makes_everything_durable) {
   EXPECT_EQ(rig.content(a, file), "hello");
 }
 
-TEST_F(Data, a_dead_sessions_unwritten_bytes_are_gone) {
+// Its client has closed the file, perhaps, and is not there any more to write it again.
+TEST_F(Data, what_a_dead_session_was_answered_is_kept) {
   Client b = rig.login();
   Handle file_b = rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle;
   rig.getattr(b, file_b, kPartW, true);
-  rig.write(b, file_b, 0, "dirty", kWriteWriteback);
+  EXPECT_FALSE(rig.write(b, file_b, 0, "kept", kWriteWriteback).stable);
+  auto seen = rig.start_read(a, file, 0, 100);
   rig.shard->evict(b.session, "test");
   rig.settle();
-  EXPECT_EQ(rig.write(a, file, 5, "x").error, 0);
-  EXPECT_EQ(rig.content(a, file), std::string("\0\0\0\0\0x", 6));
+  ASSERT_TRUE(seen->has_value());
+  EXPECT_EQ((*seen)->size, 4u) << "others see it at once";
+  crash();
+  EXPECT_EQ(rig.content(a, file), "kept");
 }
 
-TEST_F(Data, a_write_of_a_session_that_dies_meanwhile_does_not_land) {
-  auto pending = rig.start_write(a, file, 0, "late");
+TEST_F(Data, a_commit_of_a_session_that_dies_meanwhile_loses_nothing) {
+  const std::string text(100'000, 'x');
+  rig.getattr(a, file, kPartW, true);
+  EXPECT_FALSE(rig.write(a, file, 0, text, kWriteWriteback).stable);
+  auto committing = rig.start_commit(a, file);  // on its way to the disk
   rig.shard->evict(a.session, "test");
   rig.settle();
-  ASSERT_TRUE(pending->has_value());
-  EXPECT_EQ((*pending)->error, ESTALE);
+  Client b = rig.login();
+  EXPECT_TRUE(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle) == text);
+  EXPECT_EQ(rig.shard->data().verifier_count(), 0u);
+}
+
+// Its turn has come, others have waited for it: it ends before theirs.
+TEST_F(Data, a_write_of_a_session_that_dies_meanwhile_is_ended) {
+  const std::string text(100'000, 'x');
+  auto writing = rig.start_write(a, file, 0, text);
+  rig.shard->evict(a.session, "test");
+  EXPECT_EQ(rig.shard->sessions().size(), 1u);
+  rig.settle();
+  EXPECT_EQ(rig.shard->sessions().size(), 0u);
+  ASSERT_TRUE(writing->has_value());
+  EXPECT_EQ((*writing)->error, 0);
+  Client b = rig.login();
+  EXPECT_TRUE(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle) == text);
+}
+
+TEST_F(Data, a_write_that_comes_too_late_does_not_land) {
+  rig.getattr(a, file, kPartW, true);
+  rig.hold_commits = true;
+  rig.shard->evict(a.session, "test");
+  EXPECT_EQ(rig.write(a, file, 0, "late", kWriteWriteback).error, ESTALE);
+  rig.hold_commits = false;
   Client b = rig.login();
   EXPECT_EQ(rig.content(b, rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle), "");
 }
