@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "sdk/base/log.h"
+#include "server/crc32c.h"
 #include "server/shard.h"
 
 namespace myfs::server {
@@ -52,6 +54,25 @@ Errno read(Turn& turn, const ReadArgs& args, ReadState& state,
 
 namespace {
 
+// What was damaged on its way must not be stored, least of all under a checksum of our own.
+Errno check_crcs(Turn& turn, const WriteArgs& args) {
+  if (args.crcs.empty()) return {};
+  if (args.crcs.size() != (args.data.size() + kBlockSize_bytes - 1) / kBlockSize_bytes)
+    return Errno(EPROTO);
+  std::span<const uint8_t> rest = args.data;
+  for (uint32_t crc : args.crcs) {
+    const auto block = rest.first(std::min<size_t>(rest.size(), kBlockSize_bytes));
+    if (crc32c(block) != crc) {
+      ++turn.shard().counters().damaged_writes;
+      log(LogLevel::kError, "session %d: a write of inode %d arrived damaged at byte %d",
+          turn.session().id, args.node.ino, args.off + args.data.size() - rest.size());
+      return Errno(EBADMSG);
+    }
+    rest = rest.subspan(block.size());
+  }
+  return {};
+}
+
 Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<WriteState>& state,
                   WriteAnswer& reply) {
   Result<InodeRef> inode = turn.node(args.node);
@@ -64,7 +85,9 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
   if (!error.ok()) return error;
   if (args.data.size() > kIoMax_bytes) return Errno(EINVAL);
   if ((args.flags & kWriteWriteback) != 0) {
-    if ((shard.leases().held(turn.session().id, ino) & kPartW) == 0) return Errno(ESTALE);
+    // A late one may not overwrite what others have written since.
+    if (!shard.leases().held_write_since(turn.session().id, ino, args.lease_seq))
+      return Errno(ESTALE);
     shard.leases().progress(turn.session().id, ino, shard.boottime());
   } else {
     turn.lane(ino);
@@ -73,6 +96,7 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
     if (drops_privileges(record, forced(turn, args.opener).cred)) turn.recall(ino, kPartA);
     if (turn.blocked()) return {};
   }
+  if (error = check_crcs(turn, args); !error.ok()) return error;
   state->off = args.append ? std::max(record.size, shard.data().pending_end(ino)) : args.off;
   if (state->off > kFileSizeMax_bytes || args.data.size() > kFileSizeMax_bytes - state->off)
     return Errno(EFBIG);

@@ -57,6 +57,12 @@ uint64_t LeaseTable::seq(SessionId session, uint64_t ino) const {
   return holder == nullptr ? 0 : holder->seq;
 }
 
+bool LeaseTable::held_write_since(SessionId session, uint64_t ino, uint64_t seq) const {
+  const Holder* holder = find(session, ino);
+  return holder != nullptr && (holder->parts & kPartW) != 0 && seq >= holder->write_seq &&
+         seq <= holder->seq;
+}
+
 Parts LeaseTable::held_by_others(SessionId session, uint64_t ino, Parts parts) const {
   auto it = inodes_.find(ino);
   if (it == inodes_.end()) return 0;
@@ -127,8 +133,10 @@ Grant LeaseTable::grant(SessionId session, uint64_t ino, Parts parts) {
     state->second.inodes.insert(ino);
     ++leases_;
   }
+  const bool had_write = (holder->parts & kPartW) != 0;
   holder->parts |= parts;
   holder->seq = ++state->second.seq;
+  if (!had_write && (parts & kPartW) != 0) holder->write_seq = holder->seq;
   return Grant{.ino = ino, .parts = holder->parts, .seq = holder->seq};
 }
 

@@ -43,6 +43,8 @@ class LeaseTable {
 
   Parts held(SessionId session, uint64_t ino) const;
   uint64_t seq(SessionId session, uint64_t ino) const;  // of the newest grant
+  // Whether the session holds W and has held it without a break since its grant `seq`.
+  bool held_write_since(SessionId session, uint64_t ino, uint64_t seq) const;
   // W implies R.
   static Parts effective(Parts parts) {
     return (parts & kPartW) != 0 ? static_cast<Parts>(parts | kPartR) : parts;
@@ -91,6 +93,7 @@ class LeaseTable {
     SessionId session = 0;
     Parts parts = 0;
     uint64_t seq = 0;                            // of the newest grant
+    uint64_t write_seq = 0;                      // of the grant that brought W, while it is held
     absl::InlinedVector<uint64_t, 1> recalls{};  // ids of those that are out
   };
   struct Block {

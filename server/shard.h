@@ -108,6 +108,7 @@ struct ShardStats {
   uint64_t recalls = 0;
   uint64_t commits = 0;
   uint64_t evictions = 0;
+  uint64_t damaged_writes = 0;  // refused: the bytes were not what their crcs said
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
 };

@@ -258,7 +258,9 @@ interface DataService {
             :Node);
     # flags: 1 STABLE (answer when durable), 2 WRITEBACK (pages dirtied under W; clipped by
     # truncGen), 4 UNCACHED (recall others' R and W
-    # first), 8 KEEP_MTIME. crcs: CRC32C of each 64 KiB of data, may be empty.
+    # first), 8 KEEP_MTIME. leaseSeq, of a WRITEBACK: a grant since which the session has held W
+    # without a break; of an earlier one: ESTALE. crcs: CRC32C of each 64 KiB of data, may be empty;
+    # EBADMSG: a block arrived damaged, nothing was written (send it again under a new slotSeq).
   append @2 (op :Op, node :Handle, opener :Opener, data :Data) -> (errno :Int32, replayed :Bool, off
       :UInt64, node :Node);
   commit @3 (op :Op, node :Handle, verifier :UInt64, dataOnly :Bool) -> (errno :Int32, verifier

@@ -314,6 +314,7 @@ class Rig {
                                    bool append = false,
                                    std::optional<uint32_t> trunc_gen = std::nullopt) {
     WriteArgs args;
+    args.lease_seq = shard->leases().seq(c.session->id, node.ino);
     auto owner = std::make_shared<const std::string>(std::move(data));
     args.node = node;
     args.opener = opener;
@@ -326,6 +327,9 @@ class Rig {
     args.mtime = Time::from_ns(wall_ns);
     args.has_trunc_gen = trunc_gen.has_value();
     args.trunc_gen = trunc_gen.value_or(0);
+    return start_write(c, std::move(args));
+  }
+  Pending<WriteAnswer> start_write(Client& c, WriteArgs args) {
     Op op = c.next_op();
     auto state = std::make_shared<WriteState>();
     return start<WriteAnswer>(c, &op, [args, state](Turn& t, WriteAnswer& r) {

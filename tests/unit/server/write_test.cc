@@ -1,0 +1,107 @@
+// What a write must bring with it: the lease that it was made under, checksums of its bytes.
+#include <gtest/gtest.h>
+
+#include "server/crc32c.h"
+#include "tests/unit/server/rig.h"
+
+namespace myfs::server {
+namespace {
+
+class Writes : public testing::Test {
+ protected:
+  void SetUp() override {
+    a.peer->on_glimpse = [this](uint64_t id, uint64_t ino) {
+      rig.shard->glimpsed(*a.session, id, ino, Glimpsed{.valid = false});
+    };
+  }
+  uint64_t acquire(Client& c, Parts parts) {
+    NodeOnlyReply got = rig.getattr(c, file_of(c), parts, true);
+    EXPECT_EQ(got.error, 0);
+    EXPECT_EQ(got.node.grant.parts & parts, parts);
+    return got.node.grant.seq;
+  }
+  Handle file_of(Client& c) { return rig.lookup(c, c.root.handle, {"f"}).nodes[0].handle; }
+  void release(Parts parts, uint64_t seq) {
+    rig.shard->release(*a.session, {Grant{.ino = file.ino, .parts = parts, .seq = seq}}, {});
+    rig.settle();
+  }
+  WriteAnswer write(uint64_t lease_seq, const std::string& text,
+                    const std::vector<uint32_t>& crcs = {}, uint32_t flags = kWriteWriteback) {
+    auto owner = std::make_shared<const std::string>(text);
+    WriteArgs args;
+    args.node = file;
+    args.opener.cred = a.cred;
+    args.data = {reinterpret_cast<const uint8_t*>(owner->data()), owner->size()};
+    args.owner = owner;
+    args.lease_seq = lease_seq;
+    args.crcs = crcs;
+    args.flags = flags;
+    return rig.finish(rig.start_write(a, args));
+  }
+  static uint32_t crc(const std::string& text) {
+    return crc32c({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  }
+
+  Rig rig;
+  Client a = rig.login();
+  Handle file = rig.create(a, a.root.handle, "f").node.handle;
+};
+
+TEST_F(Writes, write_back_under_a_lease_that_was_given_back_is_refused) {
+  const uint64_t first = acquire(a, kPartW);
+  EXPECT_EQ(write(first, "one").error, 0);
+  release(kPartW, first);
+  EXPECT_EQ(write(first, "late").error, ESTALE);
+  Client b = rig.login();
+  EXPECT_EQ(rig.write(b, file_of(b), 0, "another's").error, 0);
+  const uint64_t second = acquire(a, kPartW);
+  EXPECT_EQ(write(first, "late").error, ESTALE);
+  EXPECT_EQ(write(0, "late").error, ESTALE);
+  EXPECT_EQ(write(second + 1, "early").error, ESTALE);
+  EXPECT_EQ(rig.commit(a, file).error, 0);
+  EXPECT_EQ(rig.content(a, file), "another's");
+  EXPECT_EQ(write(second, "two").error, 0);
+}
+
+TEST_F(Writes, write_back_under_a_lease_that_was_recalled_is_refused) {
+  const uint64_t first = acquire(a, kPartW);
+  Client b = rig.login();
+  acquire(b, kPartR);  // A answers at once
+  acquire(a, kPartW);
+  EXPECT_EQ(write(first, "late").error, ESTALE);
+}
+
+TEST_F(Writes, any_grant_since_which_W_was_held_will_do) {
+  const uint64_t before = acquire(a, kPartR);
+  const uint64_t first = acquire(a, kPartW);
+  const uint64_t second = acquire(a, kPartA | kPartR | kPartW);
+  ASSERT_GT(second, first);
+  EXPECT_EQ(write(first, "one").error, 0);
+  EXPECT_EQ(write(second, "two").error, 0);
+  EXPECT_EQ(write(before, "no").error, ESTALE);
+  release(kPartA, second);
+  EXPECT_EQ(write(first, "three").error, 0);
+}
+
+TEST_F(Writes, damaged_bytes_are_refused_and_counted) {
+  uint64_t seq = acquire(a, kPartW);
+  const std::string text = std::string(65'536, 'x') + std::string(1000, 'y');
+  const std::vector<uint32_t> good = {crc(std::string(65'536, 'x')), crc(std::string(1000, 'y'))};
+  EXPECT_EQ(write(seq, text, good).error, 0);
+  EXPECT_EQ(rig.shard->stats().damaged_writes, 0u);
+  std::vector<uint32_t> bad = good;
+  bad[1] ^= 1;
+  EXPECT_EQ(write(seq, text, bad).error, EBADMSG);
+  EXPECT_EQ(write(seq, "z", {crc("x")}).error, EBADMSG);
+  EXPECT_EQ(write(seq, "z", {crc("x")}, kWriteUncached).error, EBADMSG);
+  EXPECT_EQ(rig.shard->stats().damaged_writes, 3u);
+  seq = acquire(a, kPartW);
+  EXPECT_EQ(write(seq, text, {good[0]}).error, EPROTO);
+  EXPECT_EQ(write(seq, "z", {crc("z"), 0}).error, EPROTO);
+  EXPECT_EQ(rig.commit(a, file).error, 0);
+  EXPECT_TRUE(rig.content(a, file) == text);
+  EXPECT_EQ(write(seq, "z", {crc("z")}, kWriteUncached).error, 0);
+}
+
+}  // namespace
+}  // namespace myfs::server
