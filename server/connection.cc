@@ -5,11 +5,13 @@
 
 namespace myfs::server {
 
-Connection::Connection(kj::Own<uv_io::MessageStream> stream, capnp::Capability::Client bootstrap,
-                       std::function<void()> on_end)
+Connection::Connection(kj::Own<uv_io::MessageStream> stream,
+                       std::shared_ptr<uv_io::MessagePins> pins,
+                       capnp::Capability::Client bootstrap, std::function<void()> on_end)
     : since_ns_(boottime_ns()),
       stream_(kj::mv(stream)),
-      network_(*stream_, capnp::rpc::twoparty::Side::SERVER, uv_io::reader_options()),
+      network_(*stream_, capnp::rpc::twoparty::Side::SERVER, uv_io::reader_options(),
+               std::move(pins)),
       rpc_(capnp::makeRpcServer(network_, kj::mv(bootstrap))),
       end_(network_.onDisconnect()
                .then([this, on_end = std::move(on_end)] {

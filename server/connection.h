@@ -6,21 +6,24 @@
 // Invariants: (1) dies in the order RPC system, network, stream; (2) on_end runs at most once.
 #pragma once
 
-#include <capnp/rpc-twoparty.h>
+#include <capnp/rpc.h>
 #include <kj/async.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "sdk/uv/message_stream.h"
+#include "sdk/uv/pinned_network.h"
 #include "server/peer.h"
 
 namespace myfs::server {
 
 class Connection {
  public:
-  Connection(kj::Own<uv_io::MessageStream> stream, capnp::Capability::Client bootstrap,
-             std::function<void()> on_end);
+  // `pins`: through which the capabilities refer to what they do not copy.
+  Connection(kj::Own<uv_io::MessageStream> stream, std::shared_ptr<uv_io::MessagePins> pins,
+             capnp::Capability::Client bootstrap, std::function<void()> on_end);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -34,7 +37,7 @@ class Connection {
  private:
   const int64_t since_ns_;
   kj::Own<uv_io::MessageStream> stream_;
-  capnp::TwoPartyVatNetwork network_;
+  uv_io::PinnedNetwork network_;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
   kj::Promise<void> end_;
 };

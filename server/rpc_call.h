@@ -5,8 +5,10 @@
 
 #include <kj/async.h>
 
+#include <memory>
 #include <utility>
 
+#include "sdk/uv/pinned_network.h"
 #include "server/rpc_codec.h"
 #include "server/shard.h"
 
@@ -17,6 +19,7 @@ struct Bound {
   Shard* shard = nullptr;
   SessionRef session{};
   uint64_t binding = 0;
+  std::shared_ptr<uv_io::MessagePins> pins{};  // of the connection; null: everything is copied
 
   bool current() const { return session->live() && binding == session->binding; }
 };
@@ -28,7 +31,8 @@ struct CallHead {
   uint64_t hash = 0;
 };
 
-// `fill` writes a Reply into the results. The params stay readable until then.
+// `fill` writes a Reply, which it may take apart, into the results. The params stay readable until
+// then.
 template <typename Reply, typename Context, typename Fill>
 kj::Promise<void> run_call(const Bound& bound, const CallHead& head, Context context,
                            typename TypedRequest<Reply>::Body body, Fill fill) {

@@ -1,4 +1,9 @@
 // The handlers of DataService: arguments in, body of data_handlers.h, results out.
+#include <capnp/orphan.h>
+
+#include <optional>
+
+#include "sdk/uv/message_stream.h"
 #include "server/data_handlers.h"
 #include "server/rpc_services.h"
 
@@ -25,16 +30,8 @@ class DataImpl final : public wire::DataService::Server {
         [args, state](Turn& turn, ReadAnswer& reply) {
           return myfs::server::read(turn, args, *state, state, reply);
         },
-        [](auto context, const ReadAnswer& reply) {
-          constexpr uint64_t kFixedWords = 32;
-          auto results =
-              context.getResults(capnp::MessageSize{reply.data.size() / 8 + kFixedWords, 0});
-          results.setErrno(reply.error);
-          if (reply.error != 0) return;
-          results.setEof(reply.eof);
-          results.setSize(reply.size);
-          results.setChange(reply.change);
-          results.setData(capnp::Data::Reader(reply.data.data(), reply.data.size()));
+        [pins = bound_.pins](auto context, ReadAnswer& reply) {
+          fill_read(context, reply, pins.get());
         });
   }
 
@@ -203,6 +200,28 @@ class DataImpl final : public wire::DataService::Server {
   }
 
  private:
+  // Content that is large enough to be sent from where it lies is not copied into the message.
+  static void fill_read(ReadContext context, ReadAnswer& reply, uv_io::MessagePins* pins) {
+    constexpr uint64_t kFixedWords = 32;
+    auto buffer = std::make_shared<DataBuffer>(std::move(reply.data));
+    const capnp::Data::Reader data(buffer->data(), buffer->size());
+    const bool refers = pins != nullptr && data.size() > uv_io::kSegmentByReference_bytes;
+    const uint64_t words = kFixedWords + (refers ? 0 : data.size() / sizeof(capnp::word) + 1);
+    std::optional<uv_io::MessagePins::Watch> watch;
+    if (refers) watch.emplace(*pins);
+    auto results = context.getResults(capnp::MessageSize{words, 0});
+    results.setErrno(reply.error);
+    if (reply.error != 0) return;
+    results.setEof(reply.eof);
+    results.setSize(reply.size);
+    results.setChange(reply.change);
+    if (refers && watch->pin(data.begin(), buffer)) {
+      auto orphanage = capnp::Orphanage::getForMessageContaining(results);
+      results.adoptData(orphanage.referenceExternalData(data));
+    } else {
+      results.setData(data);
+    }
+  }
   static std::span<const uint8_t> bytes_of(capnp::Data::Reader data) {
     return {data.begin(), data.size()};
   }

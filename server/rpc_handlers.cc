@@ -81,8 +81,11 @@ void fill_info(const SessionReply& from, const Shard& shard, wire::SessionInfo::
 
 class BootstrapImpl final : public wire::Bootstrap::Server {
  public:
-  BootstrapImpl(Shard& shard, PeerInfo peer)
-      : shard_(shard), peer_(std::move(peer)), challenge_(kChallengeSize_bytes, '\0') {
+  BootstrapImpl(Shard& shard, PeerInfo peer, std::shared_ptr<uv_io::MessagePins> pins)
+      : shard_(shard),
+        peer_(std::move(peer)),
+        pins_(std::move(pins)),
+        challenge_(kChallengeSize_bytes, '\0') {
     random_bytes(challenge_.data(), challenge_.size());
   }
 
@@ -168,17 +171,20 @@ class BootstrapImpl final : public wire::Bootstrap::Server {
     }
     // A data connection outlives the control connection that it came with: slots and seqs tell a
     // late call from a new one.
-    results.setData(make_data_service(Bound{.shard = &shard_, .session = session, .binding = 0}));
+    results.setData(make_data_service(
+        Bound{.shard = &shard_, .session = session, .binding = 0, .pins = pins_}));
     return kj::READY_NOW;
   }
 
  private:
   Bound bound_to(const SessionReply& reply) {
-    return Bound{.shard = &shard_, .session = reply.session, .binding = reply.binding};
+    return Bound{
+        .shard = &shard_, .session = reply.session, .binding = reply.binding, .pins = pins_};
   }
 
   Shard& shard_;
   const PeerInfo peer_;
+  const std::shared_ptr<uv_io::MessagePins> pins_;
   std::string challenge_;
 };
 
@@ -309,8 +315,9 @@ class SessionImpl final : public wire::Session::Server {
 
 }  // namespace
 
-capnp::Capability::Client make_bootstrap(Shard& shard, PeerInfo peer) {
-  return wire::Bootstrap::Client(kj::heap<BootstrapImpl>(shard, std::move(peer)));
+capnp::Capability::Client make_bootstrap(Shard& shard, PeerInfo peer,
+                                         std::shared_ptr<uv_io::MessagePins> pins) {
+  return wire::Bootstrap::Client(kj::heap<BootstrapImpl>(shard, std::move(peer), std::move(pins)));
 }
 
 wire::Session::Client make_session(Bound bound) {

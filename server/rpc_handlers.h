@@ -10,12 +10,16 @@
 
 #include <capnp/capability.h>
 
+#include <memory>
+
+#include "sdk/uv/pinned_network.h"
 #include "server/peer.h"
 #include "server/shard.h"
 
 namespace myfs::server {
 
-// The only capability of a fresh connection.
-capnp::Capability::Client make_bootstrap(Shard& shard, PeerInfo peer);
+// The only capability of a fresh connection. `pins`: of its network; null: there is none.
+capnp::Capability::Client make_bootstrap(Shard& shard, PeerInfo peer,
+                                         std::shared_ptr<uv_io::MessagePins> pins);
 
 }  // namespace myfs::server

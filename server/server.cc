@@ -135,10 +135,10 @@ void Server::accept(kj::Own<uv_io::MessageStream> stream) {
   }
   uint64_t id = next_connection_++;
   log(LogLevel::kDebug, "%s: connected", stream->peer_text());
-  PeerInfo peer = peer_info(*stream);
-  connections_.emplace(
-      id, std::make_unique<Connection>(kj::mv(stream), make_bootstrap(*shard_, std::move(peer)),
-                                       [this, id] { drop_connection(id); }));
+  auto pins = std::make_shared<uv_io::MessagePins>();
+  auto bootstrap = make_bootstrap(*shard_, peer_info(*stream), pins);
+  connections_.emplace(id, std::make_unique<Connection>(kj::mv(stream), pins, kj::mv(bootstrap),
+                                                        [this, id] { drop_connection(id); }));
 }
 
 // Not at once: it is asked for from inside a promise of the connection.

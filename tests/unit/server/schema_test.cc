@@ -20,7 +20,7 @@ class Schema : public testing::Test {
     PeerInfo peer;
     peer.is_unix = true;
     peer.uid = as_root ? 0 : 1000;
-    return make_bootstrap(*rig.shard, peer).castAs<wire::Bootstrap>();
+    return make_bootstrap(*rig.shard, peer, nullptr).castAs<wire::Bootstrap>();
   }
   // Both loops run until the promise has its value.
   template <typename Promise>
