@@ -164,8 +164,10 @@ class Rig {
 
   // The client gives up whatever it is asked for, at once.
   void answer(Client& client) {
-    client.peer->on_recall = [this, session = client.session](const RecallItem& item) {
-      posted.push_back([this, session, item] {
+    // The session owns its peer, so the peer must not own the session.
+    std::weak_ptr<Session> owner = client.session;
+    client.peer->on_recall = [this, owner](const RecallItem& item) {
+      posted.push_back([this, session = owner.lock(), item] {
         AckArgs args;
         args.recall_id = item.recall_id;
         args.ino = item.ino;
