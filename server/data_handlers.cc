@@ -84,6 +84,7 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
   Errno error = may_access_data(turn, ino, record, args.opener, access);
   if (!error.ok()) return error;
   if (args.data.size() > kIoMax_bytes) return Errno(EINVAL);
+  turn.request()->payload_bytes = args.data.size();
   if ((args.flags & kWriteWriteback) != 0) {
     // A late one may not overwrite what others have written since.
     if (!shard.leases().held_write_since(turn.session().id, ino, args.lease_seq))

@@ -32,6 +32,16 @@ void ReplyCache::finish(const Op& op, const Outcome& outcome) {
   for (Attach& attach : attached) attach(outcome);
 }
 
+void ReplyCache::take_back(const Op& op, const Outcome& outcome) {
+  Slot& slot = slots_[op.slot];
+  assert(slot.state == State::kExecuting && slot.seq == op.slot_seq);
+  // The call before has been answered for good, or this one had not come.
+  slot.state = State::kFree;
+  --slot.seq;
+  auto attached = std::exchange(slot.attached, {});
+  for (Attach& attach : attached) attach(outcome);
+}
+
 std::vector<uint64_t> ReplyCache::seqs() const {
   std::vector<uint64_t> seqs;
   for (const Slot& slot : slots_) seqs.push_back(slot.seq);

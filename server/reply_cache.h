@@ -4,7 +4,8 @@
 // Thread safety: the shard's loop only.
 // Owns / is owned by: member of Session. Holds the retries that wait for the first execution.
 // Invariants: (1) a slot executes one call at a time; (2) a slot leaves `executing` only by
-// finish(); (3) an outcome holds errno and identity only, no lease and no attributes.
+// finish() or take_back(); (3) an outcome holds errno and identity only, no lease and no
+// attributes.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +46,8 @@ class ReplyCache {
   // `attach` is kept only when the verdict is kAttached.
   Begun begin(const Op& op, uint64_t hash, Attach attach);
   void finish(const Op& op, const Outcome& outcome);
+  // It was not begun after all: the same seq may come again. Tells the attached as finish() does.
+  void take_back(const Op& op, const Outcome& outcome);
   // The newest seq seen of each slot.
   std::vector<uint64_t> seqs() const;
   // A durable record read back.

@@ -66,8 +66,10 @@ class Request : public std::enable_shared_from_this<Request> {
   // The shard's notes.
   int phase = 0;  // rises when work outside the loop has come back
   bool parked = false;
-  bool queued = false;  // in the run queue
-  bool begun = false;   // it is counted by its session
+  bool waited = false;       // it has been parked before
+  size_t payload_bytes = 0;  // kept in memory while it waits
+  bool queued = false;       // in the run queue
+  bool begun = false;        // it is counted by its session
   std::vector<Need> needs{};
   std::vector<uint64_t> lanes{};                     // of inodes, held until the answer is settled
   std::vector<uint64_t> busy{};                      // inodes whose content is in use by the pool

@@ -42,8 +42,11 @@ kj::Promise<void> run_call(const Bound& bound, const CallHead& head, Context con
                               [fulfiller = kj::mv(paf.fulfiller)](Reply reply) mutable {
                                 fulfiller->fulfill(kj::heap<Reply>(kj::mv(reply)));
                               });
-  return paf.promise.then(
-      [context, fill](kj::Own<Reply>&& reply) mutable { fill(context, *reply); });
+  return paf.promise.then([context, fill](kj::Own<Reply>&& reply) mutable {
+    if (reply->error == kOverloaded)
+      kj::throwFatalException(KJ_EXCEPTION(OVERLOADED, "too much of this session waits already"));
+    fill(context, *reply);
+  });
 }
 
 }  // namespace myfs::server

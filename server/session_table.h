@@ -4,9 +4,9 @@
 // Thread safety: the shard's loop only.
 // Owns / is owned by: member of Shard; a session's object lives as long as a request or connection
 // refers to it, its state tells whether it still counts.
-// Invariants: (1) kLive -> kDying -> kDead only; a dying session ends what it has begun and executes
-// nothing else, and its leases stand until its death and what it wrote are durable; (2) at most one
-// control connection speaks for a session.
+// Invariants: (1) kLive -> kDying -> kDead only; a dying session ends what it has begun and
+// executes nothing else, and its leases stand until its death and what it wrote are durable; (2) at
+// most one control connection speaks for a session.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +50,9 @@ struct Session {
   int64_t quiet_until_ns = 0;          // no recall is sent before the answer to a bind
   std::vector<std::string> data_tokens{};
   ReplyCache replies;
-  uint32_t parked = 0;  // operations that wait for others
-  uint32_t begun = 0;   // operations that have had work done outside the loop
+  uint32_t parked = 0;      // operations that wait for others,
+  size_t parked_bytes = 0;  // and what they hold to be written
+  uint32_t begun = 0;       // operations that have had work done outside the loop
   bool end_is_durable = false;
 
   bool live() const { return state == State::kLive; }

@@ -167,7 +167,11 @@ void Shard::complete(const RequestRef& request, Turn& turn) {
 
 void Shard::finish(const RequestRef& request, Errno error) {
   Outcome outcome = error.ok() ? request->outcome() : Outcome{.error = error.value()};
-  if (request->has_op) request->session->replies.finish(request->op, outcome);
+  if (request->has_op && outcome.error == kOverloaded) {
+    request->session->replies.take_back(request->op, outcome);
+  } else if (request->has_op) {
+    request->session->replies.finish(request->op, outcome);
+  }
   request->deliver(error);
 }
 

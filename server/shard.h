@@ -40,6 +40,7 @@ namespace myfs::server {
 
 inline constexpr int64_t kGlimpseTimeout_ns = 2 * kNsPerSec;  // then W is recalled
 inline constexpr uint32_t kSessionParkedMax = 4096;
+inline constexpr size_t kSessionParkedMax_bytes = 2 * kIoMax_bytes;
 inline constexpr uint64_t kInoBlock = 4096;                          // numbers made durable at once
 inline constexpr uint64_t kWriteSpaceMax_bytes = uint64_t{1} << 30;  // of one W grant
 inline constexpr uint64_t kMetaReserve_bytes = 16 << 20;             // less: nothing new
@@ -247,6 +248,7 @@ class Shard : public FileData::Host {
 
   // shard_recall.cc: waiting for others
   void park(const RequestRef& request, std::vector<Need> needs);
+  bool may_wait(const Request& request) const;
   bool ready(const Request& request) const;
   std::vector<Need> unpark(Request& request);
   void wake(uint64_t ino);

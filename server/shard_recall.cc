@@ -24,19 +24,27 @@ Parts recalled_by(const Need& need) {
 
 }  // namespace
 
+// Who has waited keeps his place.
+bool Shard::may_wait(const Request& request) const {
+  const Session& session = *request.session;
+  if (request.waited) return true;
+  return session.parked < kSessionParkedMax &&
+         session.parked_bytes + request.payload_bytes <= kSessionParkedMax_bytes;
+}
+
 void Shard::park(const RequestRef& request, std::vector<Need> needs) {
   Session& session = *request->session;
-  if (session.parked >= kSessionParkedMax) {
-    let_go(*request);
-    return finish(request, Errno(EAGAIN));
+  const bool waits = may_wait(*request);
+  if (waits) {
+    ++session.parked;
+    session.parked_bytes += request->payload_bytes;
+    request->parked = request->waited = true;
   }
-  ++session.parked;
-  request->parked = true;
   request->needs = std::move(needs);
   std::vector<LeaseTable::RecallOut*> recalls;
   int64_t now_ns = boottime();
   for (const Need& need : request->needs) {
-    waiting_[need.ino][request->ticket] = request;
+    if (waits) waiting_[need.ino][request->ticket] = request;
     if (Parts others = recalled_by(need); others != 0) {
       leases_.block(need.ino, request->ticket, session.id, others);
       auto started = leases_.recall(session.id, need.ino, others, now_ns);
@@ -44,11 +52,15 @@ void Shard::park(const RequestRef& request, std::vector<Need> needs) {
     } else if (need.kind == Need::Kind::kOwn) {
       auto started = leases_.recall_from(session.id, need.ino, need.parts, now_ns);
       recalls.insert(recalls.end(), started.begin(), started.end());
-    } else if (need.kind == Need::Kind::kGlimpse) {
+    } else if (need.kind == Need::Kind::kGlimpse && waits) {
       send_glimpse(request, need.ino);
     }
   }
   send_recalls(recalls);
+  if (waits) return;
+  // When it comes again, what it needs may have come back already.
+  let_go(*request);
+  finish(request, Errno(kOverloaded));
 }
 
 bool Shard::ready(const Request& request) const {
@@ -86,6 +98,7 @@ std::vector<Need> Shard::unpark(Request& request) {
   assert(request.parked && request.session->parked > 0);
   request.parked = false;
   --request.session->parked;
+  request.session->parked_bytes -= request.payload_bytes;
   std::vector<Need> needs = std::exchange(request.needs, {});
   for (const Need& need : needs) {
     leases_.unblock(need.ino, request.ticket);

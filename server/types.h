@@ -103,6 +103,10 @@ class ClientPeer {
   virtual void evicted(const std::string& why) = 0;
 };
 
+// In place of an errno: nothing was begun, and the slot's number is not used. The wire's word for
+// it is an OVERLOADED exception: back off and send the same again.
+inline constexpr int kOverloaded = 4096;
+
 template <typename T>
 using Done = absl::AnyInvocable<void(T)>;
 

@@ -28,9 +28,11 @@
 #
 # CONVENTIONS
 #   errno is the first field of every result, 0 = success, Linux numbers. Exceptions mean transport
-#   trouble only: DISCONNECTED: reconnect, bind and send again; OVERLOADED: back off; UNIMPLEMENTED:
-#   EOPNOTSUPP; FAILED: EIO. Names and paths are Data (bytes), single components; '.', '..', '/' and
-#   NUL in a name: EINVAL. Times are (seconds, nanoseconds) since the epoch, nanoseconds < 1e9.
+#   trouble only: DISCONNECTED: reconnect, bind and send again; OVERLOADED: back off, then send the
+#   same again in its slot (nothing was begun: too much of the session waits already);
+#   UNIMPLEMENTED: EOPNOTSUPP; FAILED: EIO. Names and paths are Data (bytes), single components;
+#   '.', '..', '/' and NUL in a name: EINVAL. Times are (seconds, nanoseconds) since the epoch,
+#   nanoseconds < 1e9.
 #
 # EXACTLY ONCE
 #   Every call that changes anything durable begins with Op. A session has `slots` slots; a slot

@@ -194,6 +194,57 @@ TEST_F(Schema, a_control_connection_that_was_taken_over_is_refused) {
   EXPECT_EQ(wait(renew.send()).getErrno(), 0);
 }
 
+// The client's word for it: back off, then send the same again.
+TEST_F(Schema, a_call_that_there_is_no_room_for_is_overloaded) {
+  auto mine = login(connect());
+  auto meta = wait(mine.getSession().metaRequest().send()).getService();
+  auto create = meta.createRequest();
+  create.initOp().setEpoch(mine.getInfo().getEpoch());
+  create.getOp().setSlot(2);
+  create.getOp().setSlotSeq(1);
+  create.setDir(mine.getInfo().getRoot().getHandle());
+  const kj::byte letter = 'f';
+  create.setName(capnp::Data::Reader(&letter, 1));
+  create.setMode(S_IFREG | 0666);
+  auto made = wait(create.send());
+  ASSERT_EQ(made.getReply().getErrno(), 0);
+  auto theirs = login(connect());  // whose callback answers nothing
+  auto their_meta = wait(theirs.getSession().metaRequest().send()).getService();
+  auto lookup = their_meta.lookupRequest();
+  lookup.setDir(theirs.getInfo().getRoot().getHandle());
+  lookup.initNames(1).set(0, capnp::Data::Reader(&letter, 1));
+  auto found = wait(lookup.send());
+  auto hold = their_meta.getattrRequest();
+  hold.setNode(found.getNodes()[0].getHandle());
+  hold.setWant(kPartR);
+  hold.setMustGrant(true);
+  ASSERT_EQ(wait(hold.send()).getErrno(), 0);
+  auto attach = connect().attachDataRequest();
+  attach.setSessionId(mine.getInfo().getSessionId());
+  attach.setToken(mine.getInfo().getDataToken());
+  auto data = wait(attach.send()).getData();
+  std::vector<capnp::RemotePromise<wire::DataService::WriteResults>> writing;
+  for (uint16_t slot = 3; slot < 6; ++slot) {
+    auto write = data.writeRequest();
+    write.initOp().setEpoch(mine.getInfo().getEpoch());
+    write.getOp().setSlot(slot);
+    write.getOp().setSlotSeq(1);
+    write.setNode(made.getReply().getNode().getHandle());
+    write.initData(kIoMax_bytes);
+    write.setFlags(kWriteUncached);
+    writing.push_back(write.send());
+  }
+  EXPECT_FALSE(writing[0].poll(scope));
+  EXPECT_FALSE(writing[1].poll(scope));
+  ASSERT_TRUE(writing[2].poll(scope));
+  auto failed = kj::runCatchingExceptions([&] { (void)writing[2].wait(scope); });
+  KJ_IF_MAYBE (exception, failed) {
+    EXPECT_EQ(exception->getType(), kj::Exception::Type::OVERLOADED);
+  } else {
+    ADD_FAILURE() << "it was answered";
+  }
+}
+
 TEST_F(Schema, statistics_do_not_count_themselves) {
   auto mine = login(connect());
   auto first = wait(mine.getSession().statsRequest().send()).getOperations();

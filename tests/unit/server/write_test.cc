@@ -83,6 +83,53 @@ TEST_F(Writes, any_grant_since_which_W_was_held_will_do) {
   EXPECT_EQ(write(first, "three").error, 0);
 }
 
+// What waits for others keeps its bytes in the server's memory: not for as many as a client likes.
+TEST_F(Writes, a_session_that_has_much_waiting_is_told_to_come_again) {
+  Client b = rig.login();
+  acquire(b, kPartR);
+  b.peer->recalls.clear();
+  b.peer->silent();
+  const std::string text(3 << 20, 'x');
+  std::vector<Pending<WriteAnswer>> writing;
+  for (uint16_t slot = 2; slot < 6; ++slot) {
+    a.slot = slot;
+    writing.push_back(rig.start_write(a, file, 0, text));
+  }
+  const Op refused = a.op;
+  rig.settle();
+  EXPECT_EQ(a.session->parked, 2u);
+  EXPECT_EQ(a.session->parked_bytes, 2 * text.size());
+  EXPECT_LE(a.session->parked_bytes, kSessionParkedMax_bytes);
+  EXPECT_FALSE(writing[0]->has_value() || writing[1]->has_value());
+  ASSERT_TRUE(writing[2]->has_value() && writing[3]->has_value());
+  EXPECT_EQ((*writing[2])->error, kOverloaded);
+  EXPECT_EQ((*writing[3])->error, kOverloaded);
+  // What holds no bytes waits as before, and what is small too.
+  a.slot = 6;
+  auto small = rig.start_write(a, file, 0, "small");
+  a.slot = 7;
+  auto cut = rig.start_setattr(a, file, kSetSize, size_of(5));
+  rig.settle();
+  EXPECT_FALSE(small->has_value() || cut->has_value());
+  EXPECT_EQ(b.peer->recalls.size(), 1u);
+  rig.ack(b, b.peer->recalls[0]);
+  ASSERT_TRUE(writing[0]->has_value() && writing[1]->has_value() && small->has_value() &&
+              cut->has_value());
+  EXPECT_EQ((*writing[1])->error, 0);
+  EXPECT_EQ((*small)->error, 0);
+  EXPECT_EQ((*cut)->node.attr.size, 5u);
+  EXPECT_EQ(a.session->parked_bytes, 0u);
+  // The same call in the same slot under the same number.
+  auto again = rig.start<WriteAnswer>(a, &refused, [](Turn&, WriteAnswer& reply) {
+    reply.count = 7;
+    return Errno();
+  });
+  ASSERT_TRUE(again->has_value());
+  EXPECT_EQ((*again)->error, 0);
+  EXPECT_EQ((*again)->count, 7u);
+  EXPECT_FALSE((*again)->replayed);
+}
+
 TEST_F(Writes, damaged_bytes_are_refused_and_counted) {
   uint64_t seq = acquire(a, kPartW);
   const std::string text = std::string(65'536, 'x') + std::string(1000, 'y');
