@@ -195,7 +195,8 @@ Errno Server::shutdown(int64_t limit_ns) {
     if (shard_timer_ != nullptr) shard_timer_->disarm();
   });
   if (commits_ != nullptr) commits_->stop();
-  pool_.reset();
+  // The last report of the queue may still make the shard ask the pool for something.
+  if (pool_ != nullptr) pool_->stop();
   loop_->run_sync([&] {
     shard_.reset();
     shard_timer_.reset();
@@ -203,6 +204,7 @@ Errno Server::shutdown(int64_t limit_ns) {
   });
   (void)loop_->stop();
   commits_.reset();
+  pool_.reset();
   return result;
 }
 

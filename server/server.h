@@ -86,7 +86,7 @@ class Server {
   MetaStore* meta_ = nullptr;
   BlockStore* blocks_ = nullptr;
   std::unique_ptr<uv_io::Loop> loop_;
-  std::unique_ptr<IoPool> pool_;
+  std::unique_ptr<ThreadIoPool> pool_;
   std::unique_ptr<CommitQueue> commits_;
   // Inside the loop only:
   std::unique_ptr<uv_io::Timer> shard_timer_;
