@@ -210,8 +210,9 @@ MYFS_API int myfs_open_x(myfs_task* task, const myfs_call* call, const char* pat
 /* As myfs_open with O_CREAT | O_WRONLY | O_TRUNC. */
 MYFS_API int myfs_creat(myfs_task* task, const char* path, mode_t mode);
 MYFS_API int myfs_creat_x(myfs_task* task, const myfs_call* call, const char* path, mode_t mode);
-/* Closes; the last close of an open file returns after its data has reached the server, and reports
- * an error of writing it that no earlier call has reported. The descriptor is free in every case.
+/* Closes; the last close of an open file returns after its data is durable (not so on a server with
+ * --durability relaxed), and reports an error of writing it that no earlier call has reported. The
+ * descriptor is free in every case.
  * Errors: EIO, ENOSPC. */
 MYFS_API int myfs_close(myfs_task* task, int fd);
 MYFS_API int myfs_close_x(myfs_task* task, const myfs_call* call, int fd);

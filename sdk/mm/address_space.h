@@ -70,6 +70,7 @@ struct WriteRequest {
   uint64_t offset = 0;           // of the first page
   size_t size_bytes = 0;         // ends at i_size if that lies in the last page
   uint32_t trunc_gen = 0;        // smallest of the pages
+  bool durable = false;          // a commit follows at once, and would be for these bytes alone
 };
 
 // What a file system does for its pages. Kernel counterpart: address_space_operations.

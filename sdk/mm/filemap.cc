@@ -284,10 +284,10 @@ Result<size_t> filemap_write(const CallContext& ctx, AddressSpace& mapping, uint
 }
 
 Result<void> filemap_fdatawrite_range(const CallContext& ctx, AddressSpace& mapping, uint64_t from,
-                                      uint64_t to, IoKind kind) {
+                                      uint64_t to, IoKind kind, bool to_commit) {
   if (from >= to || !mapping.ops().writes_back()) return {};
-  MYFS_TRY(
-      write_cache_pages(ctx, mapping, from / kPageSize_bytes, (to - 1) / kPageSize_bytes, kind));
+  MYFS_TRY(write_cache_pages(ctx, mapping, from / kPageSize_bytes, (to - 1) / kPageSize_bytes, kind,
+                             to_commit));
   return {};
 }
 
@@ -304,10 +304,10 @@ Result<void> filemap_fdatawait_range(const CallContext& ctx, AddressSpace& mappi
 }
 
 Result<void> filemap_write_and_wait_range(const CallContext& ctx, AddressSpace& mapping,
-                                          uint64_t from, uint64_t to, IoKind kind) {
+                                          uint64_t from, uint64_t to, IoKind kind, bool to_commit) {
   for (int round = 0; round < kSyncRoundsMax; ++round) {
     uint32_t before = PageState::redirtied(mapping);
-    MYFS_TRY(filemap_fdatawrite_range(ctx, mapping, from, to, kind));
+    MYFS_TRY(filemap_fdatawrite_range(ctx, mapping, from, to, kind, to_commit));
     MYFS_TRY(filemap_fdatawait_range(ctx, mapping, from, to));
     if (PageState::redirtied(mapping) == before) return {};
   }
@@ -345,7 +345,7 @@ Result<void> filemap_fsync(const CallContext& ctx, AddressSpace& mapping, ErrSeq
                            IoKind kind) {
   Result<void> synced = Errno(EAGAIN);
   for (int round = 0; round < kSyncRoundsMax && synced.error() == Errno(EAGAIN); ++round) {
-    MYFS_TRY(filemap_write_and_wait_range(ctx, mapping, 0, UINT64_MAX, kind));
+    MYFS_TRY(filemap_write_and_wait_range(ctx, mapping, 0, UINT64_MAX, kind, true));
     synced = filemap_commit(ctx, mapping, kind);
   }
   if (synced.error() == Errno(EAGAIN)) return Errno(EIO);

@@ -40,16 +40,19 @@ Result<size_t> filemap_read(const CallContext& ctx, AddressSpace& mapping, FileR
 Result<size_t> filemap_write(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
                              std::span<const iovec> iov);
 
-// Ranges are bytes [from, to); to = UINT64_MAX: to the end.
+// Ranges are bytes [from, to); to = UINT64_MAX: to the end. `to_commit`: filemap_commit comes next;
+// what one request brings needs none then.
 // Starts writing all dirty pages of the range; waits for admission, not for completion.
 Result<void> filemap_fdatawrite_range(const CallContext& ctx, AddressSpace& mapping, uint64_t from,
-                                      uint64_t to, IoKind kind = IoKind::kWrite);
+                                      uint64_t to, IoKind kind = IoKind::kWrite,
+                                      bool to_commit = false);
 // Waits until no write of the range is in flight. Does not report write errors: see wb_err.
 Result<void> filemap_fdatawait_range(const CallContext& ctx, AddressSpace& mapping, uint64_t from,
                                      uint64_t to);
 // Both, repeated while pages become dirty again because the server asked for it.
 Result<void> filemap_write_and_wait_range(const CallContext& ctx, AddressSpace& mapping,
-                                          uint64_t from, uint64_t to, IoKind kind = IoKind::kWrite);
+                                          uint64_t from, uint64_t to, IoKind kind = IoKind::kWrite,
+                                          bool to_commit = false);
 // Makes durable what was written unstable before the call. EAGAIN: pages were made dirty again.
 Result<void> filemap_commit(const CallContext& ctx, AddressSpace& mapping,
                             IoKind kind = IoKind::kWrite);

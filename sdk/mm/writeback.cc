@@ -219,8 +219,14 @@ std::vector<PageRef> collect_run(const CallContext& ctx, AddressSpace& mapping, 
   return run;
 }
 
+// Whether the file has nothing to be written or committed but this run.
+bool is_all(const AddressSpace& mapping, const std::vector<PageRef>& run) {
+  return mapping.nr_tagged(PageTag::kDirty) == 0 && mapping.nr_tagged(PageTag::kUnstable) == 0 &&
+         mapping.nr_tagged(PageTag::kWriteback) == run.size();
+}
+
 void submit_run(Admission admission, AddressSpace& mapping, const std::vector<PageRef>& run,
-                IoKind kind) {
+                IoKind kind, bool durable) {
   uint64_t size = mapping.i_size.load(std::memory_order_acquire);
   std::vector<Page*> pages;
   pages.reserve(run.size());
@@ -234,6 +240,7 @@ void submit_run(Admission admission, AddressSpace& mapping, const std::vector<Pa
     request.offset = pages.front()->offset();
     request.size_bytes = std::min<uint64_t>(pages.size() * kPageSize_bytes, size - request.offset);
     request.trunc_gen = pages.front()->trunc_gen();
+    request.durable = durable;
     mapping.ops().write_pages(std::move(admission), mapping, request);
   }
   for (Page* page : beyond) end_page_writeback(*page, Errno(), false);
@@ -242,7 +249,7 @@ void submit_run(Admission admission, AddressSpace& mapping, const std::vector<Pa
 }  // namespace
 
 Result<size_t> write_cache_pages(const CallContext& ctx, AddressSpace& mapping, uint64_t first,
-                                 uint64_t last, IoKind kind) {
+                                 uint64_t last, IoKind kind, bool to_commit) {
   size_t submitted = 0;
   const size_t wsize = std::max<size_t>(mapping.ops().wsize_bytes() / kPageSize_bytes, 1);
   uint64_t index = first;
@@ -271,7 +278,8 @@ Result<size_t> write_cache_pages(const CallContext& ctx, AddressSpace& mapping, 
       MYFS_TRY(wait_on_index_writeback(ctx, mapping, index));
       continue;
     }
-    submit_run(std::move(admission).value(), mapping, run, kind);
+    submit_run(std::move(admission).value(), mapping, run, kind,
+               to_commit && is_all(mapping, run));
     submitted += run.size();
     index += run.size();
   }

@@ -62,9 +62,10 @@ class Writeback {
 };
 
 // Writes dirty pages of [first, last], neighbours together up to wsize. Returns pages submitted;
-// with kFlush stops at the first refusal (EAGAIN only if nothing was submitted).
+// with kFlush stops at the first refusal (EAGAIN only if nothing was submitted). `to_commit`: a
+// commit comes next; a request that leaves nothing else for it is made durable by itself.
 Result<size_t> write_cache_pages(const CallContext& ctx, AddressSpace& mapping, uint64_t first,
-                                 uint64_t last, IoKind kind);
+                                 uint64_t last, IoKind kind, bool to_commit = false);
 // Starts a commit of what is unstable now; false if one is in flight or nothing is unstable. Errors
 // of admit.
 Result<bool> start_commit(const CallContext& ctx, AddressSpace& mapping, IoKind kind);

@@ -113,6 +113,7 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
                       .trunc_gen = mapping.trunc_gen.load(std::memory_order_acquire),
                       .has_trunc_gen = true,
                       .flags = rpc::kWriteWriteback};
+  if (request.durable) args.flags |= rpc::kWriteStable;
   bool lost;
   {
     MutexLock lock(inode.lease.mu);

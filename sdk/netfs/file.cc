@@ -150,14 +150,23 @@ Result<void> NetFileOps::flush_data(const CallContext& ctx, NetInode& inode) {
   return mm::filemap_write_and_wait_range(ctx, *inode.mapping(), 0, UINT64_MAX);
 }
 
-Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
+Result<void> NetFileOps::flush_and_report(const CallContext& ctx, fs::File& file) {
   NetInode& inode = net_inode(file.f_inode());
-  if (inode.mapping() == nullptr || !file.may_write()) return {};
   MYFS_TRY(flush_data(ctx, inode));
   auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
   const Errno error = inode.mapping()->wb_err.check_and_advance(&since);
   file.f_wb_err.store(since, std::memory_order_relaxed);
   return error;
+}
+
+// Durable, since a loss that is found later could be told to nobody.
+Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (inode.mapping() == nullptr || !file.may_write()) return {};
+  auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
+  Result<void> result = mm::filemap_fsync(ctx, *inode.mapping(), &since);
+  file.f_wb_err.store(since, std::memory_order_relaxed);
+  return result;
 }
 
 void NetFileOps::release(fs::File& file) {
@@ -236,7 +245,7 @@ Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file
       inode.end_write();
       // Who may write but not read cannot have a page filled that he writes in part.
       if (!result.ok() && is_lease_refusal(result.error())) break;
-      if (result.ok() && super_.options().sync_writes) MYFS_TRY(flush(ctx, file));
+      if (result.ok() && super_.options().sync_writes) MYFS_TRY(flush_and_report(ctx, file));
       return result;
     }
     if (attempt != 0) break;

@@ -95,7 +95,9 @@ class NetFileOps final : public fs::FileOps {
                                        fs::IoVec from, uint64_t offset, bool append);
   Result<fs::WriteResult> write_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
                                          fs::IoVec from, uint64_t offset, bool append);
+  // What is dirty goes to the server, durable or not. The second one tells losses, as fsync does.
   Result<void> flush_data(const CallContext& ctx, NetInode& inode);
+  Result<void> flush_and_report(const CallContext& ctx, fs::File& file);
   Super& super_;
 };
 

@@ -147,6 +147,26 @@ TEST(Crash, EveryReplyToAChangeOfNamesIsDurable) {
   }
 }
 
+// A loss after close could be told to nobody.
+TEST(Crash, WhatWasClosedIsDurable) {
+  TempDir dir;
+  MyfsdProcess server(dir / "data");
+  ASSERT_TRUE(server.start()) << server.output();
+  const std::string small = pattern(5000, 1), large = pattern(3 << 20, 2);
+  Client client(server.url());
+  ASSERT_EQ(0, client.put("/small", small));
+  ASSERT_EQ(0, client.put("/large", large));
+  ASSERT_EQ(0, client.put("/both", large));
+  ASSERT_EQ(0, client.put("/both", small, O_APPEND));
+  server.kill9();
+  expect_clean(server);
+  ASSERT_TRUE(server.start()) << server.output();
+  Client fresh(server.url());
+  EXPECT_TRUE(fresh.get("/small") == small);
+  EXPECT_TRUE(fresh.get("/large") == large);
+  EXPECT_TRUE(fresh.get("/both") == large + small);
+}
+
 // The client lives on: what it had open stays open, what it had cached is fetched anew.
 TEST(Crash, AClientGoesOnAfterARestart) {
   TempDir dir;

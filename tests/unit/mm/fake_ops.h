@@ -36,6 +36,7 @@ class FakeOps : public AddressSpaceOps {
     size_t size_bytes;
     uint32_t trunc_gen;
     IoKind kind;
+    bool durable;
   };
 
   Result<Admission> admit(const CallContext&, IoKind kind, size_t bytes) override {
@@ -57,7 +58,8 @@ class FakeOps : public AddressSpaceOps {
   void write_pages(Admission, AddressSpace& mapping, const WriteRequest& request) override {
     Write write{&mapping,          {request.pages.begin(), request.pages.end()},
                 request.offset,    request.size_bytes,
-                request.trunc_gen, request.kind};
+                request.trunc_gen, request.kind,
+                request.durable};
     mutex_.lock();
     write_log.push_back(write);
     if (write_mode == Mode::kManual) writes.push_back(write);
@@ -103,7 +105,8 @@ class FakeOps : public AddressSpaceOps {
         std::memcpy(disk.data() + write.offset + i * kPageSize_bytes, write.pages[i]->data(), n);
       }
     }
-    for (Page* page : write.pages) end_page_writeback(*page, error, unstable && error.ok());
+    const bool needs_commit = unstable && !(write.durable && obeys_durable);
+    for (Page* page : write.pages) end_page_writeback(*page, error, needs_commit && error.ok());
   }
   // Waits until a transfer is outstanding and takes it.
   Read take_read() { return take(reads); }
@@ -136,6 +139,7 @@ class FakeOps : public AddressSpaceOps {
   // Set before the threads start, or under no concurrency.
   Mode read_mode = Mode::kInline, write_mode = Mode::kInline, commit_mode = Mode::kInline;
   Errno read_error, write_error, commit_error;
+  bool obeys_durable = false;
   bool unstable = false, lose_unstable = false, refuse = false, has_store = true;
   size_t rsize = 1 << 20, wsize = 1 << 20, ra_max = 4 << 20;
 

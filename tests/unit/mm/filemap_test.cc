@@ -195,6 +195,29 @@ TEST_F(FilemapTest, server_that_lost_unstable_pages_gets_them_again) {
   EXPECT_TRUE(mapping->is_clean());
 }
 
+TEST_F(FilemapTest, what_fits_into_one_request_needs_no_commit) {
+  ops.unstable = ops.obeys_durable = true;
+  ASSERT_TRUE(write(100, pattern(10'000)).ok());
+  EXPECT_TRUE(filemap_fsync(ctx(), *mapping, nullptr).ok());
+  EXPECT_EQ(ops.write_log.size(), 1u);
+  EXPECT_EQ(ops.commits, 0);
+  EXPECT_TRUE(mapping->is_clean());
+  // Of two requests neither brings everything.
+  ASSERT_TRUE(write(0, "a").ok());
+  ASSERT_TRUE(write(1 << 20, "b").ok());
+  EXPECT_TRUE(filemap_fsync(ctx(), *mapping, nullptr).ok());
+  EXPECT_EQ(ops.commits, 1);
+  EXPECT_TRUE(mapping->is_clean());
+  // What lies at the server uncommitted would need a commit all the same.
+  ASSERT_TRUE(write(0, "c").ok());
+  ASSERT_TRUE(filemap_write_and_wait_range(ctx(), *mapping, 0, UINT64_MAX).ok());
+  EXPECT_FALSE(ops.write_log.back().durable);
+  ASSERT_TRUE(write(1 << 20, "d").ok());
+  EXPECT_TRUE(filemap_fsync(ctx(), *mapping, nullptr).ok());
+  EXPECT_FALSE(ops.write_log.back().durable);
+  EXPECT_EQ(ops.commits, 2);
+}
+
 TEST_F(FilemapTest, commit_covers_only_what_was_written_before_it) {
   ops.unstable = true;
   ops.commit_mode = FakeOps::Mode::kManual;
