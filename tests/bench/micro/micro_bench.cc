@@ -2,6 +2,7 @@
 // for what the cache answers, a plain blocking socket for what the server answers.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ namespace myfs::bench {
 namespace {
 
 constexpr int kPipelineThreads = 16;
-constexpr int kRawDepth = 4;  // requests outstanding on the raw connection
+constexpr int kBulkDepth = 4;  // requests of 1 MiB outstanding on one connection
 constexpr size_t kPage_bytes = 4096;
 
 Rig* g_rig = nullptr;
@@ -100,6 +101,30 @@ void myfs_pread_4k(benchmark::State& state) {
   });
 }
 
+// A file of the hot one's size that only has to be copied from: what no pread can do without.
+const char* hot_mapping() {
+  static char* const memory = [] {
+    int fd = ::memfd_create("myfs-bench-hot", MFD_CLOEXEC);
+    if (fd < 0 || ::ftruncate(fd, kHotFile_bytes) != 0) std::abort();
+    void* mapped = ::mmap(nullptr, kHotFile_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (mapped == MAP_FAILED) std::abort();
+    ::close(fd);
+    std::memset(mapped, 'm', kHotFile_bytes);
+    return static_cast<char*>(mapped);
+  }();
+  return memory;
+}
+void memory_copy_4k(benchmark::State& state) {
+  const char* hot = hot_mapping();
+  RandomPage page(state.thread_index());
+  std::vector<char> buffer(kPage_bytes);
+  repeat(state, [&] {
+    std::memcpy(buffer.data(), hot + page.next(), kPage_bytes);
+    benchmark::ClobberMemory();
+    return 0;
+  });
+}
+
 void raw_ping(benchmark::State& state, RawPeer& peer) {
   repeat(state, [&] { return peer.request(0, 64) && peer.read_reply(64) ? 0 : -EPIPE; });
 }
@@ -136,7 +161,7 @@ void raw_bulk(benchmark::State& state, size_t send_bytes, size_t reply_bytes) {
     *seconds = seconds_of([&] {
       size_t left = kBulkFile_bytes / kBulkIo_bytes, outstanding = 0;
       while (ok && left + outstanding > 0) {
-        if (left > 0 && outstanding < kRawDepth) {
+        if (left > 0 && outstanding < kBulkDepth) {
           ok = g_rig->tcp_peer.request(send_bytes, reply_bytes);
           --left;
           ++outstanding;
@@ -148,6 +173,17 @@ void raw_bulk(benchmark::State& state, size_t send_bytes, size_t reply_bytes) {
     });
     return ok;
   });
+}
+
+bool rpc_read(double* seconds) {
+  bool ok = true;
+  *seconds = seconds_of([&] { ok = g_rig->rpc_peer->read_bulk(kBulkDepth); });
+  return ok;
+}
+bool rpc_write(double* seconds) {
+  bool ok = true;
+  *seconds = seconds_of([&] { ok = g_rig->rpc_peer->write_bulk(kBulkDepth); });
+  return ok && g_rig->rpc_peer->commit();
 }
 
 // A new mount each time: its cache is empty.
@@ -219,6 +255,7 @@ void register_hits() {
   add_threaded("myfs/open_close", myfs_open_close);
   add_threaded("tmpfs/pread_4k", tmpfs_pread);
   add_threaded("myfs/pread_4k", myfs_pread_4k);
+  add_threaded("memory/copy_4k", memory_copy_4k);
 }
 
 void register_rpcs() {
@@ -233,6 +270,7 @@ void register_rpcs() {
       ->UseRealTime()
       ->Threads(kPipelineThreads);
   add_bulk("raw/read_1m", [](auto& s) { raw_bulk(s, 0, kBulkIo_bytes); });
+  add_bulk("rpc/read_1m_tcp", [](auto& s) { bulk(s, rpc_read); });
   add_bulk("myfs/read_1m_tcp", [](auto& s) {
     bulk(s, [](double* seconds) { return cold_read(g_rig->ram->url(true), seconds); });
   });
@@ -240,6 +278,7 @@ void register_rpcs() {
     bulk(s, [](double* seconds) { return cold_read(g_rig->ram->url(false), seconds); });
   });
   add_bulk("raw/write_1m", [](auto& s) { raw_bulk(s, kBulkIo_bytes, 64); });
+  add_bulk("rpc/write_1m_tcp", [](auto& s) { bulk(s, rpc_write); });
   add_bulk("myfs/write_1m_tcp", [](auto& s) {
     bulk(s, [](double* seconds) { return bulk_write(g_rig->ram_tcp, seconds); });
   });
@@ -259,6 +298,8 @@ std::vector<Row> table() {
     rows.push_back(
         {"open + close" + on, "myfs/open_close" + suffix, "tmpfs/open_close" + suffix, 3});
     rows.push_back({"pread 4 KiB" + on, "myfs/pread_4k" + suffix, "tmpfs/pread_4k" + suffix, 3});
+    rows.push_back(
+        {"memcpy of 4 KiB alone" + on, "memory/copy_4k" + suffix, "tmpfs/pread_4k" + suffix, 0});
   }
   for (const char* name : {"myfs/stat_3", "myfs/pread_4k"}) {
     rows.push_back({std::string("2 threads / 1: ") + name,
@@ -278,6 +319,8 @@ std::vector<Row> table() {
   rows.push_back({"null RPC, 16 callers / 1 (unix)",
                   timed("myfs/null_rpc_pipelined") + "/threads:" + std::to_string(kPipelineThreads),
                   timed("myfs/null_rpc_unix"), 1});
+  rows.push_back({"READ RPC, MiB, TCP", manual("rpc/read_1m_tcp"), manual("raw/read_1m"), 0.75});
+  rows.push_back({"WRITE RPC, MiB, TCP", manual("rpc/write_1m_tcp"), manual("raw/write_1m"), 0});
   rows.push_back({"cold read, MiB, TCP", manual("myfs/read_1m_tcp"), manual("raw/read_1m"), 0.75});
   rows.push_back(
       {"cold read, MiB, unix", manual("myfs/read_1m_unix"), manual("raw/read_1m"), 0.75});

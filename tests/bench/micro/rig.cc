@@ -98,6 +98,7 @@ bool Mounted::start(const std::string& options) {
 Rig::Rig(const RigOptions& options) : options_(options) {}
 
 Rig::~Rig() {
+  rpc_peer.reset();
   for (myfs_task* task : {ram_tcp, nospin_tcp}) {
     if (task != nullptr) myfs_task_destroy(task);
   }
@@ -146,9 +147,11 @@ bool Rig::start() {
   strict = std::make_unique<Mounted>(disk_dir_ + "/strict", std::vector<std::string>{});
   relaxed = std::make_unique<Mounted>(disk_dir_ + "/relaxed",
                                       std::vector<std::string>{"--durability", "relaxed"});
+  rpc_peer = std::make_unique<RpcPeer>();
   return ram->start("") && nospin->start("spin=0") && strict->start("") && relaxed->start("") &&
          open_task(ram->url(true), "", &ram_tcp) &&
-         open_task(nospin->url(true), "spin=0", &nospin_tcp) && make_myfs_tree();
+         open_task(nospin->url(true), "spin=0", &nospin_tcp) && make_myfs_tree() &&
+         rpc_peer->start(ram->server);
 }
 
 }  // namespace myfs::bench

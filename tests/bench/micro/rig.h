@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/bench/micro/raw_peer.h"
+#include "tests/bench/micro/rpc_peer.h"
 #include "tests/support/myfsd/process.h"
 
 namespace myfs::bench {
@@ -58,6 +59,7 @@ class Rig {
   std::unique_ptr<Mounted> relaxed;  // on disk
   myfs_task* ram_tcp = nullptr;
   myfs_task* nospin_tcp = nullptr;
+  std::unique_ptr<RpcPeer> rpc_peer;  // of `ram`
 
  private:
   bool make_kernel_tree();

@@ -52,12 +52,16 @@ int print_summary(const Collector& collector, const std::vector<Row>& rows) {
     double figure = collector.rate(row.figure), limit = collector.rate(row.limit);
     if (figure == 0 || limit == 0) continue;
     double ratio = row.of_times ? limit / figure : figure / limit;
+    auto both = [](double rate) { return human_rate(rate) + " " + human_time(rate); };
+    std::printf("%-36s %22s %22s %7.2fx", row.title.c_str(), both(figure).c_str(),
+                both(limit).c_str(), ratio);
+    if (row.goal == 0) {
+      std::printf("%10s\n", "-");
+      continue;
+    }
     bool met = row.of_times ? ratio <= row.goal : ratio >= row.goal;
     missed += met ? 0 : 1;
-    auto both = [](double rate) { return human_rate(rate) + " " + human_time(rate); };
-    std::printf("%-36s %22s %22s %7.2fx %s%7.2fx  %s\n", row.title.c_str(), both(figure).c_str(),
-                both(limit).c_str(), ratio, row.of_times ? "<=" : ">=", row.goal,
-                met ? "met" : "MISSED");
+    std::printf(" %s%7.2fx  %s\n", row.of_times ? "<=" : ">=", row.goal, met ? "met" : "MISSED");
   }
   return missed;
 }

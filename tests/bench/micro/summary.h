@@ -24,7 +24,7 @@ class Collector : public benchmark::ConsoleReporter {
 };
 
 // A line of the table. Ratios are of rates, figure / limit, unless `of_times`: then of the time per
-// item, where less is better.
+// item, where less is better. Without a goal (0) the row is there to compare with.
 struct Row {
   std::string title;
   std::string figure;
