@@ -72,6 +72,7 @@ Result<netfs::MountOptions> net_options(const MountUrl& url, const MountOptions&
   net.s_id = std::string(text.substr(0, text.find('?')));
   net.read_only = options.read_only;
   net.sync_writes = options.write_sync;
+  net.attr_timeout_ns = options.cache_timeout_ns.value_or(kNoDeadline);
   net.rsize_bytes = options.rsize_bytes;
   net.wsize_bytes = options.wsize_bytes;
   net.client.read_only = options.read_only;

@@ -66,7 +66,17 @@ bool Inode::learn_attr(const Kstat& stat) {
   MutexLock lock(i_lock);
   if (stat.change < i_change.load(std::memory_order_relaxed)) return false;
   publish_locked(stat);
+  if (i_sb_->s_validity.attr_timeout_ns != kNoDeadline) {
+    i_learned_ns_.store(boottime_ns(), std::memory_order_release);
+  }
   return true;
+}
+
+bool Inode::attr_young() const {
+  const int64_t timeout_ns = i_sb_->s_validity.attr_timeout_ns;
+  if (timeout_ns == kNoDeadline) [[likely]]
+    return true;
+  return boottime_ns() - i_learned_ns_.load(std::memory_order_acquire) < timeout_ns;
 }
 
 bool Inode::attr_covered(LeaseWord::Sample sample, uint32_t type, const Validity& validity) {
@@ -77,7 +87,7 @@ bool Inode::attr_covered(LeaseWord::Sample sample, uint32_t type, const Validity
 bool Inode::attr_hit(Kstat* stat) const {
   LeaseWord::Sample sample = i_lease.sample();
   if (!attr_covered(sample, i_type, i_sb_->s_validity)) return false;
-  if (i_changing.load(std::memory_order_acquire) != 0) return false;
+  if (i_changing.load(std::memory_order_acquire) != 0 || !attr_young()) return false;
   uint32_t seq;
   do {
     seq = i_seq_.read_begin();

@@ -73,6 +73,10 @@ class Inode : public RefCounted<Inode> {
   std::atomic<uint64_t> i_complete{0};   // see Dcache: sequence << 33 | version << 1 | set
   std::atomic<uint64_t> i_change{0};     // newest change counter seen
   std::atomic<uint32_t> i_flags{0};
+  // Whether stat and the permission to use the file itself may be answered from the cache, by the
+  // age of what it knows [attribute_timeout of fs/nfs]; asked before the copy. Names, and who may
+  // search a directory, are the lease's affair alone.
+  bool attr_young() const;
   static constexpr uint32_t kChanging = 1, kChangingPerm = 1 << 16;
   enum Flags : uint32_t {
     kHasAcl = 1,  // mode bits alone do not decide: ask InodeOps::permission
@@ -134,8 +138,9 @@ class Inode : public RefCounted<Inode> {
   SuperBlock* const i_sb_;
   InodeOps* const i_op_;
   FileOps* const i_fop_;
-  SeqCount i_seq_;  // of i_attr_
-  Kstat i_attr_;    // written under i_lock
+  std::atomic<int64_t> i_learned_ns_{0};  // only where a super block bounds the age
+  SeqCount i_seq_;                        // of i_attr_
+  Kstat i_attr_;                          // written under i_lock
   std::atomic<const std::string*> i_link_{nullptr};
   std::atomic<DirListing*> i_listing_{nullptr};
   // InodeCache's, under its lock.

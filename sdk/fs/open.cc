@@ -71,7 +71,8 @@ Result<void> may_open(const CallContext& ctx, const Path& path, const OpenHow& h
     mode = stat->mode;
     uid = stat->uid;
     gid = stat->gid;
-  } else if (!inode.perm_hit(&mode, &uid, &gid) || !inode.i_sb().s_validity.alive()) {
+  } else if (!inode.attr_young() || !inode.perm_hit(&mode, &uid, &gid) ||
+             !inode.i_sb().s_validity.alive()) {
     return ok_result();
   }
   if (has_acl && !ctx.cred->is_root() && ctx.cred->uid != uid) return ok_result();

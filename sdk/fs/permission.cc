@@ -23,7 +23,8 @@ Errno generic_permission(const Cred& cred, uint32_t mode, uint32_t uid, uint32_t
 Result<void> inode_permission(const CallContext& ctx, Inode& inode, uint32_t mask) {
   const Cred& cred = *ctx.cred;
   uint32_t mode, uid, gid;
-  if (!inode.perm_hit(&mode, &uid, &gid) || !inode.i_sb().s_validity.alive()) {
+  if (!inode.attr_young() || !inode.perm_hit(&mode, &uid, &gid) ||
+      !inode.i_sb().s_validity.alive()) {
     MYFS_ASSIGN(Kstat stat, inode.i_op().getattr(ctx, inode));
     mode = stat.mode;
     uid = stat.uid;

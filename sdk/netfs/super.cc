@@ -44,6 +44,7 @@ Result<Ref<fs::SuperBlock>> Super::mount(uv_io::Loop& loop, MountOptions options
   super.sb_ = sb.get();
   super.leases_ = std::make_unique<LeaseTable>(sb->s_validity);
   sb->s_validity.deadline_ns.store(0, std::memory_order_release);
+  sb->s_validity.attr_timeout_ns = super.options_.attr_timeout_ns;
   MYFS_ASSIGN(super.client_, rpc::Client::create(loop, super.options_.client, super, ctx));
   super.client_ready_.store(super.client_.get(), std::memory_order_release);
   CallScope scope(super.leases());

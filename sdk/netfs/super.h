@@ -38,6 +38,7 @@ struct MountOptions {
   std::string s_id;  // the URL, for messages
   bool read_only = false;
   bool sync_writes = false;  // write_policy=sync: write() returns when the server has the bytes
+  int64_t attr_timeout_ns = kNoDeadline;  // see fs::Validity
   size_t rsize_bytes = kDefaultIo_bytes;
   size_t wsize_bytes = kDefaultIo_bytes;
   mm::Runtime* runtime = nullptr;  // null: the process's

@@ -2,7 +2,9 @@
 // server's own counter of operations and by the bytes on the client's sockets.
 #include <fcntl.h>
 
+#include <chrono>
 #include <functional>
+#include <thread>
 
 #include "tests/integration/two_clients.h"
 
@@ -95,6 +97,39 @@ TEST_P(NoTraffic, LsOfFilesThatAnotherClientWrote) {
     EXPECT_EQ(52u, b().list("/d").size());
     for (int i = 0; i < 50; ++i) EXPECT_EQ(1, b().stat("/d/n" + std::to_string(i)).st_size);
   });
+}
+
+// The upper bound of an option: attributes older than it are asked for again even under a lease.
+TEST_P(NoTraffic, ButForWhatCacheTimeoutSays) {
+  auto calls = [](Client& client) {
+    const myfs_stats stats = client.stats();
+    return stats.rpcs - stats.renewals;
+  };
+  auto asked = [&](Client& client) {
+    EXPECT_EQ(100'000, client.stat("/d/e/f").st_size);
+    const uint64_t before = calls(client);
+    EXPECT_EQ(100'000, client.stat("/d/e/f").st_size);
+    return calls(client) - before;
+  };
+  Client never(url(), "cache_timeout=0"), briefly(url(), "cache_timeout=50ms"),
+      long_enough(url(), "cache_timeout=1h");
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(1u, asked(never));
+  EXPECT_EQ(0u, asked(long_enough));
+  // Time itself is the event here.
+  EXPECT_EQ(100'000, briefly.stat("/d/e/f").st_size);
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  const uint64_t before = calls(briefly);
+  EXPECT_EQ(100'000, briefly.stat("/d/e/f").st_size);
+  EXPECT_EQ(1u, calls(briefly) - before);
+  int fd = never.open("/d/e/f", O_RDWR);
+  ASSERT_GE(fd, 0);
+  struct stat st;
+  for (uint64_t size = 100'001; size < 100'010; ++size) {
+    ASSERT_EQ(1, myfs_pwrite(never, fd, "x", 1, static_cast<off_t>(size) - 1));
+    ASSERT_EQ(0, myfs_fstat(never, fd, &st));
+    EXPECT_EQ(size, static_cast<uint64_t>(st.st_size));
+  }
+  EXPECT_EQ(0, myfs_close(never, fd));
 }
 
 TEST_P(NoTraffic, WritesGoOutOnlyWithTheClose) {

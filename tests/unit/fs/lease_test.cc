@@ -52,6 +52,26 @@ TEST_F(LeaseTest, warm_calls_ask_nobody) {
             0);
 }
 
+TEST_F(LeaseTest, attributes_are_not_used_longer_than_their_timeout) {
+  Kstat found;
+  validity().attr_timeout_ns = 3600 * kNsPerSec;
+  EXPECT_EQ(stat("/a/b/f"), 0);  // none was noted with its time before
+  EXPECT_EQ(asked([&] { EXPECT_EQ(stat("/a/b/f"), 0); }), 0);
+  validity().attr_timeout_ns = 0;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(asked([&] { EXPECT_EQ(stat("/a/b/f", &found), 0); }), 1);
+    EXPECT_EQ(found.size, 10u);
+    EXPECT_EQ(asked([&] { EXPECT_EQ(errno_of(vfs_fstat(root, task, fd, &found)), 0); }), 1);
+  }
+  EXPECT_EQ(asked([&] { EXPECT_EQ(errno_of(vfs_chdir(root, task, {AT_FDCWD, "/a/b"})), 0); }), 1);
+  // Neither names nor data are attributes.
+  EXPECT_EQ(asked([&] {
+              EXPECT_EQ(stat("/a/b/nope"), ENOENT);
+              EXPECT_EQ(pread(fd, 4, 3), "3456");
+            }),
+            0);
+}
+
 TEST_F(LeaseTest, names_of_a_directory_are_asked_for_again_after_its_D_is_lost) {
   ramfs->revoke(ramfs->ino_of("/a/b"), kLeaseD);
   EXPECT_EQ(asked([&] { EXPECT_EQ(stat("/a/b/f"), 0); }), 1);
