@@ -88,7 +88,8 @@ inline void fill_replayed(const Outcome& outcome, const HandleMac&, WriteAnswer*
   reply->replayed = true;
   reply->off = outcome.off;
   reply->count = outcome.count;
-  reply->stable = true;
+  reply->verifier = outcome.verifier;
+  reply->stable = outcome.verifier == 0;
 }
 // Queries are executed again and never replayed.
 template <typename Reply>

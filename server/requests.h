@@ -240,7 +240,10 @@ inline Outcome outcome_of(const ChangedReply& reply) {
   return {.error = reply.error, .ino = reply.node.handle.ino, .gen = reply.node.handle.gen};
 }
 inline Outcome outcome_of(const WriteAnswer& reply) {
-  return {.error = reply.error, .off = reply.off, .count = reply.count};
+  return {.error = reply.error,
+          .off = reply.off,
+          .count = reply.count,
+          .verifier = reply.stable ? 0 : reply.verifier};
 }
 
 }  // namespace myfs::server

@@ -61,6 +61,25 @@ TEST_F(Data, write_back_is_unstable_until_committed) {
   EXPECT_EQ(rig.content(a, file), "hello");
 }
 
+// Whoever asks again after a reconnection must not take for durable what is not.
+TEST_F(Data, a_replayed_write_is_as_durable_as_it_was) {
+  auto again = [&] {
+    return rig.finish(rig.start<WriteAnswer>(a, &a.op, [](Turn&, WriteAnswer&) {
+      ADD_FAILURE() << "executed twice";
+      return Errno(EIO);
+    }));
+  };
+  rig.getattr(a, file, kPartW, true);
+  WriteAnswer first = rig.write(a, file, 0, "hello", kWriteWriteback);
+  WriteAnswer replayed = again();
+  EXPECT_TRUE(replayed.replayed);
+  EXPECT_FALSE(replayed.stable);
+  EXPECT_EQ(replayed.verifier, first.verifier);
+  EXPECT_EQ(replayed.count, 5u);
+  EXPECT_TRUE(rig.write(a, file, 0, "hello", kWriteWriteback | kWriteStable).stable);
+  EXPECT_TRUE(again().stable);
+}
+
 TEST_F(Data, an_uncommitted_write_is_lost_with_the_verifier) {
   rig.getattr(a, file, kPartW, true);
   WriteAnswer wrote = rig.write(a, file, 0, "hello", kWriteWriteback);
