@@ -36,6 +36,8 @@ struct CallHead {
 template <typename Reply, typename Context, typename Fill>
 kj::Promise<void> run_call(const Bound& bound, const CallHead& head, Context context,
                            typename TypedRequest<Reply>::Body body, Fill fill) {
+  if (bound.binding != bound.session->binding)
+    return KJ_EXCEPTION(DISCONNECTED, "the session was bound to another connection");
   auto paf = kj::newPromiseAndFulfiller<kj::Own<Reply>>();
   bound.shard->execute<Reply>(bound.session, head.cred, head.has_op ? &head.op : nullptr, head.hash,
                               std::move(body),

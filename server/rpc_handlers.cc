@@ -163,16 +163,15 @@ class BootstrapImpl final : public wire::Bootstrap::Server {
 
   kj::Promise<void> attachData(AttachDataContext context) override {
     auto params = context.getParams();
-    SessionRef session = shard_.attach_data(params.getSessionId(), to_view(params.getToken()));
+    SessionRef session =
+        shard_.attach_data(peer_, params.getSessionId(), to_view(params.getToken()));
     auto results = context.getResults();
     if (session == nullptr) {
       results.setErrno(EACCES);
       return kj::READY_NOW;
     }
-    // A data connection outlives the control connection that it came with: slots and seqs tell a
-    // late call from a new one.
     results.setData(make_data_service(
-        Bound{.shard = &shard_, .session = session, .binding = 0, .pins = pins_}));
+        Bound{.shard = &shard_, .session = session, .binding = session->binding, .pins = pins_}));
     return kj::READY_NOW;
   }
 

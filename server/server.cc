@@ -22,6 +22,19 @@ constexpr mode_t kDataDirMode = 0711;  // others reach the socket; all else is 0
 
 }  // namespace
 
+class Server::Door final : public PeerConnection {
+ public:
+  Door(Server& server, uint64_t id) : server_(server), id_(id) {}
+  void disconnect(const std::string& why) override {
+    auto it = server_.connections_.find(id_);
+    if (it != server_.connections_.end()) it->second->stream().disconnect(why);
+  }
+
+ private:
+  Server& server_;
+  const uint64_t id_;
+};
+
 Result<void> make_data_dir(const std::string& dir) {
   if (::mkdir(dir.c_str(), kDataDirMode) == 0 || errno == EEXIST) return ok_result();
   return fail(Errno(errno),
@@ -136,7 +149,9 @@ void Server::accept(kj::Own<uv_io::MessageStream> stream) {
   uint64_t id = next_connection_++;
   log(LogLevel::kDebug, "%s: connected", stream->peer_text());
   auto pins = std::make_shared<uv_io::MessagePins>();
-  auto bootstrap = make_bootstrap(*shard_, peer_info(*stream), pins);
+  PeerInfo peer = peer_info(*stream);
+  peer.connection = std::make_shared<Door>(*this, id);
+  auto bootstrap = make_bootstrap(*shard_, std::move(peer), pins);
   connections_.emplace(id, std::make_unique<Connection>(kj::mv(stream), pins, kj::mv(bootstrap),
                                                         [this, id] { drop_connection(id); }));
 }

@@ -72,6 +72,7 @@ class Server {
   size_t connection_count();
 
  private:
+  class Door;  // of one connection, by its number
   explicit Server(ServerOptions options);
   Result<void> open_stores();
   Result<void> start_shard();

@@ -1,6 +1,7 @@
 #include "server/session_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sdk/base/random.h"
 
@@ -19,6 +20,27 @@ Errno SessionTable::admits(const Principal& principal) const {
 SessionRef SessionTable::find(SessionId id) const {
   auto it = sessions_.find(id);
   return it == sessions_.end() ? nullptr : it->second;
+}
+
+void SessionTable::add_connection(Session& session,
+                                  const std::shared_ptr<PeerConnection>& connection) {
+  if (connection == nullptr) return;
+  std::erase_if(session.connections, [&](const auto& known) {
+    auto alive = known.lock();
+    return alive == nullptr || alive == connection;
+  });
+  session.connections.push_back(connection);
+}
+
+void SessionTable::move_to_connection(Session& session,
+                                      const std::shared_ptr<PeerConnection>& connection) {
+  session.data_tokens.clear();
+  for (const auto& known : std::exchange(session.connections, {})) {
+    auto alive = known.lock();
+    if (alive != nullptr && alive != connection)
+      alive->disconnect("its session was bound to another connection");
+  }
+  add_connection(session, connection);
 }
 
 std::string SessionTable::new_data_token(Session& session) {

@@ -18,6 +18,7 @@
 #include "server/auth.h"
 #include "server/handle_mac.h"
 #include "server/lease_table.h"
+#include "server/peer.h"
 #include "server/reply_cache.h"
 #include "server/types.h"
 
@@ -49,6 +50,7 @@ struct Session {
   int64_t seen_ns = 0;                 // of the newest renewal
   int64_t quiet_until_ns = 0;          // no recall is sent before the answer to a bind
   std::vector<std::string> data_tokens{};
+  std::vector<std::weak_ptr<PeerConnection>> connections{};  // of this binding
   ReplyCache replies;
   uint32_t parked = 0;      // operations that wait for others,
   size_t parked_bytes = 0;  // and what they hold to be written
@@ -68,6 +70,12 @@ class SessionTable {
   void remove(SessionId id) { sessions_.erase(id); }
   size_t size() const { return sessions_.size(); }
   const std::map<SessionId, SessionRef>& all() const { return sessions_; }
+
+  // The session speaks over this connection as well.
+  static void add_connection(Session& session, const std::shared_ptr<PeerConnection>& connection);
+  // From now on it speaks over `connection` alone.
+  static void move_to_connection(Session& session,
+                                 const std::shared_ptr<PeerConnection>& connection);
 
   // Draws a token by which one data connection may attach.
   static std::string new_data_token(Session& session);

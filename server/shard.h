@@ -142,7 +142,7 @@ class Shard : public FileData::Host {
   // The orderly end. Done when it is durable.
   void close(const SessionRef& session, Done<Errno> done);
   void disconnected(const SessionRef& session, uint64_t binding);
-  SessionRef attach_data(uint64_t session_id, std::string_view token);
+  SessionRef attach_data(const PeerInfo& peer, uint64_t session_id, std::string_view token);
   // Ends a session against its will.
   void evict(const SessionRef& session, const std::string& why);
 

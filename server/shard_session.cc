@@ -90,6 +90,7 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
   session->mac = HandleMac(handle_key_, session->id, export_ino);
   session->peer = std::move(args.callback);
   session->binding = 1;
+  SessionTable::add_connection(*session, args.peer.connection);
   session->seen_ns = boottime();
   session->deadline_ns = session->seen_ns + server_term_ns();
   sessions_.add(session);
@@ -140,6 +141,8 @@ void Shard::bind(BindArgs args, Done<SessionReply> done) {
   if (!same_user || session->client != args.client ||
       !equal_constant_time(session->secret, args.secret))
     return done(refused(Errno(EACCES), "not this client's session"));
+  // Before the newest seq of each slot is told: what the old ones have not brought never comes.
+  SessionTable::move_to_connection(*session, args.peer.connection);
   ++session->binding;
   session->peer = std::move(args.callback);
   session->seen_ns = boottime();
@@ -234,9 +237,11 @@ void Shard::disconnected(const SessionRef& session, uint64_t binding) {
   if (session->binding == binding) session->peer = nullptr;
 }
 
-SessionRef Shard::attach_data(uint64_t session_id, std::string_view token) {
+SessionRef Shard::attach_data(const PeerInfo& peer, uint64_t session_id, std::string_view token) {
   ++stats_.operations;
-  return sessions_.take_data_token(session_id, token);
+  SessionRef session = sessions_.take_data_token(session_id, token);
+  if (session != nullptr) SessionTable::add_connection(*session, peer.connection);
+  return session;
 }
 
 void Shard::close(const SessionRef& session, Done<Errno> done) {

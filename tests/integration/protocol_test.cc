@@ -23,7 +23,7 @@
 namespace myfs::test {
 namespace {
 
-constexpr uint16_t kHello = 0, kLogin = 1;
+constexpr uint16_t kHello = 0, kLogin = 1, kBind = 2, kAttachData = 3;
 
 // Client and server side of one connection, blocking.
 class Wire {
@@ -84,11 +84,19 @@ class Wire {
       return false;
     }
   }
-  // Until the other side hangs up.
-  void drain() {
+  // Until the other side hangs up; false: it has not for 20 s.
+  bool drain() {
     char buffer[4096];
-    while (::recv(fd_, buffer, sizeof buffer, 0) > 0) {
+    ssize_t n = 0;
+    while ((n = ::recv(fd_, buffer, sizeof buffer, 0)) > 0) {
     }
+    return n == 0 || errno == ECONNRESET;
+  }
+  // Whether the other side answers.
+  bool greets(uint32_t id) {
+    call<wire::Bootstrap::HelloParams>(id, kHello,
+                                       [](auto hello) { hello.setVersion(kProtocolVersion); });
+    return receive(id, [](capnp::rpc::Return::Reader answer) { EXPECT_TRUE(answer.isResults()); });
   }
 
  private:
@@ -115,7 +123,8 @@ class Protocol : public testing::Test {
   }
 
   TempDir dir_;
-  MyfsdProcess server_{dir_ / "data"};
+  // Sessions that end without a word are not waited for long.
+  MyfsdProcess server_{dir_ / "data", {"--lease-term", "2"}};
 };
 
 TEST_F(Protocol, TheServerTellsAClientOfAnotherVersionItsOwn) {
@@ -148,6 +157,60 @@ TEST_F(Protocol, LoginWithoutHelloIsRefused) {
     refused = login.getErrno() != 0 && !login.hasSession();
   });
   EXPECT_TRUE(refused);
+}
+
+// What was said over the connections of before a bind must not be heard after it.
+TEST_F(Protocol, BindEndsTheConnectionsThatTheSessionHad) {
+  const std::string client(16, 'c');
+  auto bytes = [](const std::string& text) {
+    return capnp::Data::Reader(reinterpret_cast<const kj::byte*>(text.data()), text.size());
+  };
+  auto text = [](capnp::Data::Reader data) {
+    return std::string(data.asChars().begin(), data.size());
+  };
+  uint64_t session = 0, epoch = 0;
+  std::string secret, token;
+  Wire control(connect()), data(connect()), stranger(connect()), anew(connect());
+  control.call<wire::Bootstrap::LoginParams>(1, kLogin,
+                                             [&](auto login) { login.setClient(bytes(client)); });
+  ASSERT_TRUE(control.receive(1, [&](capnp::rpc::Return::Reader answer) {
+    auto login = answer.getResults().getContent().getAs<wire::Bootstrap::LoginResults>();
+    EXPECT_EQ(0, login.getErrno());
+    session = login.getInfo().getSessionId();
+    epoch = login.getInfo().getEpoch();
+    secret = text(login.getInfo().getSecret());
+    token = text(login.getInfo().getDataToken());
+  }));
+  data.call<wire::Bootstrap::AttachDataParams>(1, kAttachData, [&](auto attach) {
+    attach.setSessionId(session);
+    attach.setToken(bytes(token));
+  });
+  ASSERT_TRUE(data.receive(1, [&](capnp::rpc::Return::Reader answer) {
+    auto attached = answer.getResults().getContent().getAs<wire::Bootstrap::AttachDataResults>();
+    EXPECT_EQ(0, attached.getErrno());
+  }));
+  EXPECT_TRUE(stranger.greets(1));
+  auto bind = [&](const std::string& with) {
+    int error = -1;
+    static uint32_t question = 0;
+    anew.call<wire::Bootstrap::BindParams>(++question, kBind, [&](auto bind) {
+      bind.setClient(bytes(client));
+      bind.setSessionId(session);
+      bind.setEpoch(epoch);
+      bind.setSecret(bytes(with));
+    });
+    EXPECT_TRUE(anew.receive(question, [&](capnp::rpc::Return::Reader answer) {
+      error = answer.getResults().getContent().getAs<wire::Bootstrap::BindResults>().getErrno();
+    }));
+    return error;
+  };
+  EXPECT_EQ(EACCES, bind("wrong"));
+  EXPECT_TRUE(control.greets(2)) << "who may not bind ends nothing";
+  EXPECT_EQ(0, bind(secret));
+  EXPECT_TRUE(control.drain());
+  EXPECT_TRUE(data.drain());
+  EXPECT_TRUE(stranger.greets(2));
+  EXPECT_EQ(0, bind(secret)) << "its own connection stays";
 }
 
 // The client names address and both versions.

@@ -111,10 +111,10 @@ TEST_F(Sessions, users_who_are_not_root_have_a_limit) {
 TEST_F(Sessions, data_tokens_are_used_once) {
   rig.boot();
   Client a = rig.login();
-  EXPECT_EQ(rig.shard->attach_data(a.session->id, std::string(16, 'x')), nullptr);
-  EXPECT_EQ(rig.shard->attach_data(a.session->id + 1, a.token), nullptr);
-  EXPECT_EQ(rig.shard->attach_data(a.session->id, a.token), a.session);
-  EXPECT_EQ(rig.shard->attach_data(a.session->id, a.token), nullptr);
+  EXPECT_EQ(rig.shard->attach_data({}, a.session->id, std::string(16, 'x')), nullptr);
+  EXPECT_EQ(rig.shard->attach_data({}, a.session->id + 1, a.token), nullptr);
+  EXPECT_EQ(rig.shard->attach_data({}, a.session->id, a.token), a.session);
+  EXPECT_EQ(rig.shard->attach_data({}, a.session->id, a.token), nullptr);
 }
 
 TEST_F(Sessions, close_returns_everything_durably) {
