@@ -2,9 +2,14 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -155,18 +160,31 @@ TEST(CondVarTest, a_wait_ends_at_its_deadline) {
   EXPECT_FALSE(never.wait_until(mutex, 0)) << "a deadline in the past does not wait";
 }
 
+// Until the thread sleeps in futex(2), as the kernel says.
+void await_sleep(const std::atomic<pid_t>& tid) {
+  while (tid == 0) std::this_thread::yield();
+  const std::string path = "/proc/self/task/" + std::to_string(tid) + "/syscall";
+  for (std::string call; call != std::to_string(SYS_futex);) {
+    std::this_thread::yield();
+    std::ifstream(path) >> call;
+  }
+}
+
 TEST(EventTest, wakes_every_waiter_and_stays_set) {
   Event event;
   EXPECT_FALSE(event.is_set());
   std::atomic<int> woken{0};
+  std::array<std::atomic<pid_t>, 4> tids{};
   {
     std::vector<Thread> threads;
-    for (int i = 0; i < 4; ++i) {
+    for (auto& tid : tids) {
       threads.emplace_back("waiter", [&] {
+        tid = ::gettid();
         event.wait();
         ++woken;
       });
     }
+    for (auto& tid : tids) await_sleep(tid);
     event.set();
   }
   EXPECT_EQ(woken, 4);
