@@ -135,7 +135,7 @@ void answer_write(Turn& turn, const WriteArgs& args, const WriteState& state, bo
                   WriteAnswer& reply) {
   reply.count = state.count;
   reply.off = state.off;
-  reply.stable = stable;
+  reply.stable = stable && !turn.shard().options().relaxed;
   reply.verifier = turn.shard().verifier();
   reply.node = turn.reply(args.node.ino, 0);
 }

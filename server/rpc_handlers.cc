@@ -72,6 +72,7 @@ void fill_info(const SessionReply& from, const Shard& shard, wire::SessionInfo::
   info.setMaxIoBytes(kIoMax_bytes);
   info.setCreditBytes(kCreditsPerSession_bytes);
   info.setMaxLeases(kSessionLeasesMax);
+  info.setRelaxed(shard.options().relaxed);
   auto range = info.initShards(1)[0];
   range.setFirst(0);
   range.setLast(UINT64_MAX);

@@ -114,6 +114,9 @@ struct SessionInfo {
   maxIoBytes @8 :UInt32; creditBytes @9 :UInt64; maxLeases @10 :UInt32;
   servers @11 :List(Text); shards @12 :List(ShardRange);             # shard map, one entry
   slotSeqs @13 :List(UInt64);                     # bind only: newest seq seen of each slot
+  relaxed @14 :Bool;
+    # Changes are answered before they are durable, no WRITE is answered as stable: COMMIT and sync
+    # alone make durable, also what changed attributes and names before.
 }
 
 # The only capability of a fresh connection.

@@ -278,8 +278,7 @@ Result<size_t> write_cache_pages(const CallContext& ctx, AddressSpace& mapping, 
       MYFS_TRY(wait_on_index_writeback(ctx, mapping, index));
       continue;
     }
-    submit_run(std::move(admission).value(), mapping, run, kind,
-               to_commit && is_all(mapping, run));
+    submit_run(std::move(admission).value(), mapping, run, kind, to_commit && is_all(mapping, run));
     submitted += run.size();
     index += run.size();
   }

@@ -176,6 +176,7 @@ void NetAddressSpaceOps::commit_pages(mm::Admission admission, mm::AddressSpace&
     mm::end_commit(mapping, round, Errno(EIO));
     return;
   }
+  inode.commits_sent.fetch_add(1, std::memory_order_acq_rel);
   const Ticket ticket = super_.leases().begin_call();
   auto done = [this, &inode, &mapping, ticket, round,
                sent = args.verifier](Result<rpc::CommitReply> reply) {

@@ -163,6 +163,7 @@ Result<void> NetFileOps::flush_and_report(const CallContext& ctx, fs::File& file
 Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr || !file.may_write()) return {};
+  if (super_.relaxed()) return flush_and_report(ctx, file);
   auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
   Result<void> result = mm::filemap_fsync(ctx, *inode.mapping(), &since);
   file.f_wb_err.store(since, std::memory_order_relaxed);
@@ -282,7 +283,9 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& ctx, NetIn
     const size_t part = std::min<size_t>(wanted - result.count, super_.client().max_io_bytes());
     const IoVecs buffers = slice(from, result.count, part);
     size_t written = 0;
+    uint16_t written_in = 0;
     auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+      written_in = ticket.generation;
       if (append) {
         MYFS_ASSIGN(
             const rpc::AppendReply reply,
@@ -307,6 +310,10 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& ctx, NetIn
       if (result.count == 0) return done.error();
       break;
     }
+    if (super_.relaxed()) {
+      uint16_t none = 0;
+      inode.uncommitted_in.compare_exchange_strong(none, written_in, std::memory_order_acq_rel);
+    }
     result.count += written;
     if (written < part) break;
   }
@@ -322,6 +329,32 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& ctx, NetIn
 
 // --- the rest
 
+Result<void> NetFileOps::commit_answered(const CallContext& ctx, NetInode& inode) {
+  const uint32_t sent = inode.commits_sent.load(std::memory_order_acquire);
+  const uint16_t written_in = inode.uncommitted_in.exchange(0, std::memory_order_acq_rel);
+  // Its failures are for whoever asks for them.
+  (void)mm::filemap_fsync(ctx, *inode.mapping(), nullptr);
+  uint16_t committed_in = super_.validity().generation.load(std::memory_order_acquire);
+  if (inode.commits_sent.load(std::memory_order_acquire) == sent) {
+    auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+      committed_in = ticket.generation;
+      MYFS_ASSIGN(const rpc::CommitReply reply, super_.client().commit(ctx, {.node = handle}));
+      if (reply.node.has_attr) inode.learn(reply.node, ticket);
+      return {};
+    };
+    if (Result<void> done = super_.call(ctx, inode, ask); !done.ok()) {
+      uint16_t none = 0;
+      inode.uncommitted_in.compare_exchange_strong(none, written_in, std::memory_order_acq_rel);
+      return done;
+    }
+  }
+  if (written_in != 0 && written_in != committed_in) {
+    inode.mapping()->wb_err.set(Errno(EIO));
+    inode.log_loss("the session ended before a commit", "unknown");
+  }
+  return {};
+}
+
 Result<void> NetFileOps::fsync(const CallContext& ctx, fs::File& file, bool datasync) {
   (void)datasync;  // size and times travel with the data
   NetInode& inode = net_inode(file.f_inode());
@@ -331,6 +364,7 @@ Result<void> NetFileOps::fsync(const CallContext& ctx, fs::File& file, bool data
     MYFS_TRY(super_.client().sync(ctx));
     return {};
   }
+  if (super_.relaxed()) MYFS_TRY(commit_answered(ctx, inode));
   auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
   Result<void> result = mm::filemap_fsync(ctx, *inode.mapping(), &since);
   file.f_wb_err.store(since, std::memory_order_relaxed);

@@ -72,6 +72,8 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   int64_t dirty_deadline_ns() const { return dirty_deadline_ns_.load(std::memory_order_acquire); }
   // The server's clock: times of files that we stamp.
   Time server_now() const;
+  // The server answers before what it has done is durable: commit and sync alone make it so.
+  bool relaxed() const { return relaxed_.load(std::memory_order_acquire); }
   // For work that no caller waits for: root's credentials, no deadline.
   const CallContext& background_ctx() const { return background_ctx_; }
 
@@ -181,6 +183,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   std::atomic<int64_t> server_minus_boottime_ns_{0};
   std::atomic<uint64_t> boot_verifier_{0};
   uint64_t incarnation_ = 0;  // of the newest session; the loop's
+  std::atomic<bool> relaxed_{false};
   std::atomic<bool> returns_scheduled_{false};
 
   Mutex deferred_mutex_{LockRank::kCall};

@@ -28,6 +28,7 @@ void Super::on_session_started(const rpc::SessionInfo& info, int64_t sent_bootti
   incarnation_ = info.incarnation;
   leases_->new_session(info.incarnation);
   boot_verifier_.store(info.boot_verifier, std::memory_order_release);
+  relaxed_.store(info.relaxed, std::memory_order_release);
   server_minus_boottime_ns_.store(server_time_ns - sent_boottime_ns, std::memory_order_relaxed);
   {
     MutexLock lock(root_mutex_);

@@ -138,6 +138,7 @@ struct SessionInfo {
   std::vector<std::string> servers{};
   std::vector<ShardRange> shards{};
   std::vector<uint64_t> slot_seqs{};  // bind only
+  bool relaxed = false;               // commit and sync alone make durable
 };
 
 }  // namespace myfs::rpc

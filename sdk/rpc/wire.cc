@@ -290,6 +290,7 @@ void encode(const SessionInfo& from, wire::SessionInfo::Builder to) {
   to.setMaxIoBytes(from.max_io_bytes);
   to.setCreditBytes(from.credit_bytes);
   to.setMaxLeases(from.max_leases);
+  to.setRelaxed(from.relaxed);
   auto servers = to.initServers(from.servers.size());
   for (size_t i = 0; i < from.servers.size(); ++i) servers.set(i, from.servers[i].c_str());
   auto shards = to.initShards(from.shards.size());
@@ -313,6 +314,7 @@ bool decode(wire::SessionInfo::Reader from, uint32_t session, SessionInfo* to) {
   to->max_io_bytes = from.getMaxIoBytes();
   to->credit_bytes = from.getCreditBytes();
   to->max_leases = from.getMaxLeases();
+  to->relaxed = from.getRelaxed();
   auto servers = from.getServers();
   auto shards = from.getShards();
   auto seqs = from.getSlotSeqs();

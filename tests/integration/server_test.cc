@@ -262,6 +262,27 @@ TEST_F(Server, WrongOptionsAreNamedWithTheirRange) {
   EXPECT_FALSE(std::filesystem::exists(data)) << "a wrong option must leave nothing behind";
 }
 
+// What the client holds back is not all that fsync is for: a relaxed server does so, too.
+TEST_F(Server, ARelaxedOneIsAskedByEachFsync) {
+  for (const char* durability : {"strict", "relaxed"}) {
+    TempDir dir;
+    MyfsdProcess server(dir / "data", {"--durability", durability});
+    ASSERT_TRUE(server.start()) << server.output();
+    Client client(server.url());
+    const int fd = client.open("/f", O_RDWR | O_CREAT);
+    ASSERT_EQ(4, myfs_write(client, fd, "text", 4));
+    ASSERT_EQ(0, myfs_fsync(client, fd));
+    ASSERT_EQ(0, myfs_ftruncate(client, fd, 2));
+    const uint64_t idle = client.server_operations();
+    const uint64_t begin = client.server_operations();
+    EXPECT_EQ(0, myfs_fsync(client, fd));
+    const uint64_t calls = client.server_operations() - begin - (begin - idle);
+    EXPECT_EQ(std::string(durability) == "strict" ? 0u : 1u, calls) << durability;
+    EXPECT_EQ(0, myfs_close(client, fd));
+    EXPECT_EQ("te", client.get("/f"));
+  }
+}
+
 TEST_F(Server, FilesThatCannotBeUsedAreNamed) {
   std::string open_secret = dir_ / "open-secret", short_secret = dir_ / "short-secret";
   std::ofstream(open_secret) << "0123456789abcdef0123456789abcdef\n";

@@ -46,5 +46,58 @@ TEST_F(FlushTest, StuckFlushesDoNotKeepTheSessionFromBeingRenewed) {
   EXPECT_TRUE(eventually([&] { return server_.acks == all; }));
 }
 
+TEST_F(FlushTest, FsyncAlwaysAsksARelaxedServer) {
+  server_.script([](rpc_test::Script& s) { s.relaxed = true; });
+  mount();
+  int fd = open("/f");
+  ASSERT_GE(fd, 0);
+  ASSERT_TRUE(write(fd, "text").ok());
+  EXPECT_TRUE(fsync(fd).ok());
+  EXPECT_EQ(server_.commits, 1);
+  // There may be changes that no page knows of.
+  EXPECT_TRUE(fsync(fd).ok());
+  EXPECT_EQ(server_.commits, 2);
+  // Who wants no waiting for the disk gets none at close either.
+  ASSERT_TRUE(write(fd, "more").ok());
+  EXPECT_TRUE(close(fd).ok());
+  EXPECT_EQ(server_.content(), "more");
+  EXPECT_EQ(server_.commits, 2);
+}
+
+TEST_F(FlushTest, FsyncOfWhatIsDurableAsksNobody) {
+  mount();
+  int fd = open("/f");
+  ASSERT_GE(fd, 0);
+  ASSERT_TRUE(write(fd, "text").ok());
+  EXPECT_TRUE(fsync(fd).ok());
+  const int executed = server_.executed;
+  EXPECT_TRUE(fsync(fd).ok());
+  EXPECT_EQ(server_.executed, executed);
+}
+
+TEST_F(FlushTest, WritesPastTheCacheOfARelaxedServerMayBeLostWithIt) {
+  server_.script([](rpc_test::Script& s) {
+    s.relaxed = true;
+    s.grants = false;
+  });
+  mount();
+  int fd = open("/f");
+  ASSERT_GE(fd, 0);
+  auto restart = [&] {
+    server_.script([](rpc_test::Script& s) { s.bind_errno = ESTALE; });
+    const int logins = server_.logins;
+    server_.break_connections();
+    EXPECT_TRUE(eventually([&] { return server_.logins > logins; }));
+  };
+  ASSERT_TRUE(write(fd, "text").ok());
+  EXPECT_TRUE(fsync(fd).ok());
+  restart();
+  EXPECT_TRUE(fsync(fd).ok());
+  ASSERT_TRUE(write(fd, "more").ok());
+  restart();
+  EXPECT_EQ(fsync(fd), Errno(EIO));
+  EXPECT_TRUE(fsync(fd).ok());
+}
+
 }  // namespace
 }  // namespace myfs::netfs

@@ -154,7 +154,16 @@ class FakeData final : public wire::DataService::Server {
       results.setReplayed(replay);
       results.setCount(static_cast<uint32_t>(size) + (server_.script_.count_too_large ? 1 : 0));
       results.setVerifier(42);
-      results.setStable(true);
+      results.setStable(!server_.script_.relaxed);
+    });
+  }
+  kj::Promise<void> commit(CommitContext context) override {
+    bool replay = false;
+    if (!server_.execute(context.getParams().getOp(), conn_, &replay)) return kj::NEVER_DONE;
+    ++server_.commits;
+    return server_.gate(conn_).then([this, context]() mutable {
+      context.getResults().setErrno(server_.script_.errno_value);
+      context.getResults().setVerifier(42);
     });
   }
   kj::Promise<void> ping(PingContext) override { return kj::READY_NOW; }
@@ -291,6 +300,7 @@ class FakeBootstrap final : public wire::Bootstrap::Server {
     info.setDataToken(to_data("first"));
     fill_node(info.initRoot(), 1, 0);
     info.setBootVerifier(42);
+    info.setRelaxed(server_.script_.relaxed);
     info.setMaxIoBytes(4 << 20);
     info.setCreditBytes(server_.script_.credit_bytes);
   }

@@ -50,6 +50,7 @@ struct Script {
   bool bad_errno = false;
   bool many_nodes = false;
   bool count_too_large = false;
+  bool relaxed = false;
 };
 
 class FakeServer {
@@ -79,6 +80,7 @@ class FakeServer {
   std::atomic<int> attaches{0};
   std::atomic<int> executed{0};  // changes done, each slot number once
   std::atomic<int> replayed{0};
+  std::atomic<int> commits{0};
   std::atomic<int> queries{0};
   std::atomic<int> held{0};
   std::atomic<int> acks{0};

@@ -206,6 +206,7 @@ SessionInfo some_info() {
   info.servers = {"tcp:a:1", "tcp:b:2"};
   info.shards = {ShardRange{0, 100, 1}};
   info.slot_seqs = {5, 6, 7};
+  info.relaxed = true;
   return info;
 }
 
@@ -230,6 +231,7 @@ TEST(Wire, SessionInfoRoundTrips) {
   ASSERT_EQ(out.shards.size(), 1u);
   EXPECT_EQ(out.shards[0].last, 100u);
   EXPECT_EQ(out.slot_seqs, info.slot_seqs);
+  EXPECT_TRUE(out.relaxed);
 }
 
 TEST(Wire, RefusesBadSessionInfo) {

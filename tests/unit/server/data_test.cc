@@ -61,6 +61,18 @@ TEST_F(Data, write_back_is_unstable_until_committed) {
   EXPECT_EQ(rig.content(a, file), "hello");
 }
 
+TEST(Relaxed, nothing_but_a_commit_is_called_durable) {
+  Rig rig(false);
+  rig.options.relaxed = true;
+  rig.boot();
+  Client a = rig.login();
+  Handle file = rig.create(a, a.root.handle, "f").node.handle;
+  EXPECT_FALSE(rig.write(a, file, 0, "hello").stable);
+  rig.getattr(a, file, kPartW, true);
+  EXPECT_FALSE(rig.write(a, file, 0, "hello", kWriteWriteback | kWriteStable).stable);
+  EXPECT_TRUE(rig.commit(a, file).stable);
+}
+
 // Whoever asks again after a reconnection must not take for durable what is not.
 TEST_F(Data, a_replayed_write_is_as_durable_as_it_was) {
   auto again = [&] {
