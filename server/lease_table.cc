@@ -210,6 +210,10 @@ void LeaseTable::progress(SessionId session, uint64_t ino, int64_t now_ns) {
   }
 }
 
+void LeaseTable::restart_recalls(int64_t now_ns) {
+  for (auto& [id, out] : recalls_) out.started_ns = out.progress_ns = now_ns;
+}
+
 std::vector<LeaseTable::RecallOut*> LeaseTable::recalls_of(SessionId session) {
   std::vector<RecallOut*> recalls;
   for (auto& [id, out] : recalls_) {

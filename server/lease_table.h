@@ -72,6 +72,8 @@ class LeaseTable {
   bool recall_out(SessionId session, uint64_t ino) const;
   void progress(SessionId session, uint64_t ino, int64_t now_ns);
   const std::map<uint64_t, RecallOut>& recalls_out() const { return recalls_; }
+  // The time of every recall that is out begins anew.
+  void restart_recalls(int64_t now_ns);
   std::vector<RecallOut*> recalls_of(SessionId session);
   std::vector<RecallOut*> recalls_unsent();
 

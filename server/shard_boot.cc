@@ -128,6 +128,8 @@ Result<void> Shard::find_ghosts(Txn& txn) {
 void Shard::end_grace() {
   grace_until_ns_ = 0;
   ghosts_.clear();
+  leases_.restart_recalls(boottime());
+  arm_wanted_ = true;
   Staged staged;
   for (std::string& key : ghost_keys_) staged.keys[std::move(key)] = std::nullopt;
   ghost_keys_.clear();

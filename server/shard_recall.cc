@@ -204,7 +204,9 @@ void Shard::look_after_glimpses() {
   }
 }
 
-// Rule 8: time-out without progress, hard cap, then eviction; for a silent session its expiry.
+// Rule 8: time-out without progress, hard cap, then eviction; for a silent session its expiry. In
+// the grace nobody is late: pages may be locked for READs that wait for its end, as does whatever
+// wants the lease.
 void Shard::look_after_recalls() {
   int64_t now_ns = boottime();
   std::map<SessionId, std::string> late;
@@ -216,7 +218,7 @@ void Shard::look_after_recalls() {
     bool renews = session->seen_ns > out.started_ns;
     if (now_ns > session->deadline_ns) {
       late.emplace(out.session, "it has expired");
-    } else if ((stalled && renews) || capped) {
+    } else if (!in_grace() && ((stalled && renews) || capped)) {
       late.emplace(out.session, "it does not answer a recall");
     }
   }
@@ -250,7 +252,7 @@ void Shard::arm() {
     due_ns = std::min(due_ns, at_ns > now_ns ? at_ns : now_ns + kAgain_ns);
   };
   for (const auto& [id, out] : leases_.recalls_out()) {
-    consider(out.progress_ns + options_.recall_timeout_ns);
+    if (!in_grace()) consider(out.progress_ns + options_.recall_timeout_ns);
     SessionRef session = sessions_.find(out.session);
     if (session == nullptr) continue;
     consider(session->deadline_ns + 1);
