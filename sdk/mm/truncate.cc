@@ -45,10 +45,14 @@ void for_each_page(AddressSpace& mapping, uint64_t first, uint64_t last, Visit v
   }
 }
 
-size_t drop_pages(AddressSpace& mapping, uint64_t first, uint64_t last) {
+// `error`, if any, is set before the first page goes that the server lacks: a sync that no longer
+// finds the page finds the error.
+size_t drop_pages(AddressSpace& mapping, uint64_t first, uint64_t last, Errno error) {
   size_t lost = 0;
   for_each_page(mapping, first, last, [&](Page& page) {
-    if ((page.flags() & (kPageDirty | kPageUnstable)) != 0) ++lost;
+    if ((page.flags() & (kPageDirty | kPageUnstable)) != 0) {
+      if (lost++ == 0 && !error.ok()) mapping.wb_err.set(error);
+    }
     mapping.remove_locked(page);
   });
   return lost;
@@ -74,7 +78,7 @@ void truncate_pagecache_range(AddressSpace& mapping, uint64_t from, uint64_t to)
     return;
   }
   if (from % kPage != 0) zero_part(mapping, from / kPage, from % kPage, kPage);
-  if (first_whole < end_whole) drop_pages(mapping, first_whole, end_whole - 1);
+  if (first_whole < end_whole) drop_pages(mapping, first_whole, end_whole - 1, Errno());
   if (to != UINT64_MAX && to % kPage != 0) zero_part(mapping, to / kPage, 0, to % kPage);
 }
 
@@ -103,7 +107,7 @@ Result<void> invalidate_pages(AddressSpace& mapping) {
 
 size_t discard_pages(AddressSpace& mapping) {
   WriteSeqSection section(mapping.i_write_seq);
-  size_t lost = drop_pages(mapping, 0, UINT64_MAX);
+  size_t lost = drop_pages(mapping, 0, UINT64_MAX, Errno(EIO));
   if (PageState::commit_in_flight(mapping)) {
     PageState::note_waiter(mapping, 1);
     (void)wait_for_key(uninterruptible(), mapping.ops(), &mapping,

@@ -150,24 +150,37 @@ Result<void> NetFileOps::flush_data(const CallContext& ctx, NetInode& inode) {
   return mm::filemap_write_and_wait_range(ctx, *inode.mapping(), 0, UINT64_MAX);
 }
 
+Errno NetFileOps::check_and_advance_wb_err(fs::File& file) {
+  mm::ErrSeq& wb_err = net_inode(file.f_inode()).mapping()->wb_err;
+  mm::ErrSeq::Sample before = file.f_wb_err.load(std::memory_order_acquire);
+  while (true) {
+    mm::ErrSeq::Sample since = before;
+    const Errno error = wb_err.check_and_advance(&since);
+    // If another call of this open file was faster, it reports the error.
+    if (error.ok() ||
+        file.f_wb_err.compare_exchange_strong(before, since, std::memory_order_acq_rel)) {
+      return error;
+    }
+  }
+}
+
+Result<void> NetFileOps::sync_and_report(const CallContext& ctx, fs::File& file) {
+  Result<void> synced = mm::filemap_fsync(ctx, *net_inode(file.f_inode()).mapping(), nullptr);
+  // A failed commit is in wb_err, too, and counts once.
+  const Errno recorded = check_and_advance_wb_err(file);
+  return recorded.ok() ? synced : Result<void>(recorded);
+}
+
 Result<void> NetFileOps::flush_and_report(const CallContext& ctx, fs::File& file) {
-  NetInode& inode = net_inode(file.f_inode());
-  MYFS_TRY(flush_data(ctx, inode));
-  auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
-  const Errno error = inode.mapping()->wb_err.check_and_advance(&since);
-  file.f_wb_err.store(since, std::memory_order_relaxed);
-  return error;
+  MYFS_TRY(flush_data(ctx, net_inode(file.f_inode())));
+  return check_and_advance_wb_err(file);
 }
 
 // Durable, since a loss that is found later could be told to nobody.
 Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr || !file.may_write()) return {};
-  if (super_.relaxed()) return flush_and_report(ctx, file);
-  auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
-  Result<void> result = mm::filemap_fsync(ctx, *inode.mapping(), &since);
-  file.f_wb_err.store(since, std::memory_order_relaxed);
-  return result;
+  return super_.relaxed() ? flush_and_report(ctx, file) : sync_and_report(ctx, file);
 }
 
 void NetFileOps::release(fs::File& file) {
@@ -365,10 +378,7 @@ Result<void> NetFileOps::fsync(const CallContext& ctx, fs::File& file, bool data
     return {};
   }
   if (super_.relaxed()) MYFS_TRY(commit_answered(ctx, inode));
-  auto since = static_cast<mm::ErrSeq::Sample>(file.f_wb_err.load(std::memory_order_relaxed));
-  Result<void> result = mm::filemap_fsync(ctx, *inode.mapping(), &since);
-  file.f_wb_err.store(since, std::memory_order_relaxed);
-  return result;
+  return sync_and_report(ctx, file);
 }
 
 Result<uint64_t> NetFileOps::seek_data(const CallContext& ctx, fs::File& file, uint64_t offset,

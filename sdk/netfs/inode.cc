@@ -277,7 +277,6 @@ void NetInode::lose_pages(std::string_view why) {
     lost = mm::discard_pages(*mapping_);
   }
   if (lost != 0) {
-    mapping_->wb_err.set(Errno(EIO));
     if (lease.opens() == 0) {
       // Those who wrote have gone; whoever opens the file later has lost nothing.
       mm::ErrSeq::Sample seen = 0;

@@ -102,7 +102,9 @@ TEST_F(TruncateTest, discarding_counts_what_the_server_lacks) {
   EXPECT_TEXT(read(0, 3 * 4096), ops.disk);
   EXPECT_EQ(*write(0, "x"), 1u);
   EXPECT_EQ(*write(2 * 4096, "x"), 1u);
+  ErrSeq::Sample since = mapping->wb_err.sample();
   EXPECT_EQ(truncate_inode_pages_final(*mapping), 2u);
+  EXPECT_EQ(mapping->wb_err.check_and_advance(&since), Errno(EIO));
   EXPECT_EQ(mapping->nr_pages(), 0u);
   EXPECT_TRUE(mapping->is_clean());
 }
