@@ -32,7 +32,8 @@ Result<void> invalidate_pages_range(AddressSpace& mapping, uint64_t from, uint64
 Result<void> invalidate_pages(AddressSpace& mapping);
 
 // Drops everything, dirty or not: the session is lost, or the inode dies. Returns the number of
-// pages that the server lacked (dirty or unstable); if there are any, wb_err is EIO. Caller holds invalidate_lock exclusive.
+// pages that the server lacked (dirty or unstable); if there are any, wb_err is EIO. Caller holds
+// invalidate_lock exclusive.
 size_t discard_pages(AddressSpace& mapping);
 
 // [truncate_inode_pages_final] Before the mapping dies: discard_pages, and the flusher forgets it.

@@ -44,7 +44,8 @@ find_package(MyFS 0.1 REQUIRED)
 add_executable(hello hello.cc)
 target_link_libraries(hello MyFS::myfs)
 CMAKE
-cmake -G Ninja -S "$work/by-cmake" -B "$work/by-cmake/build" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake -G Ninja -S "$work/by-cmake" -B "$work/by-cmake/build" \
+  -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build "$work/by-cmake/build" >/dev/null
 
 PKG_CONFIG_PATH=$lib/pkgconfig
