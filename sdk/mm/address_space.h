@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "sdk/base/call_context.h"
@@ -157,6 +158,25 @@ class WriteSeqSection {
 
  private:
   WriteSeq& seq_;
+};
+
+// The same for a writer who may turn back before he has changed anything. begin, end: idempotent.
+class WriteSeqHold {
+ public:
+  explicit WriteSeqHold(WriteSeq& seq) : seq_(seq) {}
+  ~WriteSeqHold() { end(); }
+  WriteSeqHold(const WriteSeqHold&) = delete;
+  WriteSeqHold& operator=(const WriteSeqHold&) = delete;
+  void begin() {
+    if (!std::exchange(held_, true)) seq_.write_begin();
+  }
+  void end() {
+    if (std::exchange(held_, false)) seq_.write_end();
+  }
+
+ private:
+  WriteSeq& seq_;
+  bool held_ = false;
 };
 
 enum class PageTag : uint8_t { kDirty = 0, kWriteback = 1, kUnstable = 2 };

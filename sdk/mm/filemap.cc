@@ -21,6 +21,8 @@ constexpr size_t kPrefetch_bytes = 8 * kCacheLine_bytes;
 constexpr int kRefusalsMax = 2;
 // How often other threads may take a page away, or add it first, before the caller gives up.
 constexpr int kRacesMax = 100;
+// What a write that found no memory waits for and takes along, if it can be had.
+constexpr size_t kReservePages = 32;
 // A server that keeps losing its memory: afterwards fsync gives up with EIO.
 constexpr int kSyncRoundsMax = 16;
 
@@ -191,25 +193,33 @@ Result<void> fill_page(const CallContext& ctx, AddressSpace& mapping, uint64_t i
   return {};
 }
 
+// Whether it is to be written in part and its old content is not there.
+bool lacks_old_content(const AddressSpace& mapping, uint64_t index, uint64_t pos, uint64_t end) {
+  const uint64_t start = index * kPageSize_bytes;
+  const size_t from = pos > start ? pos - start : 0;
+  const size_t to = std::min<uint64_t>(kPageSize_bytes, end - start);
+  return needs_old_content(mapping, index, from, to) && !mapping.find_get_page(index);
+}
+
 // The page at `index`, locked, whose content outside [from, to) is right and which no write in
-// flight uses. Memory is taken before the lock.
+// flight uses. Memory is taken before the lock. EAGAIN: there is none, or no old content.
 Result<PageRef> write_begin(const CallContext& ctx, AddressSpace& mapping, uint64_t index,
-                            size_t from, size_t to) {
+                            size_t from, size_t to, WriteReserve& reserve) {
   PageRef spare;
-  for (int fills = 0; fills <= kRacesMax;) {
+  for (int races = 0; races <= kRacesMax;) {
     MYFS_ASSIGN(PageRef page, mapping.find_lock_page(ctx, index));
     bool in_flight = page && page->test(kPageWriteback);
-    if (page && !in_flight) return page;
-    if (!page && needs_old_content(mapping, index, from, to)) {
-      MYFS_TRY(fill_page(ctx, mapping, index));
-      ++fills;
-      continue;
+    if (page && !in_flight) {
+      if (spare) reserve.put_back(std::move(spare));
+      return page;
     }
+    if (!page && needs_old_content(mapping, index, from, to)) break;
     if (!spare) {
       if (page) page->unlock();
-      MYFS_ASSIGN(spare, alloc_page(ctx, mapping.runtime()));
+      MYFS_ASSIGN(spare, reserve.take(mapping.runtime()));
       continue;
     }
+    ++races;
     if (page) {
       if (to - from < kPageSize_bytes) spare->fill(0, page->data(), kPageSize_bytes);
       bool replaced = mapping.replace_locked(*page, *spare);
@@ -223,6 +233,7 @@ Result<PageRef> write_begin(const CallContext& ctx, AddressSpace& mapping, uint6
     lock_rank_acquire(LockRank::kPage, true, spare.get());
     return spare;
   }
+  if (spare) reserve.put_back(std::move(spare));
   return Errno(EAGAIN);
 }
 
@@ -235,51 +246,100 @@ void raise_size(AddressSpace& mapping, uint64_t size) {
 
 }  // namespace
 
+Result<PageRef> WriteReserve::take(Runtime& runtime) {
+  if (!pages_.empty()) {
+    PageRef page = std::move(pages_.back());
+    pages_.pop_back();
+    return page;
+  }
+  Result<PageRef> page = alloc_page_nowait(runtime);
+  if (page.ok()) return page;
+  lacking_ = true;
+  return Errno(EAGAIN);
+}
+
+Result<void> WriteReserve::refill(const CallContext& ctx, Runtime& runtime) {
+  if (!std::exchange(lacking_, false)) return {};
+  MYFS_ASSIGN(PageRef first, alloc_page(ctx, runtime));
+  pages_.push_back(std::move(first));
+  while (pages_.size() < kReservePages) {
+    Result<PageRef> page = alloc_page_nowait(runtime);
+    if (!page.ok()) break;
+    pages_.push_back(std::move(page).value());
+  }
+  return {};
+}
+
+Result<size_t> filemap_write_now(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
+                                 IovCursor& from, size_t size_bytes, WriteReserve& reserve) {
+  assert(size_bytes != 0 && pos + size_bytes <= kFileSizeMax_bytes);
+  Writeback& writeback = mapping.runtime().writeback();
+  if (!writeback.has_room(mapping)) return Errno(EAGAIN);
+  // Asked at once, so that what lock-free readers wait for are copies alone.
+  const uint64_t end = pos + size_bytes, last = (end - 1) / kPageSize_bytes;
+  for (uint64_t index : {pos / kPageSize_bytes, last}) {
+    if (lacks_old_content(mapping, index, pos, end)) return Errno(EAGAIN);
+  }
+  size_t done = 0;
+  Errno error;
+  while (done < size_bytes) {
+    uint64_t index = (pos + done) / kPageSize_bytes;
+    size_t start = (pos + done) % kPageSize_bytes;
+    size_t bytes = std::min(size_bytes - done, kPageSize_bytes - start);
+    Result<PageRef> page = write_begin(ctx, mapping, index, start, start + bytes, reserve);
+    if (!page.ok()) {
+      error = page.error();
+      break;
+    }
+    from.copy_in((*page)->data() + start, bytes);
+    mapping.set_page_uptodate(**page);
+    done += bytes;
+    raise_size(mapping, pos + done);  // before it is dirty: write-back ends at i_size
+    mapping.set_page_dirty(**page);
+    (*page)->mark_accessed();
+    (*page)->unlock();
+    if (done % kDefaultIo_bytes < bytes && done < size_bytes && !writeback.has_room(mapping)) break;
+  }
+  if (done == 0) return error;
+  return done;
+}
+
+Result<void> filemap_write_prepare(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
+                                   size_t size_bytes, WriteReserve& reserve) {
+  MYFS_TRY(mapping.runtime().writeback().balance_dirty_pages(ctx, mapping));
+  MYFS_TRY(reserve.refill(ctx, mapping.runtime()));
+  const uint64_t end = pos + size_bytes, last = (end - 1) / kPageSize_bytes;
+  for (uint64_t index : {pos / kPageSize_bytes, last}) {
+    if (lacks_old_content(mapping, index, pos, end)) MYFS_TRY(fill_page(ctx, mapping, index));
+  }
+  return {};
+}
+
 Result<size_t> filemap_write(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
                              std::span<const iovec> iov) {
   const size_t wanted = IovCursor::total(iov);
-  if (wanted == 0) return size_t{0};
-  assert(pos + wanted <= kFileSizeMax_bytes);
-  Writeback& writeback = mapping.runtime().writeback();
-  MYFS_TRY(writeback.balance_dirty_pages(ctx, mapping));
-  const uint64_t first = pos / kPageSize_bytes, last = (pos + wanted - 1) / kPageSize_bytes;
-  // The reads come before the write sequence, so that lock-free readers wait for copies alone.
-  for (uint64_t index : {first, last}) {
-    uint64_t start = index * kPageSize_bytes;
-    size_t from = index == first ? pos - start : 0;
-    size_t to = std::min<uint64_t>(kPageSize_bytes, pos + wanted - start);
-    if (!needs_old_content(mapping, index, from, to) || mapping.find_get_page(index)) continue;
-    MYFS_TRY(fill_page(ctx, mapping, index));
-  }
-  IovCursor cursor(iov);
+  IovCursor from(iov);
+  WriteReserve reserve;
+  WriteSeqHold hidden(mapping.i_write_seq);
   size_t done = 0;
-  Errno error;
-  {
-    WriteSeqSection section(mapping.i_write_seq);
-    while (done < wanted) {
-      uint64_t index = (pos + done) / kPageSize_bytes;
-      size_t from = (pos + done) % kPageSize_bytes;
-      size_t bytes = std::min(wanted - done, kPageSize_bytes - from);
-      Result<PageRef> page = write_begin(ctx, mapping, index, from, from + bytes);
-      if (!page.ok()) {
-        error = page.error();
-        break;
-      }
-      cursor.copy_in((*page)->data() + from, bytes);
-      mapping.set_page_uptodate(**page);
-      done += bytes;
-      raise_size(mapping, pos + done);  // before it is dirty: write-back ends at i_size
-      mapping.set_page_dirty(**page);
-      (*page)->mark_accessed();
-      (*page)->unlock();
-      if (done % kDefaultIo_bytes < bytes && done < wanted) {
-        Result<void> balanced = writeback.balance_dirty_pages(ctx, mapping);
-        error = balanced.error();
-        if (!balanced.ok()) break;
-      }
+  for (int idle = 0; done < wanted; ++idle) {
+    hidden.begin();
+    Result<size_t> copied =
+        filemap_write_now(ctx, mapping, pos + done, from, wanted - done, reserve);
+    Errno error = copied.error();
+    if (copied.ok()) {
+      done += *copied;
+      idle = 0;
+      if (done == wanted) break;
     }
+    if (copied.ok() || (error == Errno(EAGAIN) && idle < kRacesMax)) {
+      if (done == 0) hidden.end();
+      error = filemap_write_prepare(ctx, mapping, pos + done, wanted - done, reserve).error();
+    }
+    if (error.ok()) continue;
+    if (done == 0) return error;
+    break;
   }
-  if (done == 0) return error;
   return done;
 }
 

@@ -12,10 +12,13 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "sdk/base/call_context.h"
 #include "sdk/base/result.h"
 #include "sdk/mm/address_space.h"
+#include "sdk/mm/iov_cursor.h"
 #include "sdk/mm/readahead.h"
 
 namespace myfs::mm {
@@ -39,6 +42,35 @@ Result<size_t> filemap_read(const CallContext& ctx, AddressSpace& mapping, FileR
 // error comes later.
 Result<size_t> filemap_write(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
                              std::span<const iovec> iov);
+
+// --- The same in steps, for a file system that keeps others waiting while it may dirty pages
+// [generic_perform_write with fault_in_iov_iter_readable]: filemap_write_now under that right, and
+// filemap_write_prepare without it each time that the former returns EAGAIN or less than asked for.
+// Until the write() has ended lock-free readers are kept out by a WriteSeqHold of the caller's.
+
+// Pages set aside for a write. One thread.
+class WriteReserve {
+ public:
+  // A page that is to be had without waiting; EAGAIN: there is none.
+  Result<PageRef> take(Runtime& runtime);
+  void put_back(PageRef page) { pages_.push_back(std::move(page)); }
+  // Waits for memory if the last take() found none. ENOMEM, ETIMEDOUT, EINTR.
+  Result<void> refill(const CallContext& ctx, Runtime& runtime);
+
+ private:
+  std::vector<PageRef> pages_;
+  bool lacking_ = false;
+};
+
+// Copies what it can, the first `size_bytes` of what is left of `from`; waits for nothing but
+// transfers under way, with their pages locked. Returns bytes. EAGAIN: nothing without
+// preparation; ETIMEDOUT, EINTR.
+Result<size_t> filemap_write_now(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
+                                 IovCursor& from, size_t size_bytes, WriteReserve& reserve);
+// Waits for room among dirty pages, for memory, for the old content of pages that [pos, pos +
+// size_bytes) covers in part. Errors as filemap_read; EAGAIN: that content could not be cached.
+Result<void> filemap_write_prepare(const CallContext& ctx, AddressSpace& mapping, uint64_t pos,
+                                   size_t size_bytes, WriteReserve& reserve);
 
 // Ranges are bytes [from, to); to = UINT64_MAX: to the end. `to_commit`: filemap_commit comes next;
 // what one request brings needs none then.

@@ -140,33 +140,31 @@ void Writeback::run() {
   }
 }
 
-Result<void> Writeback::balance_dirty_pages(const CallContext& ctx, AddressSpace& mapping) {
+bool Writeback::has_room(AddressSpace& mapping) {
   ensure_started();
-  if (!mapping.ops().writes_back()) return {};
+  if (!mapping.ops().writes_back()) return true;
+  const size_t total = runtime_.budget().dirty_bytes();
+  const size_t own = mapping.nr_tagged(PageTag::kDirty) + mapping.nr_tagged(PageTag::kWriteback) +
+                     mapping.nr_tagged(PageTag::kUnstable);
+  const size_t own_limit = mapping.dirty_limit_bytes.load(std::memory_order_relaxed);
+  if (total > runtime_.dirty_limit_bytes() || own * kPageSize_bytes > own_limit) return false;
+  if (total > runtime_.dirty_background_bytes()) kick();
+  return true;
+}
+
+Result<void> Writeback::balance_dirty_pages(const CallContext& ctx, AddressSpace& mapping) {
   Budget& budget = runtime_.budget();
-  auto own_bytes = [&mapping] {
-    return (mapping.nr_tagged(PageTag::kDirty) + mapping.nr_tagged(PageTag::kWriteback) +
-            mapping.nr_tagged(PageTag::kUnstable)) *
-           kPageSize_bytes;
-  };
-  bool counted = false;
-  while (true) {
+  for (bool counted = false;; counted = true) {
     int64_t seen = budget.progress();
-    size_t total = budget.dirty_bytes();
-    size_t own_limit = mapping.dirty_limit_bytes.load(std::memory_order_relaxed);
-    if (total <= runtime_.dirty_limit_bytes() && own_bytes() <= own_limit) {
-      if (total > runtime_.dirty_background_bytes()) kick();
-      return {};
-    }
+    if (has_room(mapping)) return {};
     if (!counted) runtime_.stats().writers_throttled.add();
-    counted = true;
     MYFS_ASSIGN(size_t written, write_cache_pages(ctx, mapping, 0, UINT64_MAX, IoKind::kWrite));
     (void)written;
     if (mapping.nr_tagged(PageTag::kUnstable) != 0) {
       MYFS_ASSIGN(bool started, start_commit(ctx, mapping, IoKind::kWrite));
       (void)started;
     }
-    if (total > runtime_.dirty_limit_bytes()) kick();
+    if (budget.dirty_bytes() > runtime_.dirty_limit_bytes()) kick();
     if (budget.progress() != seen) continue;
     MYFS_TRY(budget.wait_for_progress(ctx, seen));
   }

@@ -28,8 +28,9 @@ class Writeback {
   // under leaf locks outside kWriteback.
   void kick();
 
-  // [balance_dirty_pages] Call after dirtying, without page locks: waits while too much is dirty.
-  // ETIMEDOUT, EINTR.
+  // Whether a writer may go on without waiting. Starts the thread when enough is dirty.
+  bool has_room(AddressSpace& mapping);
+  // [balance_dirty_pages] Call without page locks: waits until has_room. ETIMEDOUT, EINTR.
   Result<void> balance_dirty_pages(const CallContext& ctx, AddressSpace& mapping);
 
   // Writes and commits all mappings of one file system [sync_inodes_sb]. The first error met.

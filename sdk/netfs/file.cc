@@ -15,6 +15,10 @@ namespace myfs::netfs {
 
 namespace {
 
+// Rounds of a write() that come to nothing, one after the other: what is prepared may be taken away
+// again.
+constexpr int kIdleRoundsMax = 16;
+
 using IoVecs = absl::InlinedVector<iovec, 8>;
 
 // The part [skip, skip + count) of `all`.
@@ -249,40 +253,92 @@ Result<size_t> NetFileOps::read_uncached(const CallContext& ctx, NetInode& inode
 
 // --- write
 
+struct NetFileOps::Progress {
+  Progress(NetInode& inode, fs::IoVec from, uint64_t offset, bool appends)
+      : cursor(from),
+        left(fs::iov_length_bytes(from)),
+        pos(offset),
+        append(appends),
+        hidden(inode.mapping()->i_write_seq) {}
+
+  mm::IovCursor cursor;
+  size_t left;
+  size_t done = 0;
+  uint64_t pos;  // of the next byte
+  const bool append;
+  mm::WriteReserve reserve;
+  mm::WriteSeqHold hidden;  // lock-free readers see all of it or nothing
+};
+
 Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file, fs::IoVec from,
                                           uint64_t offset, bool append) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    if (inode.begin_write()) {
-      Result<fs::WriteResult> result = write_cached(ctx, inode, file, from, offset, append);
-      inode.end_write();
-      // Who may write but not read cannot have a page filled that he writes in part.
-      if (!result.ok() && is_lease_refusal(result.error())) break;
-      if (result.ok() && super_.options().sync_writes) MYFS_TRY(flush_and_report(ctx, file));
-      return result;
+  Progress progress(inode, from, offset, append);
+  Result<void> cached = write_cached(ctx, inode, file, progress);
+  const bool flushes = super_.options().sync_writes && progress.done != 0;
+  if (cached.error() == Errno(EAGAIN)) {
+    super_.put_later(RefPtr<fs::Inode>::try_from(&inode));  // it may be pinned for nothing
+    Result<fs::WriteResult> rest = write_uncached(
+        ctx, inode, file, slice(from, progress.done, progress.left), progress.pos, append);
+    cached = rest.error();
+    if (rest.ok()) {
+      progress.pos = rest->offset + rest->count;
+      progress.done += rest->count;
     }
-    if (attempt != 0) break;
-    Result<bool> held = inode.acquire(ctx, fs::kLeaseW, opener_of(file));
-    if (!held.ok() && !is_lease_refusal(held.error())) return held.error();
-    if (!held.ok() || !*held) break;
   }
-  return write_uncached(ctx, inode, file, from, offset, append);
+  if (!cached.ok() && progress.done == 0) return cached.error();
+  if (flushes) MYFS_TRY(flush_and_report(ctx, file));
+  return fs::WriteResult{.count = progress.done, .offset = progress.pos - progress.done};
 }
 
-Result<fs::WriteResult> NetFileOps::write_cached(const CallContext& ctx, NetInode& inode,
-                                                 fs::File& file, fs::IoVec from, uint64_t offset,
-                                                 bool append) {
-  fs::WriteResult result;
-  result.offset = append ? inode.mapping()->i_size.load(std::memory_order_acquire) : offset;
-  const size_t wanted = fs::iov_length_bytes(from);
-  if (result.offset > kFileSizeMax_bytes || wanted > kFileSizeMax_bytes - result.offset) {
+Result<void> NetFileOps::write_cached(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                      Progress& progress) {
+  bool acquired = false;
+  for (int idle = 0; progress.left != 0 && idle < kIdleRoundsMax; ++idle) {
+    if (!inode.begin_write()) {
+      // Rule 7: one lost lease, then the server is asked.
+      if (std::exchange(acquired, true)) return Errno(EAGAIN);
+      Result<bool> held = inode.acquire(ctx, fs::kLeaseW, opener_of(file));
+      if (!held.ok() && !is_lease_refusal(held.error())) return held.error();
+      if (!held.ok() || !*held) return Errno(EAGAIN);
+      continue;
+    }
+    const Result<void> copied = copy_some(ctx, inode, file, progress);
+    inode.end_write();
+    if (copied.ok()) {
+      if (progress.left == 0) return {};
+      idle = 0;
+      acquired = false;
+    } else if (copied.error() != Errno(EAGAIN)) {
+      return copied;
+    }
+    if (progress.done == 0) progress.hidden.end();
+    Result<void> ready = mm::filemap_write_prepare(ctx, *inode.mapping(), progress.pos,
+                                                   progress.left, progress.reserve);
+    // Who may write but not read cannot have a page filled that he writes in part.
+    if (!ready.ok() && is_lease_refusal(ready.error())) return Errno(EAGAIN);
+    if (!ready.ok() && ready.error() != Errno(EAGAIN)) return ready;
+  }
+  return progress.left == 0 ? Errno() : Errno(EAGAIN);
+}
+
+Result<void> NetFileOps::copy_some(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                   Progress& progress) {
+  mm::AddressSpace& mapping = *inode.mapping();
+  if (progress.append) progress.pos = mapping.i_size.load(std::memory_order_acquire);
+  if (progress.pos > kFileSizeMax_bytes || progress.left > kFileSizeMax_bytes - progress.pos) {
     return Errno(EFBIG);
   }
   inode.set_writer(opener_of(file));
-  MYFS_ASSIGN(result.count, mm::filemap_write(ctx, *inode.mapping(), result.offset, from));
-  if (result.count != 0) inode.stamp_write();
-  return result;
+  progress.hidden.begin();
+  MYFS_ASSIGN(const size_t count, mm::filemap_write_now(ctx, mapping, progress.pos, progress.cursor,
+                                                        progress.left, progress.reserve));
+  progress.pos += count;
+  progress.done += count;
+  progress.left -= count;
+  inode.stamp_write();
+  return {};
 }
 
 Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& ctx, NetInode& inode,

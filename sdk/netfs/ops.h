@@ -91,8 +91,15 @@ class NetFileOps final : public fs::FileOps {
   bool open_locally(NetInode& inode, fs::File& file, FileState& state);
   Result<size_t> read_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
                                fs::IoVec to, uint64_t offset);
-  Result<fs::WriteResult> write_cached(const CallContext& ctx, NetInode& inode, fs::File& file,
-                                       fs::IoVec from, uint64_t offset, bool append);
+  // How far a write() has come.
+  struct Progress;
+  // Copies into pages. W is in use only while bytes are copied: whoever waits for memory, for room
+  // among dirty pages or for the old content of a page holds up no recall. EAGAIN: W is not to be
+  // had, what is left must go to the server.
+  Result<void> write_cached(const CallContext& ctx, NetInode& inode, fs::File& file,
+                            Progress& progress);
+  Result<void> copy_some(const CallContext& ctx, NetInode& inode, fs::File& file,
+                         Progress& progress);
   Result<fs::WriteResult> write_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
                                          fs::IoVec from, uint64_t offset, bool append);
   // What is dirty goes to the server, durable or not. The second one tells losses, as fsync does.

@@ -46,6 +46,47 @@ TEST_F(FlushTest, StuckFlushesDoNotKeepTheSessionFromBeingRenewed) {
   EXPECT_TRUE(eventually([&] { return server_.acks == all; }));
 }
 
+// The server may need the recalled lease to let those go on whose bytes the writer waits for.
+TEST_F(FlushTest, AWriterThatWaitsForRoomHoldsNoRecallUp) {
+  constexpr size_t kMemory_bytes = 8 << 20, kDirtyLimit_bytes = kMemory_bytes / 4;
+  mount(kMemory_bytes);
+  const int wanted = open("/wanted"), full = open("/full");
+  ASSERT_GE(full, 0);
+  server_.script([](rpc_test::Script& s) { s.hold = true; });
+  ASSERT_TRUE(write(full, std::string(kDirtyLimit_bytes + (1 << 20), 'x')).ok());
+  Errno error(EIO);
+  {
+    Thread writer("writer", [&] { error = write(wanted, "text"); });
+    EXPECT_TRUE(eventually([&] { return memory_->stats().writers_throttled.value() > 0; }));
+    server_.recall(ino(wanted), kLeaseR | kLeaseW);
+    EXPECT_TRUE(eventually([&] { return server_.acks == 1; }));
+    server_.release_held();
+  }
+  EXPECT_TRUE(error.ok()) << error.name();
+  EXPECT_EQ(read(wanted, 4), "text");
+}
+
+// What an append has not written when it loses W goes behind what others have written meanwhile.
+TEST_F(FlushTest, AnAppendThatIsInterruptedGoesOnAtTheEnd) {
+  constexpr size_t kMemory_bytes = 8 << 20, kDirtyLimit_bytes = kMemory_bytes / 4;
+  mount(kMemory_bytes);
+  const int fd = open("/f", O_RDWR | O_CREAT | O_EXCL | O_APPEND);
+  ASSERT_GE(fd, 0);
+  server_.script([](rpc_test::Script& s) { s.hold = true; });
+  const std::string text(kDirtyLimit_bytes + (2 << 20), 'x');
+  Errno error(EIO);
+  {
+    Thread writer("writer", [&] { error = write(fd, text); });
+    EXPECT_TRUE(eventually([&] { return memory_->stats().writers_throttled.value() > 0; }));
+    server_.recall(ino(fd), kLeaseR | kLeaseW);
+    server_.release_held();
+    EXPECT_TRUE(eventually([&] { return server_.acks == 1; }));
+  }
+  EXPECT_TRUE(error.ok()) << error.name();
+  EXPECT_TRUE(fsync(fd).ok());
+  EXPECT_EQ(server_.content().size(), text.size());
+}
+
 TEST_F(FlushTest, FsyncAlwaysAsksARelaxedServer) {
   server_.script([](rpc_test::Script& s) { s.relaxed = true; });
   mount();

@@ -11,6 +11,7 @@
 #include "sdk/fs/read_write.h"
 #include "sdk/fs/stat.h"
 #include "sdk/fs/task.h"
+#include "sdk/mm/runtime.h"
 #include "sdk/netfs/super.h"
 #include "tests/unit/rpc/client_fixture.h"
 
@@ -29,9 +30,14 @@ class MountFixture : public rpc_test::ClientFixture {
     EXPECT_TRUE(task_->umount(patient(), "/", true).ok());
     task_ = nullptr;
   }
-  void mount() {
+  // `memory`: how much all caches of this mount may take; 0: as usual.
+  void mount(size_t memory_bytes = 0) {
     MountOptions options;
     options.client = options_;
+    if (memory_bytes != 0) {
+      memory_ = std::move(mm::Runtime::create({.limit_bytes = memory_bytes})).value();
+      options.runtime = memory_.get();
+    }
     auto mounted = Super::mount(*loop_, options, patient());
     ASSERT_TRUE(mounted.ok()) << mounted.error().name();
     super_ = static_cast<Super*>(&(*mounted)->s_op());
@@ -58,6 +64,7 @@ class MountFixture : public rpc_test::ClientFixture {
   NetInode& inode(int fd) { return net_inode(task_->files.fget(fd)->f_inode()); }
   uint64_t ino(int fd) { return inode(fd).i_ino; }
 
+  std::unique_ptr<mm::Runtime> memory_;
   std::unique_ptr<fs::TaskStruct> task_;
   Super* super_ = nullptr;
 };

@@ -157,6 +157,14 @@ class FakeData final : public wire::DataService::Server {
       results.setStable(!server_.script_.relaxed);
     });
   }
+  kj::Promise<void> append(AppendContext context) override {
+    auto params = context.getParams();
+    const uint64_t off = server_.content_.size();
+    bool replay = false;
+    server_.content_ += to_string(params.getData());
+    if (!server_.execute(params.getOp(), conn_, &replay)) return kj::NEVER_DONE;
+    return server_.gate(conn_).then([context, off]() mutable { context.getResults().setOff(off); });
+  }
   kj::Promise<void> commit(CommitContext context) override {
     bool replay = false;
     if (!server_.execute(context.getParams().getOp(), conn_, &replay)) return kj::NEVER_DONE;
