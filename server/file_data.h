@@ -53,7 +53,7 @@ namespace myfs::server {
 
 class FileDataImpl;
 
-// Bytes for the wire: 8-byte aligned, the last word padded with zeros.
+// Bytes for the wire: whole cache lines, the last word padded with zeros.
 class DataBuffer {
  public:
   DataBuffer() = default;
@@ -65,7 +65,10 @@ class DataBuffer {
   std::span<const uint8_t> span() const { return {data(), size_bytes_}; }
 
  private:
-  std::unique_ptr<uint64_t[]> words_;
+  struct Free {
+    void operator()(uint64_t* words) const;
+  };
+  std::unique_ptr<uint64_t[], Free> words_;
   size_t size_bytes_ = 0;
 };
 

@@ -499,5 +499,21 @@ TEST_F(FileDataTest, overwritten_slots_give_their_space_back) {
   for (const BlockEntry& entry : chunk_record(0).entries) EXPECT_LT(entry.slot, 128);
 }
 
+TEST(DataBuffer, begins_a_cache_line_and_ends_in_zeros) {
+  for (size_t size : {size_t{1}, size_t{13}, size_t{4'097}, size_t{65'536}, size_t{1'048'577}}) {
+    // Some at a time, or the allocator might give each of them what happens to be aligned.
+    std::vector<DataBuffer> buffers(8);
+    for (DataBuffer& buffer : buffers) {
+      buffer = DataBuffer(size);
+      ASSERT_EQ(buffer.size(), size);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 64, 0u);
+      std::fill(buffer.span().begin(), buffer.span().end(), uint8_t{0xff});
+      for (size_t i = size; i % 8 != 0; ++i) EXPECT_EQ(buffer.data()[i], 0) << size;
+    }
+  }
+  EXPECT_EQ(DataBuffer().data(), nullptr);
+  EXPECT_EQ(DataBuffer(0).size(), 0u);
+}
+
 }  // namespace
 }  // namespace myfs::server
