@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sdk/base/error_detail.h"
 #include "sdk/fs/dcache.h"
 #include "sdk/netfs/super.h"
 
@@ -113,9 +114,14 @@ Result<Ref<NetInode>> NetInodeOps::learn_changed(const CallContext& ctx, const r
                                                  const Ticket& ticket, LeaseParts want,
                                                  Kstat* stat) {
   if (node.has_attr) return super_.learn(node, ticket, stat);
-  MYFS_ASSIGN(const rpc::Node fresh,
-              super_.client().getattr(ctx, {.node = node.handle, .want = want}));
-  return super_.learn(fresh, ticket, stat);
+  Result<rpc::Node> fresh = super_.client().getattr(ctx, {.node = node.handle, .want = want});
+  if (fresh.ok()) return super_.learn(*fresh, ticket, stat);
+  // What was done is not to be done again.
+  const bool retried = fresh.error() == rpc::kSessionLost || fresh.error() == Errno(ESTALE);
+  const Errno error = fail(retried ? Errno(EIO) : fresh.error(),
+                           "it was made, but the server could not be asked what it is");
+  thread_error_detail().in_doubt = true;
+  return error;
 }
 
 Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry& dir,
@@ -140,7 +146,12 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
     MYFS_ASSIGN(const rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
     const fs::DirVersion version = learn_dir(ctx, dir, changed.dir, ticket);
     fs::CreateResult result{.dentry = Ref<fs::Dentry>(dir)};
-    MYFS_ASSIGN(Ref<NetInode> inode, learn_changed(ctx, changed.node, ticket, want, &result.stat));
+    Result<Ref<NetInode>> learned = learn_changed(ctx, changed.node, ticket, want, &result.stat);
+    if (!learned.ok()) {
+      if (opens) super_.file_ops().forget_open(*args.file, ticket);
+      return learned.error();
+    }
+    const Ref<NetInode> inode = *std::move(learned);
     inode->set_place(parent, name);
     result.has_stat = true;
     // Found, not made: the directory did not change, or the file is older than its last change.

@@ -68,6 +68,10 @@ void NetFileOps::opened_by_create(NetInode& inode, fs::File& file, const Ticket&
   file.f_private = std::move(state);
 }
 
+void NetFileOps::forget_open(const fs::File& file, const Ticket& ticket) {
+  super_.returns_pending(super_.leases().closed(file.f_open_id, ticket.generation));
+}
+
 bool NetFileOps::open_locally(NetInode& inode, fs::File& file, FileState& state) {
   if ((file.f_flags() & O_TRUNC) != 0) return false;
   // The check that the VFS made may have been under an older A; the cache is asked once more.
@@ -99,10 +103,15 @@ Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode,
                           .flags = truncates ? rpc::kCreateTrunc : rpc::kOpenMustGrant,
                           .want = static_cast<LeaseParts>(fs::kLeaseA | fs::kLeaseP | data),
                           .opener = opener_of(file)}));
-    inode.lease.add_open(state.open, ticket.generation);
-    if (!changed.node.has_attr) {
-      MYFS_ASSIGN(changed.node, super_.client().getattr(ctx, {.node = handle}));
+    if (!changed.node.has_attr) {  // a replayed answer
+      Result<rpc::Node> fresh = super_.client().getattr(ctx, {.node = handle});
+      if (!fresh.ok()) {
+        forget_open(file, ticket);
+        return fresh.error();
+      }
+      changed.node = *std::move(fresh);
     }
+    inode.lease.add_open(state.open, ticket.generation);
     if (truncates) inode.learn_size(changed.node.attr.size, changed.node.attr.trunc_gen);
     inode.learn(changed.node, ticket);
     return {};
@@ -225,6 +234,11 @@ Result<size_t> NetFileOps::read(const CallContext& ctx, fs::File& file, fs::IoVe
 Result<size_t> NetFileOps::read_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
                                          fs::IoVec to, uint64_t offset) {
   super_.counters().uncached_reads.add();
+  // Without a lease the server alone knows what there is; what it lacks of this client's comes
+  // first. Lost bytes are the business of fsync.
+  if (Result<void> sent = flush_data(ctx, inode); !sent.ok() && inode.has_dirty_pages()) {
+    return sent.error();
+  }
   const size_t wanted = fs::iov_length_bytes(to);
   size_t done = 0;
   while (done < wanted) {

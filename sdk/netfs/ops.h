@@ -82,6 +82,8 @@ class NetFileOps final : public fs::FileOps {
 
   // What create(O_CREAT) leaves in the file: as open(). `ticket`: of that call.
   static void opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket);
+  // The call with this ticket opened it at the server, but the caller's open fails all the same.
+  void forget_open(const fs::File& file, const Ticket& ticket);
 
  private:
   Result<void> open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file,

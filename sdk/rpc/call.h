@@ -59,7 +59,7 @@ class Call : public RefCounted<Call> {
   CredRef cred;
   uint64_t ino = 0;
   int64_t started_ns = 0;
-  int64_t deadline_ns = kNoDeadline;  // of an asynchronous call; who waits sees to his own
+  int64_t deadline_ns = kNoDeadline;  // who waits sees to it until an answer has come
   uint64_t incarnation =
       0;  // of the session that it belongs to; 0: of the one that will send it first
 

@@ -72,8 +72,10 @@ void Client::Impl::close(const CallContext& ctx) {
   if (closed_.exchange(true)) return;
   if (link_ == nullptr) return;
   admitter_->shut_down();
+  bool has_session = false;
+  (void)loop_.run_sync([&] { has_session = link_->leave(); });
   // The server may be out of reach: it then ends the session by itself.
-  (void)call_admitted<CloseCall>(ctx, Nothing{}, Admission());
+  if (has_session) (void)call_admitted<CloseCall>(ctx, Nothing{}, Admission());
   (void)loop_.run_sync([this] { link_->shut_down(); });
 }
 
@@ -121,7 +123,7 @@ void Client::Impl::post(Ref<Call> call) {
 Errno Client::Impl::wait(const CallContext& ctx, Ref<Call> call, Admission admission) {
   if (ctx.cancelled()) return fail(Errno(EINTR), "cancelled");
   prepare(*call, ctx, std::move(admission));
-  int64_t deadline_ns = deadline(ctx);
+  const int64_t deadline_ns = call->deadline_ns = deadline(ctx);
   {
     CancelToken::Listener listener(ctx.cancel, [this, call] {
       loop_.post([link = link_, call] {

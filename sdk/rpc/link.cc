@@ -48,6 +48,11 @@ void Link::open_finished(Errno error, std::string why) {
   ready.set();
 }
 
+bool Link::leave() {
+  leaving_ = true;
+  return have_session_;
+}
+
 void Link::shut_down() {
   if (std::exchange(closing_, true)) return;
   tick_.disarm();
@@ -58,7 +63,7 @@ void Link::shut_down() {
     channel.state = ConnectionState::kClosed;
     channel.connection = nullptr;
   });
-  settle_stale(Errno(ESTALE));
+  settle_stale(Errno(ESHUTDOWN));
   each_call([this](Call& call) {
     end_call(call, Errno(ESHUTDOWN), "the mount was closed", call.maybe_executed());
   });

@@ -74,6 +74,8 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
 
   // Begins to connect; `ready` is set when the first login has succeeded or failed for good.
   void open(int64_t deadline_ns);
+  // No session is begun from here on. Returns whether there is one to be closed.
+  bool leave();
   // Breaks everything; every call ends with ESHUTDOWN.
   void shut_down();
 
@@ -165,6 +167,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   std::vector<std::unique_ptr<Channel>> data_;
   size_t address_index_ = 0;
   bool have_session_ = false;
+  bool leaving_ = false;
   bool closing_ = false;
   bool opened_ = false;
   size_t addresses_tried_ = 0;

@@ -213,6 +213,14 @@ void Link::abandoned(Call& call) {
 }
 
 void Link::expire_calls(int64_t now_ns) {
+  for (size_t i = stale_.size(); i-- > 0;) {
+    if (now_ns < stale_[i]->deadline_ns) continue;
+    Ref<Call> call = std::move(stale_[i]);
+    stale_.erase(stale_.begin() + static_cast<ptrdiff_t>(i));
+    call->pending_error = Errno(ETIMEDOUT);
+    call->detail.message = no_answer(*call);
+    finish(*call);
+  }
   each_call([&](Call& call) {
     if (!call.asynchronous || now_ns < call.deadline_ns || !call.abandon()) return;
     call.pending_error = Errno(ETIMEDOUT);

@@ -24,7 +24,7 @@ bool is_transient(Errno error) {
 }  // namespace
 
 void Link::connect_control() {
-  if (closing_) return;
+  if (closing_ || (leaving_ && !have_session_)) return;
   uint64_t attempt = ++control_.attempt;
   control_.state = ConnectionState::kConnecting;
   control_.address = options_.addresses[address_index_];
@@ -69,6 +69,7 @@ void Link::control_greeted(Greeting greeting, int64_t deadline_ns) {
                     }));
     return;
   }
+  if (leaving_) return drop_connection(control_, "the session has ended");
   ++id.session_tag;
   tasks_->add(login(loop_.port(), connection, id, sink_, deadline_ns)
                   .then([this, attempt, time_ns = greeting.server_time_ns](LoginResult&& result) {
@@ -131,6 +132,7 @@ void Link::bound(LoginResult result) {
   if (!info.slot_seqs.empty()) reconcile_slots(info.slot_seqs);
   sink_.on_rebound(info, std::move(result.kept), result.grace, result.sent_ns);
   arm_renewal(result.sent_ns, info.term_ms);
+  settle_stale(Errno(ESTALE));
   control_up();
 }
 
@@ -214,11 +216,12 @@ void Link::session_lost(std::string why) {
   log(LogLevel::kWarning, "%s: the session is lost: %s", control_.address, why);
   sink_.on_session_lost(why);
   each_call([&](Call& call) {
-    if (call.incarnation != incarnation()) return;
+    if (call.incarnation != incarnation() && !leaving_) return;
     bool in_doubt = call.maybe_executed();
     end_call(call, in_doubt ? Errno(EIO) : kSessionLost,
              absl::StrCat("the session with the server ended: ", why), in_doubt);
   });
+  settle_stale(kSessionLost);
 }
 
 void Link::arm_renewal(int64_t sent_ns, uint32_t term_ms) {
@@ -259,17 +262,14 @@ void Link::verify_session() {
         if (reply.getErrno() == ESTALE) return end_dead_session("the server has ended it");
         settle_stale(Errno(ESTALE));
       },
-      [](kj::Exception&&) {}));  // the connection is broken, which settles it
+      [](kj::Exception&&) {}));  // the connection is broken: the next bind tells
 }
 
 void Link::end_dead_session(std::string why) {
   if (!have_session_) return;
-  std::vector<Ref<Call>> stale = std::exchange(stale_, {});
   drop_connection(control_, "the session is unknown");
   drop_data_connections("the session is unknown");
   session_lost(std::move(why));
-  stale_ = std::move(stale);
-  settle_stale(kSessionLost);
   connect_control();
 }
 
@@ -291,10 +291,7 @@ void Link::drop_connection(Channel& channel, const std::string& why) {
   ++channel.attempt;
   channel.pinged = false;
   channel.state = ConnectionState::kWaiting;
-  if (channel.control) {
-    verifying_ = control_attaching_ = false;
-    settle_stale(Errno(ESTALE));
-  }
+  if (channel.control) verifying_ = control_attaching_ = false;
   if (channel.connection.get() == nullptr) return;
   kj::Own<Connection> connection = kj::mv(channel.connection);
   channel.bytes_in += connection->stats().bytes_in.load(std::memory_order_relaxed);

@@ -46,6 +46,19 @@ TEST_F(FlushTest, StuckFlushesDoNotKeepTheSessionFromBeingRenewed) {
   EXPECT_TRUE(eventually([&] { return server_.acks == all; }));
 }
 
+TEST_F(FlushTest, WhoReadsWithoutALeaseFindsWhatHeWroteUnderOne) {
+  server_.script([](rpc_test::Script& s) {
+    s.term_ms = 200;
+    s.renew_silent = true;
+  });
+  mount();
+  const int fd = open("/f");
+  ASSERT_TRUE(write(fd, "text").ok());
+  ASSERT_TRUE(inode(fd).has_dirty_pages());
+  ASSERT_TRUE(eventually([&] { return !super().validity().alive(); }));
+  EXPECT_EQ(read(fd, 4), "text");
+}
+
 // The server may need the recalled lease to let those go on whose bytes the writer waits for.
 TEST_F(FlushTest, AWriterThatWaitsForRoomHoldsNoRecallUp) {
   constexpr size_t kMemory_bytes = 8 << 20, kDirtyLimit_bytes = kMemory_bytes / 4;

@@ -23,10 +23,13 @@ struct FakeServer::Conn {
 };
 
 namespace {
-void fill_node(wire::Node::Builder node, uint64_t ino, uint64_t size) {
+void fill_handle(wire::Node::Builder node, uint64_t ino) {
   node.initHandle().setIno(ino);
   node.getHandle().setGen(1);
   node.getHandle().setMac(ino * 7);
+}
+void fill_node(wire::Node::Builder node, uint64_t ino, uint64_t size) {
+  fill_handle(node, ino);
   auto attr = node.initAttr();
   attr.setIno(ino);
   attr.setGen(1);
@@ -69,7 +72,9 @@ class FakeMeta final : public wire::MetadataService::Server {
     ++server_.queries;
     auto params = context.getParams();
     return server_.gate(conn_).then([this, context, ino = params.getNode().getIno()]() mutable {
-      context.getResults().setErrno(server_.script_.errno_value);
+      const Script& script = server_.script_;
+      context.getResults().setErrno(script.getattr_errno != 0 ? script.getattr_errno
+                                                              : script.errno_value);
       auto node = context.getResults().initNode();
       fill_node(node, ino, server_.content_.size());
       server_.grant(node, context.getParams().getWant());
@@ -104,7 +109,22 @@ class FakeMeta final : public wire::MetadataService::Server {
       auto reply = context.getResults().initReply();
       reply.setErrno(server_.script_.errno_value);
       reply.setReplayed(replay);
-      fill_node(reply.initNode(), 200 + static_cast<uint64_t>(server_.executed.load()), 0);
+      const uint64_t ino = 200 + static_cast<uint64_t>(server_.executed.load());
+      if (server_.script_.bare_changes) return fill_handle(reply.initNode(), ino);
+      fill_node(reply.initNode(), ino, 0);
+      server_.grant(reply.getNode(), context.getParams().getWant());
+    });
+  }
+  kj::Promise<void> open(OpenContext context) override {
+    server_.check_trouble();
+    bool replay = false;
+    if (!server_.execute(context.getParams().getOp(), conn_, &replay)) return kj::NEVER_DONE;
+    return server_.gate(conn_).then([this, context]() mutable {
+      const uint64_t ino = context.getParams().getNode().getIno();
+      auto reply = context.getResults().initReply();
+      reply.setErrno(server_.script_.errno_value);
+      if (server_.script_.bare_changes) return fill_handle(reply.initNode(), ino);
+      fill_node(reply.initNode(), ino, server_.content_.size());
       server_.grant(reply.getNode(), context.getParams().getWant());
     });
   }
@@ -203,6 +223,7 @@ class FakeSession final : public wire::Session::Server {
   }
   kj::Promise<void> release(ReleaseContext context) override {
     server_.releases += static_cast<int>(context.getParams().getGrants().size());
+    server_.closed_opens += static_cast<int>(context.getParams().getClosed().size());
     return kj::READY_NOW;
   }
   kj::Promise<void> ping(PingContext) override {

@@ -51,6 +51,8 @@ struct Script {
   bool many_nodes = false;
   bool count_too_large = false;
   bool relaxed = false;
+  bool bare_changes = false;  // answers of changes carry no attributes, as if replayed
+  int32_t getattr_errno = 0;
 };
 
 class FakeServer {
@@ -85,6 +87,7 @@ class FakeServer {
   std::atomic<int> held{0};
   std::atomic<int> acks{0};
   std::atomic<int> releases{0};
+  std::atomic<int> closed_opens{0};
   std::atomic<int> pings{0};
   std::atomic<int> renews{0};
   std::atomic<int> closed{0};

@@ -142,6 +142,39 @@ TEST_F(RecoveryTest, EstaleOfANodeIsNotEstaleOfTheSession) {
   EXPECT_EQ(client_->stats().in_flight, 0u);
 }
 
+// Whether it was the node's or the session's is told by the bind.
+TEST_F(RecoveryTest, AnEstaleOutlivesItsConnection) {
+  ASSERT_TRUE(open().ok());
+  for (int32_t bind_errno : {0, ESTALE}) {
+    server_.script([](Script& s) {
+      s.errno_value = ESTALE;
+      s.renew_silent = true;
+    });
+    const int renews = server_.renews.load();
+    Errno error;
+    {
+      Thread caller("caller", [&] { error = lookup(patient()).error(); });
+      ASSERT_TRUE(eventually([&] { return server_.renews.load() > renews; }));
+      server_.script([&](Script& s) {
+        s.renew_silent = false;
+        s.bind_errno = bind_errno;
+      });
+      server_.break_connections();
+    }
+    EXPECT_EQ(error, bind_errno == 0 ? Errno(ESTALE) : rpc::kSessionLost);
+  }
+}
+
+TEST_F(RecoveryTest, AnEstaleThatNobodyExplainsEndsAtTheDeadline) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) {
+    s.errno_value = ESTALE;
+    s.renew_silent = true;
+  });
+  EXPECT_EQ(lookup(within(50 * kNsPerMs)).error(), Errno(ETIMEDOUT));
+  EXPECT_EQ(client_->stats().in_flight, 0u);
+}
+
 TEST_F(RecoveryTest, AnEvictedClientStartsANewSession) {
   ASSERT_TRUE(open().ok());
   server_.script([](Script& s) { s.renew_stale = true; });
