@@ -15,7 +15,37 @@ namespace myfs::mm {
 
 namespace {
 constexpr size_t kGrow_frames = 1024;  // the memfd's length grows by 4 MiB
+constexpr size_t kHuge_bytes = 2 << 20;
+constexpr size_t kHuge_frames = kHuge_bytes / kPageSize_bytes;
+// A process that caches little should not pay for a huge page.
+constexpr size_t kSmallFrames_max = kHuge_frames;
+// In a row; memory is too fragmented then, and each attempt costs.
+constexpr int kHugeFailuresMax = 4;
+// MADV_COLLAPSE of Linux 6.1, which the C library may not know.
+constexpr int kMadvCollapse = 25;
 constexpr size_t kStructs_bytes = sizeof(Page) + sizeof(PageState32);  // of one frame
+}  // namespace
+
+namespace {
+// Addresses for a file's first `size_bytes`, where huge pages can lie; MAP_FAILED.
+void* map_aligned(int fd, size_t size_bytes) {
+  const size_t reserved_bytes = size_bytes + kHuge_bytes;
+  void* reserved = ::mmap(nullptr, reserved_bytes, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return MAP_FAILED;
+  const auto start = reinterpret_cast<uintptr_t>(reserved);
+  const uintptr_t aligned = (start + kHuge_bytes - 1) / kHuge_bytes * kHuge_bytes;
+  void* mapped = ::mmap(reinterpret_cast<void*>(aligned), size_bytes, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+  if (mapped == MAP_FAILED) {
+    ::munmap(reserved, reserved_bytes);
+    return MAP_FAILED;
+  }
+  const uintptr_t end = (aligned + size_bytes + kPageSize_bytes - 1) & ~(kPageSize_bytes - 1);
+  if (aligned != start) ::munmap(reserved, aligned - start);
+  ::munmap(reinterpret_cast<void*>(end), start + reserved_bytes - end);
+  return mapped;
+}
 }  // namespace
 
 Result<std::unique_ptr<Arena>> Arena::create(Budget& budget, size_t size_max_bytes) {
@@ -25,8 +55,7 @@ Result<std::unique_ptr<Arena>> Arena::create(Budget& budget, size_t size_max_byt
   }
   int fd = ::memfd_create("myfs-pages", MFD_CLOEXEC);
   if (fd < 0) return fail(Errno(errno), "page arena: memfd_create failed");
-  void* frames = ::mmap(nullptr, frames_max * kPageSize_bytes, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_NORESERVE, fd, 0);
+  void* frames = map_aligned(fd, frames_max * kPageSize_bytes);
   void* pages = ::mmap(nullptr, frames_max * kStructs_bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (frames == MAP_FAILED || pages == MAP_FAILED) {
@@ -37,7 +66,8 @@ Result<std::unique_ptr<Arena>> Arena::create(Budget& budget, size_t size_max_byt
     return fail(error, "page arena: mmap failed");
   }
   ::madvise(frames, frames_max * kPageSize_bytes, MADV_DONTFORK);
-  // Where the system grants it; random hits otherwise spend a third of their time on TLB misses.
+  // Random hits spend a third of their time on TLB misses otherwise. Where the system grants no
+  // huge pages of files by this alone, grow_huge_locked() asks for each.
   ::madvise(frames, frames_max * kPageSize_bytes, MADV_HUGEPAGE);
   ::madvise(pages, frames_max * kStructs_bytes, MADV_HUGEPAGE);
   return std::unique_ptr<Arena>(new Arena(
@@ -62,22 +92,50 @@ Arena::~Arena() {
   ::close(fd_);
 }
 
-bool Arena::grow_locked() {
-  size_t touched = frames_touched_.load(std::memory_order_relaxed);
-  if (touched == frames_max_) return false;
-  if (touched == file_frames_) {
-    size_t length = std::min(file_frames_ + kGrow_frames, frames_max_);
-    if (::ftruncate(fd_, static_cast<off_t>(length * kPageSize_bytes)) != 0) return false;
-    file_frames_ = length;
-  }
-  Page* page = ::new (&pages_[touched]) Page;
-  page->frame_ = static_cast<uint32_t>(touched);
-  page->data_ = frames_ + touched * kPageSize_bytes;
-  page->state_ = ::new (&states_[touched]) PageState32;
+bool Arena::lengthen_locked(size_t frames) {
+  if (frames <= file_frames_) return true;
+  const size_t length = std::min(file_frames_ + kGrow_frames, frames_max_);
+  if (::ftruncate(fd_, static_cast<off_t>(length * kPageSize_bytes)) != 0) return false;
+  file_frames_ = length;
+  return true;
+}
+
+uint32_t Arena::add_frame_locked() {
+  const size_t frame = frames_touched_.load(std::memory_order_relaxed);
+  Page* page = ::new (&pages_[frame]) Page;
+  page->frame_ = static_cast<uint32_t>(frame);
+  page->data_ = frames_ + frame * kPageSize_bytes;
+  page->state_ = ::new (&states_[frame]) PageState32;
   page->arena_ = this;
   budget_.charge_always(MemClass::kArena, kStructs_bytes);
-  cold_.push_back(page->frame_);
-  frames_touched_.store(touched + 1, std::memory_order_release);
+  frames_touched_.store(frame + 1, std::memory_order_release);
+  return page->frame_;
+}
+
+bool Arena::grow_locked() {
+  const size_t touched = frames_touched_.load(std::memory_order_relaxed);
+  if (touched == frames_max_ || !lengthen_locked(touched + 1)) return false;
+  cold_.push_back(add_frame_locked());
+  return true;
+}
+
+bool Arena::grow_huge_locked() {
+  const size_t first = frames_touched_.load(std::memory_order_relaxed);
+  if (first < kSmallFrames_max || first % kHuge_frames != 0 || first + kHuge_frames > frames_max_) {
+    return false;
+  }
+  if (budget_.used() + budget_.reserved() + kHuge_bytes > budget_.limit()) return false;
+  if (huge_failures_ >= kHugeFailuresMax || !lengthen_locked(first + kHuge_frames)) return false;
+  std::byte* chunk = frames_ + first * kPageSize_bytes;
+  *chunk = std::byte{0};  // of a hole nothing is made
+  if (::madvise(chunk, kHuge_bytes, kMadvCollapse) != 0) {
+    huge_failures_ = errno == EINVAL ? kHugeFailuresMax : huge_failures_ + 1;
+    return false;
+  }
+  huge_failures_ = 0;
+  budget_.charge_always(MemClass::kArena, kHuge_bytes);
+  warm_.resize(kHuge_frames);
+  for (size_t i = kHuge_frames; i-- > 0;) warm_[i] = add_frame_locked();  // used from the lowest on
   return true;
 }
 
@@ -85,7 +143,7 @@ Result<PageRef> Arena::try_alloc() {
   Page* page = nullptr;
   {
     MutexLock lock(mutex_);
-    if (!warm_.empty()) {
+    if (!warm_.empty() || (cold_.empty() && grow_huge_locked())) {
       page = &pages_[warm_.back()];
       warm_.pop_back();
       frames_free_.store(warm_.size(), std::memory_order_relaxed);

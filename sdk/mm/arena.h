@@ -1,6 +1,7 @@
 // Arena: the page frames of a process, one memfd, so that others can map single frames by number.
 // Kernel counterpart: the buddy allocator of order 0, vmemmap.  Differs: frames lie in a file;
-// memory is taken from the system when a frame is first used and given back by punching holes.
+// memory is taken from the system when a frame is first used, by huge pages if it can be, and given
+// back by punching holes.
 // Thread safety: all. Lock rank: kLru. Owns / is owned by: owned by mm::Runtime; must outlive every
 // Page. Invariants: (1) the address of a frame and of its Page never changes; (2) resident frames
 // are charged to the budget (kArena while free); (3) a child of fork has no arena (MADV_DONTFORK).
@@ -51,7 +52,14 @@ class Arena {
   Arena(Budget& budget, int fd, std::byte* frames, Page* pages, PageState32* states,
         size_t frames_max);
   void free_page(Page& page);
+  // Makes the memfd reach to this frame.
+  bool lengthen_locked(size_t frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The next frame; its number.
+  uint32_t add_frame_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One more cold frame.
   bool grow_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The warm frames of one huge page, if there are no others and the system and the budget have it.
+  bool grow_huge_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Budget& budget_;
   const int fd_;
@@ -63,6 +71,7 @@ class Arena {
   std::atomic<size_t> frames_free_{0};     // size of warm_
 
   Mutex mutex_{LockRank::kLru};
+  int huge_failures_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t file_frames_ ABSL_GUARDED_BY(mutex_) = 0;      // length of the memfd
   std::vector<uint32_t> warm_ ABSL_GUARDED_BY(mutex_);  // free, resident
   std::vector<uint32_t> cold_ ABSL_GUARDED_BY(mutex_);  // free, given back

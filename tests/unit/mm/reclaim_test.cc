@@ -1,7 +1,10 @@
 #include "sdk/mm/reclaim.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <cstring>
 #include <thread>
 
 #include "tests/unit/mm/fake_ops.h"
@@ -184,6 +187,54 @@ TEST(Arena, frames_can_be_mapped_by_number) {
   off_t offset = static_cast<off_t>(page->frame() * kPageSize_bytes);
   EXPECT_EQ(::pread(runtime->arena().fd(), buffer, 7, offset), 7);
   EXPECT_STREQ(buffer, "shared");
+}
+
+// Whether this kernel makes a huge page of a memfd's small ones.
+bool kernel_collapses() {
+  constexpr size_t kHuge_bytes = 2 << 20;
+  const int fd = ::memfd_create("probe", MFD_CLOEXEC);
+  EXPECT_EQ(::ftruncate(fd, kHuge_bytes), 0);
+  void* mapped =
+      ::mmap(nullptr, 2 * kHuge_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const auto aligned = (reinterpret_cast<uintptr_t>(mapped) + kHuge_bytes - 1) & -kHuge_bytes;
+  auto* memory = static_cast<char*>(::mmap(reinterpret_cast<void*>(aligned), kHuge_bytes,
+                                           PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0));
+  *memory = 1;
+  constexpr int kMadvCollapse = 25;
+  const bool collapses = ::madvise(memory, kHuge_bytes, kMadvCollapse) == 0;
+  ::munmap(mapped, 2 * kHuge_bytes);
+  ::close(fd);
+  return collapses;
+}
+
+TEST(Arena, grows_by_huge_pages_once_it_is_large_and_while_there_is_room) {
+  constexpr size_t kSmall = 512, kHuge = 512;
+  RuntimeOptions options;
+  options.limit_bytes = (kSmall + kHuge + kHuge / 2) * kPageSize_bytes + (1 << 20);
+  auto runtime = std::move(Runtime::create(options)).value();
+  Arena& arena = runtime->arena();
+  std::vector<PageRef> pages;
+  auto add = [&](size_t count) {
+    while (count-- != 0) {
+      PageRef page = std::move(alloc_page(uninterruptible(), *runtime)).value();
+      std::memcpy(page->data(), &count, sizeof(count));
+      pages.push_back(std::move(page));
+    }
+  };
+  add(kSmall);
+  EXPECT_EQ(arena.frames_free(), 0u);
+  add(1);
+  EXPECT_EQ(arena.frames_free(), kernel_collapses() ? kHuge - 1 : 0);
+  EXPECT_EQ(runtime->budget().used(MemClass::kArena),
+            arena.frames_free() * kPageSize_bytes +
+                arena.frames_touched() * (sizeof(Page) + sizeof(PageState32)));
+  add(kHuge);
+  EXPECT_EQ(arena.frames_free(), 0u);  // the next huge page would exceed the limit
+  EXPECT_EQ(arena.frames_touched(), kSmall + kHuge + 1);
+  for (size_t i = 0; i < pages.size(); ++i) {
+    EXPECT_EQ(pages[i]->frame(), i);
+    EXPECT_EQ(pages[i]->data(), arena.base() + i * kPageSize_bytes);
+  }
 }
 
 TEST(Runtime, refuses_a_budget_that_cannot_work) {
