@@ -10,6 +10,7 @@ constexpr uint32_t kTimesMask = kSetAtime | kSetMtime | kSetAtimeNow | kSetMtime
 
 // What a setattr comes to, once permitted.
 struct NewAttributes {
+  uint32_t mask = 0;  // what is left to do
   uint32_t mode = 0;
   bool changes_owner = false;
   Parts recalls = 0;
@@ -22,10 +23,18 @@ Errno check_times(Turn& turn, const InodeRecord& inode, uint32_t mask) {
   return may(owner_of(inode), turn.cred(), kMayWrite);
 }
 
+// Whoever may write takes privileges away by doing so; nobody else may who does not own the inode.
+bool may_kill_privileges(Turn& turn, const SetattrArgs& args, const InodeRecord& inode) {
+  const Owner owner = owner_of(inode);
+  if (is_owner(owner, turn.cred()) || may(owner, turn.cred(), kMayWrite).ok()) return true;
+  return args.opener.open_id != 0 &&
+         may_access_data(turn, args.node.ino, inode, args.opener, kAccessWrite).ok();
+}
+
 Errno check_setattr(Turn& turn, const SetattrArgs& args, const InodeRecord& inode,
                     NewAttributes* out) {
   const Cred& cred = turn.cred();
-  uint32_t mask = args.mask;
+  uint32_t mask = args.mask & kSetAll;
   out->mode = inode.mode;
   if ((mask & (kSetUid | kSetGid)) != 0) {
     Errno error = may_chown(owner_of(inode), cred, mask & kSetUid ? &args.attr.uid : nullptr,
@@ -33,6 +42,11 @@ Errno check_setattr(Turn& turn, const SetattrArgs& args, const InodeRecord& inod
     if (!error.ok()) return error;
     out->changes_owner = true;
   }
+  if ((mask & kSetKillPrivileges) != 0 && !may_kill_privileges(turn, args, inode)) {
+    if ((inode.mode & (S_ISUID | S_ISGID)) != 0 && !inode.is_dir()) return Errno(EPERM);
+    mask &= ~kSetKillPrivileges;  // as the kernel: a chown to nobody of what has none succeeds
+  }
+  out->mask = mask;
   bool kills = (mask & (kSetUid | kSetGid | kSetKillPrivileges)) != 0;
   if (kills && !inode.is_dir()) {
     // chown takes privileges away whoever does it.
@@ -63,7 +77,7 @@ Errno check_setattr(Turn& turn, const SetattrArgs& args, const InodeRecord& inod
 }
 
 void apply_setattr(Turn& turn, const SetattrArgs& args, const NewAttributes& attributes) {
-  uint32_t mask = args.mask;
+  uint32_t mask = attributes.mask;
   InodeRecord& inode = turn.edit(args.node.ino);
   bool size_only = (mask & (kSetMode | kSetUid | kSetGid | kSetKillPrivileges)) == 0;
   if (!size_only) inode.mode = attributes.mode;
@@ -132,7 +146,7 @@ Errno setattr(Turn& turn, const SetattrArgs& args, ContentChangeRef change, Chan
     error = finish_truncate(turn, ino, args.attr.size, *change);
     if (!error.ok()) return error;
   }
-  if ((args.mask & ~kSetSize) != 0 || !sizes) apply_setattr(turn, args, attributes);
+  if ((attributes.mask & ~kSetSize) != 0) apply_setattr(turn, args, attributes);
   Parts want = (*inode)->is_dir() ? kPartA | kPartD : kPartA;
   reply.node = turn.reply(ino, want, &args.opener);
   return {};

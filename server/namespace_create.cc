@@ -194,6 +194,21 @@ Errno link(Turn& turn, const LinkArgs& args, ChangedReply& reply) {
   return {};
 }
 
+namespace {
+
+// As check_open(), for what the lease that is to be had lets its holder do besides.
+Errno check_open_with(const InodeRecord& inode, Opener opener, Parts must_have) {
+  if (inode.is_regular() && (must_have & kPartW) != 0) opener.access |= kAccessWrite;
+  if (Errno error = check_open(inode, opener); !error.ok() || opener.access != 0) return error;
+  if (!inode.is_regular() || (must_have & kPartR) == 0) return {};
+  opener.access = kAccessRead;
+  if (check_open(inode, opener).ok()) return {};
+  opener.access = kAccessWrite;
+  return check_open(inode, opener);
+}
+
+}  // namespace
+
 Errno open(Turn& turn, const OpenArgs& args, ContentChangeRef change, ChangedReply& reply) {
   Result<InodeRef> inode = turn.node(args.node);
   if (!inode.ok()) return inode.error();
@@ -201,17 +216,19 @@ Errno open(Turn& turn, const OpenArgs& args, ContentChangeRef change, ChangedRep
   const InodeRecord& record = **inode;
   if (record.is_symlink()) return Errno(ELOOP);
   bool truncates = (args.flags & kCreateTrunc) != 0 && record.is_regular();
+  bool must_grant = (args.flags & kOpenMustGrant) != 0;
   Opener opener = forced(turn, args.opener);
   bool drop = false;
   if (turn.phase() == 0) {
+    Parts must_have = must_grant ? args.want : Parts{0};
     Opener checked = opener;
     if (truncates) checked.access |= kAccessWrite;
-    if ((checked.access & (kAccessWrite | kAccessAppendOnly)) != 0) {
+    bool writes = (checked.access & (kAccessWrite | kAccessAppendOnly)) != 0;
+    if (writes || (must_have & kPartW) != 0) {
       if (Errno error = turn.may_change(); !error.ok()) return error;
     }
-    if (Errno error = check_open(record, checked); !error.ok()) return error;
+    if (Errno error = check_open_with(record, checked, must_have); !error.ok()) return error;
   }
-  bool must_grant = (args.flags & kOpenMustGrant) != 0;
   if (must_grant) turn.acquire(ino, args.want);
   if (must_grant && (args.want & kPartW) != 0) drop = drops_privileges(record, opener.cred);
   if (truncates) {

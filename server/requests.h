@@ -19,7 +19,7 @@ namespace myfs::server {
 // setattr
 inline constexpr uint32_t kSetMode = 1, kSetUid = 2, kSetGid = 4, kSetSize = 8, kSetAtime = 16,
                           kSetMtime = 32, kSetAtimeNow = 64, kSetMtimeNow = 128,
-                          kSetKillPrivileges = 256;
+                          kSetKillPrivileges = 256, kSetAll = 511;
 // create, open
 inline constexpr uint32_t kCreateExcl = 1, kCreateTmpfile = 2, kCreateOpen = 4, kCreateTrunc = 8,
                           kCreateDirectory = 16, kCreateNofollow = 32, kOpenMustGrant = 64;

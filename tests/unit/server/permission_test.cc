@@ -155,6 +155,61 @@ TEST_F(Permission, chown_clears_privileges) {
   EXPECT_EQ(mode(d), 02755u);
 }
 
+TEST_F(Permission, privileges_are_not_a_strangers_to_take_away) {
+  Handle f = file("f", 04755, 0, 0);
+  rig.getattr(eve, find(eve, {"f"}), kPartA);
+  eve.peer->recalls.clear();
+  EXPECT_EQ(chown(bob, f, kSetKillPrivileges, 0, 0), EPERM);
+  EXPECT_EQ(mode(f), 04755u);
+  EXPECT_TRUE(eve.peer->recalls.empty());
+  // Whoever writes takes them away: by mode, or by what he has open.
+  Handle g = file("g", 04777, 0, 0);
+  Opener open = opener(1, kAccessWrite, bob.cred);
+  ASSERT_EQ(rig.open(bob, g, open).error, 0);
+  EXPECT_EQ(rig.setattr(root, find(root, {"g"}), kSetMode, mode_of(04755)).error, 0);
+  EXPECT_EQ(chown(bob, g, kSetKillPrivileges, 0, 0), EPERM);
+  EXPECT_EQ(rig.setattr(bob, g, kSetKillPrivileges, Kstat(), open).error, 0);
+  EXPECT_EQ(mode(g), 0755u);
+  Handle h = file("h", 04777, 0, 0);
+  EXPECT_EQ(chown(bob, h, kSetKillPrivileges, 0, 0), 0);
+  EXPECT_EQ(mode(h), 0777u);
+}
+
+TEST_F(Permission, a_setattr_of_nothing_changes_nothing) {
+  Handle f = file("f", 0644, 0, 0);
+  Kstat before = rig.getattr(bob, f).node.attr;
+  rig.pass(1'000'000'000);
+  EXPECT_EQ(rig.setattr(bob, f, 0, Kstat()).error, 0);
+  EXPECT_EQ(rig.setattr(bob, f, kSetKillPrivileges, Kstat()).error, 0);
+  EXPECT_EQ(rig.setattr(root, find(root, {"f"}), 0, Kstat()).error, 0);
+  Kstat after = rig.getattr(bob, f).node.attr;
+  EXPECT_EQ(after.change, before.change);
+  EXPECT_TRUE(after.ctime == before.ctime);
+  // What the kernel does for the owner.
+  EXPECT_EQ(rig.setattr(root, find(root, {"f"}), kSetKillPrivileges, Kstat()).error, 0);
+  EXPECT_TRUE(rig.getattr(bob, f).node.attr.ctime > before.ctime);
+}
+
+TEST_F(Permission, an_open_gets_no_lease_that_its_owner_may_not_use) {
+  Handle f = file("f", 04755, 0, 0);
+  rig.getattr(eve, find(eve, {"f"}), kPartA | kPartR, true);
+  eve.peer->recalls.clear();
+  EXPECT_EQ(rig.open(bob, f, opener(1, 0, bob.cred), kPartW, kOpenMustGrant).error, EACCES);
+  EXPECT_EQ(rig.open(bob, f, opener(1, kAccessRead, bob.cred), kPartW, kOpenMustGrant).error,
+            EACCES);
+  EXPECT_EQ(rig.open(bob, f, opener(1, 0, bob.cred), kPartR, kOpenMustGrant).error, 0);
+  EXPECT_TRUE(eve.peer->recalls.empty());
+  EXPECT_EQ(mode(f), 04755u);
+  Handle g = file("g", 0711, 0, 0);
+  EXPECT_EQ(rig.open(bob, g, opener(2, 0, bob.cred), kPartR, kOpenMustGrant).error, EACCES);
+  Handle h = file("h", 0722, 0, 0);
+  EXPECT_EQ(rig.open(bob, h, opener(3, 0, bob.cred), kPartR | kPartW, kOpenMustGrant).error, 0);
+  Client ro = rig.login({}, true);
+  Handle of_ro = find(ro, {"f"});
+  EXPECT_EQ(rig.open(ro, of_ro, opener(1, kAccessRead), kPartW, kOpenMustGrant).error, EROFS);
+  EXPECT_EQ(mode(f), 04755u);
+}
+
 TEST_F(Permission, times_need_the_owner_or_for_now_write) {
   Handle f = file("f", 0666, 0, 0);
   EXPECT_EQ(rig.setattr(bob, f, kSetMtime, Kstat()).error, EPERM);
