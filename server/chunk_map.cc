@@ -21,6 +21,12 @@ bool BlockFile::present() const {
   return presence_ == Presence::kPresent;
 }
 
+Result<void> BlockFile::hold(uint16_t slot) {
+  if (holders_[slot] >= kSlotHoldersMax) return Errno(ENFILE);
+  ++holders_[slot];
+  return {};
+}
+
 void BlockFile::release(uint16_t slot) {
   assert(holders_[slot] > 0);
   --holders_[slot];
@@ -41,7 +47,7 @@ std::vector<uint16_t> BlockFile::take(size_t count) {
   }
   if (slots.size() < count) return {};
   for (uint16_t slot : slots) {
-    hold(slot);
+    (void)hold(slot);  // the first one
     written_.set(slot);
   }
   return slots;
@@ -53,7 +59,7 @@ std::vector<uint16_t> BlockFile::take_garbage(size_t at_least) {
     if (written_.test(slot) && holders_[slot] == 0) slots.push_back(slot);
   }
   if (slots.size() < at_least) return {};
-  for (uint16_t slot : slots) hold(slot);
+  for (uint16_t slot : slots) (void)hold(slot);  // the first one
   return slots;
 }
 
@@ -120,7 +126,7 @@ Result<ChunkRef> load_chunk(const ReadView& view, uint64_t ino, uint32_t chunk) 
                                                               : BlockFile::Presence::kPresent);
   for (const BlockEntry& entry : record.entries) {
     state->committed.entries[entry.blk] = entry;
-    state->file->hold(entry.slot);
+    MYFS_TRY(state->file->hold(entry.slot));
   }
   Errno damaged;
   auto range = number_range('W', record.block);

@@ -22,6 +22,8 @@
 
 namespace myfs::server {
 
+inline constexpr uint32_t kSlotHoldersMax = 1 << 24;  // layers, readers and writers of one slot
+
 class BlockFile {
  public:
   enum class Presence : uint8_t { kAbsent, kPresent, kLeftover };
@@ -33,7 +35,8 @@ class BlockFile {
   Result<void> ensure_created(BlockStore& store);
   bool present() const;
 
-  void hold(uint16_t slot) { ++holders_[slot]; }
+  // ENFILE: there are too many holders already.
+  Result<void> hold(uint16_t slot);
   void release(uint16_t slot);
   // `count` free slots, now held, in one run if there is one. Empty: there are not as many.
   std::vector<uint16_t> take(size_t count);
@@ -47,7 +50,7 @@ class BlockFile {
 
  private:
   const BlockId id_;
-  std::array<uint16_t, kSlotsMax> holders_{};
+  std::array<uint32_t, kSlotsMax> holders_{};
   std::bitset<kSlotsMax> written_;
   bool quarantined_ = false;
   mutable Mutex mutex_{LockRank::kBlockFile};

@@ -206,6 +206,9 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
     });
   }
 
+  // ---- file_read.cc
+  Result<void> find_pieces(ReadOp& op, uint64_t offset, uint64_t end, size_t* slots);
+
   // ---- file_write.cc
   void start_write(FileState& file, std::shared_ptr<WriteOp> op);
   Result<void> prepare_write(FileState& file, WriteOp& op);

@@ -95,6 +95,32 @@ Errno read_pieces(BlockStore& store, ReadOp& op) {
 
 }  // namespace
 
+// Holds the slots of what it has found, also when it fails.
+Result<void> FileDataImpl::find_pieces(ReadOp& op, uint64_t offset, uint64_t end, size_t* slots) {
+  for (uint64_t at = offset; at < end;) {
+    const uint64_t blkno = at / kBlockSize_bytes, start = blkno * kBlockSize_bytes;
+    const auto blk = static_cast<uint8_t>(blkno % kBlocksPerChunk);
+    MYFS_ASSIGN(ChunkRef state, chunk(op.ino, static_cast<uint32_t>(blkno / kBlocksPerChunk)));
+    ReadPiece piece;
+    piece.from = static_cast<uint32_t>(at - start);
+    piece.to = static_cast<uint32_t>(std::min(end - start, uint64_t{kBlockSize_bytes}));
+    piece.at = at - offset;
+    const ChunkContent& content = state->committed;
+    if (content.entries[blk].length > 0) {
+      piece.file = state->file;
+      piece.entry = content.entries[blk];
+      MYFS_TRY(piece.file->hold(piece.entry.slot));
+      ++*slots;
+    }
+    if (auto overlay = content.overlays.find(blk); overlay != content.overlays.end()) {
+      piece.overlay = overlay->second;
+    }
+    op.pieces.push_back(std::move(piece));
+    at = start + kBlockSize_bytes;
+  }
+  return {};
+}
+
 void FileDataImpl::read(uint64_t ino, uint64_t offset, size_t length, ReadDone done) {
   const InodeRecord* inode = host_.committed_inode(ino);
   if (inode == nullptr) return answer(std::move(done), Result<DataBuffer>(Errno(ESTALE)));
@@ -115,28 +141,7 @@ void FileDataImpl::read(uint64_t ino, uint64_t offset, size_t length, ReadDone d
     return answer(std::move(op->done), Result<DataBuffer>(std::move(op->buffer)));
   }
   size_t slots = 0;
-  for (uint64_t at = offset, end = offset + length; at < end;) {
-    const uint64_t blkno = at / kBlockSize_bytes, start = blkno * kBlockSize_bytes;
-    const auto blk = static_cast<uint8_t>(blkno % kBlocksPerChunk);
-    auto state = chunk(ino, static_cast<uint32_t>(blkno / kBlocksPerChunk));
-    if (!state.ok()) return answer(std::move(op->done), Result<DataBuffer>(state.error()));
-    ReadPiece piece;
-    piece.from = static_cast<uint32_t>(at - start);
-    piece.to = static_cast<uint32_t>(std::min(end - start, uint64_t{kBlockSize_bytes}));
-    piece.at = at - offset;
-    const ChunkContent& content = (*state)->committed;
-    if (content.entries[blk].length > 0) {
-      piece.file = (*state)->file;
-      piece.entry = content.entries[blk];
-      piece.file->hold(piece.entry.slot);
-      ++slots;
-    }
-    if (auto overlay = content.overlays.find(blk); overlay != content.overlays.end()) {
-      piece.overlay = overlay->second;
-    }
-    op->pieces.push_back(std::move(piece));
-    at = start + kBlockSize_bytes;
-  }
+  Result<void> found = find_pieces(*op, offset, offset + length, &slots);
   auto finish = [this](const std::shared_ptr<ReadOp>& op) {
     for (const ReadPiece& piece : op->pieces) {
       if (piece.file != nullptr) piece.file->release(piece.entry.slot);
@@ -146,6 +151,11 @@ void FileDataImpl::read(uint64_t ino, uint64_t offset, size_t length, ReadDone d
     return op->error.ok() ? Result<DataBuffer>(std::move(op->buffer))
                           : Result<DataBuffer>(op->error);
   };
+  if (!found.ok()) {
+    op->error = found.error();
+    auto result = finish(op);
+    return answer(std::move(op->done), std::move(result));
+  }
   if (slots <= kInlineReadBlocks) {
     for (const ReadPiece& piece : op->pieces) {
       op->error = read_piece(blocks_, &BlockStore::pread_nowait, *op, piece);

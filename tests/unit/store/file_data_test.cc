@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sdk/base/limits.h"
+#include "server/chunk_map.h"
 #include "server/store/faulty_store.h"
 #include "tests/unit/store/file_data_rig.h"
 
@@ -455,6 +456,18 @@ TEST_F(FileDataTest, a_reader_keeps_its_slot_from_being_written) {
   rig_->run();
   EXPECT_TRUE(seen == pattern(256 * kKiB, 1));
   expect_content(pattern(256 * kKiB, 3));
+}
+
+TEST(BlockFile, a_slot_with_very_many_readers_is_not_free) {
+  BlockFile file(1, BlockFile::Presence::kPresent);
+  const std::vector<uint16_t> mine = file.take(1);
+  ASSERT_EQ(mine.size(), 1u);
+  for (int i = 0; i < 65'535; ++i) ASSERT_TRUE(file.hold(mine[0]).ok());
+  EXPECT_NE(file.take(1), mine);
+  for (uint32_t i = 65'536; i < kSlotHoldersMax; ++i) (void)file.hold(mine[0]);
+  EXPECT_EQ(file.hold(mine[0]).error(), Errno(ENFILE));
+  for (uint32_t i = 0; i < kSlotHoldersMax; ++i) file.release(mine[0]);
+  EXPECT_EQ(file.take(1), mine);
 }
 
 TEST_F(FileDataTest, a_block_that_is_read_is_not_removed) {
