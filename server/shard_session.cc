@@ -149,7 +149,12 @@ void Shard::bind(BindArgs args, Done<SessionReply> done) {
   session->deadline_ns = session->seen_ns + server_term_ns();
   session->quiet_until_ns = session->seen_ns + kQuiet_ns;
   std::vector<Grant> kept = keep_held(*session, args.held);
-  for (LeaseTable::RecallOut* out : leases_.recalls_of(session->id)) out->sent = false;
+  for (LeaseTable::RecallOut* out : leases_.recalls_of(session->id)) {
+    out->sent = false;
+    // It could not answer while it was away. The hard cap goes on: else who binds again and again
+    // would never have to.
+    out->progress_ns = session->seen_ns;
+  }
   arm_wanted_ = true;
   welcome(session, [kept = std::move(kept), done = std::move(done)](SessionReply reply) mutable {
     reply.kept = std::move(kept);

@@ -34,6 +34,16 @@ class Recall : public testing::Test {
     ASSERT_EQ(got.error, 0);
     ASSERT_EQ(rig.held(b, node.ino) & parts, parts);
   }
+  BindArgs binding_of(const Client& c, std::shared_ptr<FakePeer> peer) {
+    BindArgs args;
+    args.peer.is_unix = true;
+    args.client = c.session->client;
+    args.secret = c.session->secret;
+    args.session_id = c.session->id;
+    args.epoch = c.session->epoch;
+    args.callback = std::move(peer);
+    return args;
+  }
   // What B is asked to give up of an inode.
   Parts asked(uint64_t ino) {
     Parts parts = 0;
@@ -480,13 +490,7 @@ TEST_F(Recall, bind_keeps_what_both_sides_hold_and_repeats_the_recalls) {
   ASSERT_EQ(b.peer->recalls.size(), 1u);
   rig.shard->disconnected(b.session, b.binding);
   auto fresh = std::make_shared<FakePeer>();
-  BindArgs args;
-  args.peer.is_unix = true;
-  args.client = b.session->client;
-  args.secret = b.session->secret;
-  args.session_id = b.session->id;
-  args.epoch = b.session->epoch;
-  args.callback = fresh;
+  BindArgs args = binding_of(b, fresh);
   args.held = {Grant{.ino = file_b.ino, .parts = kPartA | kPartR},
                Grant{.ino = 999, .parts = kPartA}};
   std::optional<SessionReply> reply;
@@ -509,6 +513,46 @@ TEST_F(Recall, bind_keeps_what_both_sides_hold_and_repeats_the_recalls) {
   args.epoch = 99;
   rig.shard->bind(args, [&](SessionReply r) { reply = std::move(r); });
   EXPECT_EQ(reply->error, ESTALE);
+}
+
+TEST_F(Recall, who_was_away_has_his_time_from_when_he_is_back) {
+  b_holds(file_b, kPartA | kPartR);
+  auto pending = rig.start_setattr(a, file_a, kSetMode, mode_of(0600));
+  rig.settle();
+  rig.shard->disconnected(b.session, b.binding);
+  auto renew_a = [&] { EXPECT_TRUE(rig.shard->renew(*a.session, a.session->epoch).ok()); };
+  rig.pass(kRecallTimeout_ns + kNsPerSec);
+  renew_a();
+  auto fresh = std::make_shared<FakePeer>();
+  BindArgs args = binding_of(b, fresh);
+  args.held = {Grant{.ino = file_b.ino, .parts = kPartA | kPartR}};
+  rig.shard->bind(args, [](SessionReply reply) { EXPECT_EQ(reply.error, 0); });
+  rig.settle();
+  rig.pass(kNsPerMs);  // before the recall is repeated
+  EXPECT_TRUE(b.session->live());
+  rig.pass(20 * kNsPerMs);
+  ASSERT_EQ(fresh->recalls.size(), 1u);
+  rig.pass(kRecallTimeout_ns - kNsPerSec);
+  renew_a();
+  EXPECT_TRUE(fresh->evictions.empty());
+  rig.ack(b, fresh->recalls[0]);
+  EXPECT_TRUE(pending->has_value());
+}
+
+TEST_F(Recall, who_binds_again_and_again_is_evicted_at_the_cap) {
+  b_holds(file_b, kPartA | kPartR);
+  auto pending = rig.start_setattr(a, file_a, kSetMode, mode_of(0600));
+  rig.settle();
+  BindArgs args = binding_of(b, std::make_shared<FakePeer>());
+  args.held = {Grant{.ino = file_b.ino, .parts = kPartA | kPartR}};
+  for (int64_t waited_ns = 0; waited_ns < kRecallHardCap_ns; waited_ns += 5 * kNsPerSec) {
+    EXPECT_FALSE(pending->has_value());
+    rig.pass(5 * kNsPerSec);
+    EXPECT_TRUE(rig.shard->renew(*a.session, a.session->epoch).ok());
+    rig.shard->bind(args, [](SessionReply) {});
+    rig.settle();
+  }
+  EXPECT_TRUE(pending->has_value());
 }
 
 }  // namespace
