@@ -74,6 +74,7 @@ run_tests() { # preset, command in front of ctest...
 }
 
 export ASAN_OPTIONS=detect_stack_use_after_return=1
+export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp print_suppressions=0"
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp second_deadlock_stack=1"
 

@@ -54,7 +54,8 @@ int myfs_task_destroy(myfs_task* task) {
     CallContext ctx = scope.ctx();
     result = scope.run([&] { return sync_or_shut_down(ctx, scope.task()); });
     ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
-    scope.task().exit_files(ctx);
+    const int closed = scope.run([&] { return scope.task().exit_files(ctx); });
+    if (result == 0) result = closed;
   }
   delete task;
   return result;

@@ -126,8 +126,9 @@ void ClientTable::add(MountedClient client) {
 void ClientTable::prune() {
   std::vector<MountedClient> ended;  // destroyed outside of the lock
   MutexLock lock(mutex_);
-  auto first = std::stable_partition(clients_.begin(), clients_.end(),
-                                     [](const MountedClient& c) { return c.sb->is_active(); });
+  auto first = std::stable_partition(clients_.begin(), clients_.end(), [](const MountedClient& c) {
+    return c.sb->is_active() && c.sb->ref_count() > 1;
+  });
   std::move(first, clients_.end(), std::back_inserter(ended));
   clients_.erase(first, clients_.end());
 }

@@ -42,7 +42,7 @@ struct MountedClient {
 class ClientTable {
  public:
   void add(MountedClient client);
-  // Lets go of the mounts that have ended.
+  // Lets go of the mounts that have ended, or that nobody but this table knows: their sessions end.
   void prune();
   std::vector<MountedClient> all() const;
 

@@ -11,6 +11,7 @@
 
 #include "sdk/base/clock.h"
 #include "sdk/base/cred.h"
+#include "sdk/base/ref.h"
 #include "sdk/base/sync.h"
 
 namespace myfs {
@@ -44,10 +45,26 @@ class CancelToken {
   Listener* listeners_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
+// A change that its caller may give up while the server still carries it out. Whoever sends it
+// keeps a reference until the final answer.
+class PendingChange : public RefCounted<PendingChange> {
+ public:
+  virtual ~PendingChange() = default;
+  // By the thread that made the change: it waits no longer.
+  void give_up() { given_up_.store(true, std::memory_order_release); }
+  bool given_up() const { return given_up_.load(std::memory_order_acquire); }
+  // What was given up is over, and nobody has heard how. Any thread that may wait.
+  virtual void settled() = 0;
+
+ private:
+  std::atomic<bool> given_up_{false};
+};
+
 struct CallContext {
   CredRef cred;                       // never null
   int64_t deadline_ns = kNoDeadline;  // boottime_ns scale
   CancelToken* cancel = nullptr;      // may be null
+  PendingChange* change = nullptr;    // that calls with this context are part of; may be null
 
   bool cancelled() const { return cancel != nullptr && cancel->cancelled(); }
 };

@@ -131,7 +131,7 @@ Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, Fil
                               : Inode::kChanging;
   WriteLock lock(inode.i_rwsem);
   ChangeInFlight change({}, {&inode}, weight);
-  return inode.i_op().setattr(ctx, inode, attr, file);
+  return inode.i_op().setattr(change.context(ctx), inode, attr, file);
 }
 
 Result<void> vfs_chmod(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode,

@@ -56,7 +56,7 @@ Result<void> create_new(const CallContext& ctx, TaskStruct& task, const WalkResu
   WriteLock lock(dir.i_rwsem);
   if (is_dead(dir)) return Errno(ENOENT);
   ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
-  MYFS_TRY(dir.i_op().create(ctx, *parent.path.dentry, parent.last, args));
+  MYFS_TRY(dir.i_op().create(change.context(ctx), *parent.path.dentry, parent.last, args));
   return ok_result();
 }
 
@@ -89,8 +89,8 @@ Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkRes
   if (is_dead(dir)) return Errno(ENOENT);
   ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
   InodeOps& op = dir.i_op();
-  if (!rmdir) return op.unlink(ctx, *parent.path.dentry, parent.last);
-  MYFS_TRY(op.rmdir(ctx, *parent.path.dentry, parent.last));
+  if (!rmdir) return op.unlink(change.context(ctx), *parent.path.dentry, parent.last);
+  MYFS_TRY(op.rmdir(change.context(ctx), *parent.path.dentry, parent.last));
   if (Dentry* victim = change.dentry(0); victim != nullptr && !victim->is_negative()) {
     victim->d_inode()->i_flags.fetch_or(Inode::kDead, std::memory_order_acq_rel);
   }
@@ -172,35 +172,70 @@ Result<void> check_rename(const CallContext& ctx, TaskStruct& task, const WalkRe
 
 }  // namespace
 
+class ChangeInFlight::State final : public PendingChange {
+ public:
+  ~State() override { release(); }
+  void raise(Inode& inode, uint32_t weight) {
+    assert(inode_count_ < kInodesMax);
+    inode.i_changing.fetch_add(weight, std::memory_order_acq_rel);
+    weights_[inode_count_] = weight;
+    inodes_[inode_count_++] = RefPtr<Inode>(Ref<Inode>(inode));
+  }
+  void add_name(RefPtr<Dentry> found) {
+    if (found && !found->is_negative()) raise(*found->d_inode(), Inode::kChanging);
+    dentries_[name_count_++] = std::move(found);
+  }
+  Dentry* dentry(size_t n) const { return dentries_[n].get(); }
+
+  void settled() override {
+    for (size_t i = 0; i < inode_count_; ++i) inodes_[i]->i_sb().s_op().forget(*inodes_[i]);
+    release();
+  }
+  // Once, by whom the change is left to.
+  void release() {
+    for (RefPtr<Dentry>& dentry : dentries_) {
+      if (dentry) dentry->clear_flags(Dentry::kBusy);
+      dentry = nullptr;
+    }
+    const size_t count = std::exchange(inode_count_, 0);
+    for (size_t i = 0; i < count; ++i) {
+      inodes_[i]->i_changing.fetch_sub(weights_[i], std::memory_order_acq_rel);
+      inodes_[i] = nullptr;
+    }
+  }
+
+ private:
+  static constexpr size_t kNamesMax = 2, kInodesMax = 8;
+  RefPtr<Dentry> dentries_[kNamesMax];
+  size_t name_count_ = 0;
+  RefPtr<Inode> inodes_[kInodesMax];
+  uint32_t weights_[kInodesMax];
+  size_t inode_count_ = 0;
+};
+
 ChangeInFlight::ChangeInFlight(std::initializer_list<Name> names,
-                               std::initializer_list<Inode*> inodes, uint32_t weight) {
-  size_t n = 0;
+                               std::initializer_list<Inode*> inodes, uint32_t weight)
+    : state_(make_ref<State>()) {
   for (const Name& name : names) {
-    raise(*name.dir->d_inode(), Inode::kChanging);
+    state_->raise(*name.dir->d_inode(), Inode::kChanging);
     name.dir->d_inode()->drop_listing();
   }
   for (const Name& name : names) {
-    RefPtr<Dentry> found = name.dir->d_sb().s_dcache.d_mark_busy(*name.dir->d_inode(), name.name);
-    if (found && !found->is_negative()) raise(*found->d_inode(), Inode::kChanging);
-    dentries_[n++] = std::move(found);
+    state_->add_name(name.dir->d_sb().s_dcache.d_mark_busy(*name.dir->d_inode(), name.name));
   }
-  for (Inode* inode : inodes) raise(*inode, weight);
+  for (Inode* inode : inodes) state_->raise(*inode, weight);
 }
 
 ChangeInFlight::~ChangeInFlight() {
-  for (const RefPtr<Dentry>& dentry : dentries_) {
-    if (dentry) dentry->clear_flags(Dentry::kBusy);
-  }
-  for (size_t i = 0; i < inode_count_; ++i) {
-    inodes_[i]->i_changing.fetch_sub(weights_[i], std::memory_order_acq_rel);
-  }
+  if (!state_->given_up()) state_->release();
 }
 
-void ChangeInFlight::raise(Inode& inode, uint32_t weight) {
-  assert(inode_count_ < kInodesMax);
-  inode.i_changing.fetch_add(weight, std::memory_order_acq_rel);
-  weights_[inode_count_] = weight;
-  inodes_[inode_count_++] = RefPtr<Inode>(Ref<Inode>(inode));
+Dentry* ChangeInFlight::dentry(size_t n) const { return state_->dentry(n); }
+
+CallContext ChangeInFlight::context(const CallContext& ctx) const {
+  CallContext with = ctx;
+  with.change = state_.get();
+  return with;
 }
 
 Result<void> vfs_mkdir(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode) {
@@ -256,7 +291,7 @@ Result<void> vfs_link(const CallContext& ctx, TaskStruct& task, At from, At to, 
   WriteLock lock(dir.i_rwsem);
   if (is_dead(dir)) return Errno(ENOENT);
   ChangeInFlight change({{parent.path.dentry.get(), parent.last}}, {&inode});
-  return dir.i_op().link(ctx, inode, *parent.path.dentry, parent.last);
+  return dir.i_op().link(change.context(ctx), inode, *parent.path.dentry, parent.last);
 }
 
 Result<void> vfs_unlink(const CallContext& ctx, TaskStruct& task, At at) {
@@ -301,7 +336,8 @@ Result<void> vfs_rename(const CallContext& ctx, TaskStruct& task, At from_at, At
   RenameLock lock(old_dir, new_dir);
   if (is_dead(*old_dir.d_inode()) || is_dead(*new_dir.d_inode())) return Errno(ENOENT);
   ChangeInFlight change({{&old_dir, from.last}, {&new_dir, to.last}});
-  MYFS_TRY(old_dir.d_inode()->i_op().rename(ctx, old_dir, from.last, new_dir, to.last, flags));
+  MYFS_TRY(old_dir.d_inode()->i_op().rename(change.context(ctx), old_dir, from.last, new_dir,
+                                            to.last, flags));
   Dentry* replaced = change.dentry(1);
   if ((flags & kExchange) == 0 && replaced != nullptr && !replaced->is_negative() &&
       replaced->d_inode()->is_dir() && replaced != change.dentry(0)) {

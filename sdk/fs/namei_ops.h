@@ -33,7 +33,8 @@ Result<void> vfs_rename(const CallContext& ctx, TaskStruct& task, At from, At to
 Result<std::string> vfs_readlink(const CallContext& ctx, TaskStruct& task, At at);
 
 // For as long as it lives, the cache does not answer for these inodes, nor for these names of
-// theirs.
+// theirs. If the caller gives up, it lives on until the server has answered for good; then what is
+// cached of the inodes is forgotten.
 class ChangeInFlight {
  public:
   struct Name {
@@ -48,15 +49,13 @@ class ChangeInFlight {
   ChangeInFlight(const ChangeInFlight&) = delete;
   ChangeInFlight& operator=(const ChangeInFlight&) = delete;
   // The dentry that the n-th name had in the cache; null: not cached.
-  Dentry* dentry(size_t n) const { return dentries_[n].get(); }
+  Dentry* dentry(size_t n) const;
+  // For the calls that make the change.
+  CallContext context(const CallContext& ctx) const;
 
  private:
-  static constexpr size_t kNamesMax = 2, kInodesMax = 8;
-  void raise(Inode& inode, uint32_t weight);
-  RefPtr<Dentry> dentries_[kNamesMax];
-  RefPtr<Inode> inodes_[kInodesMax];
-  uint32_t weights_[kInodesMax];
-  size_t inode_count_ = 0;
+  class State;
+  const Ref<State> state_;
 };
 
 }  // namespace myfs::fs

@@ -141,7 +141,8 @@ class CreatingOpen {
     WriteLock lock(inode.i_rwsem);
     if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0) return Errno(ENOENT);
     ChangeInFlight change({{&dir, parent_.last}});
-    MYFS_ASSIGN(CreateResult result, inode.i_op().create(ctx_, dir, parent_.last, args));
+    MYFS_ASSIGN(CreateResult result,
+                inode.i_op().create(change.context(ctx_), dir, parent_.last, args));
     if (result.opened) *file = std::move(unbound);
     return result;
   }

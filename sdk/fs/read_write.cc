@@ -289,7 +289,7 @@ Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int f
   }
   WriteLock lock(inode.i_rwsem);
   ChangeInFlight change({}, {&inode});
-  return file->f_op().fallocate(ctx, *file, mode, static_cast<uint64_t>(offset),
+  return file->f_op().fallocate(change.context(ctx), *file, mode, static_cast<uint64_t>(offset),
                                 static_cast<uint64_t>(length));
 }
 

@@ -45,6 +45,9 @@ class SuperOps {
   // The inode left the table and nobody can find it: drop its pages, give back its leases (batched:
   // it must not wait for an answer). The VFS frees it afterwards.
   virtual void evict_inode(Inode& inode) = 0;
+  // Of an inode of this file system it is not known what the server has done to it: nothing cached
+  // of it is used any more. May wait.
+  virtual void forget(Inode& inode) = 0;
   // umount has begun: what cannot be written until ctx.deadline_ns is given up; afterwards nothing
   // is in flight. `force` is for messages.
   virtual void umount_begin(const CallContext& ctx, bool force) = 0;

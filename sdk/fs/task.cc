@@ -16,7 +16,7 @@ TaskStruct::~TaskStruct() {
   CallContext ctx;
   ctx.cred = cred();
   ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
-  exit_files(ctx);
+  (void)exit_files(ctx);  // who wants to know has asked before
   fs.set(Path(), Path());
 }
 
@@ -30,10 +30,13 @@ void TaskStruct::set_cred(CredRef cred) {
   std::swap(cred_, cred);
 }
 
-void TaskStruct::exit_files(const CallContext& ctx) {
-  // Each close() reports its own errors to nobody here; lost writes are in the log and the
-  // statistics.
-  for (int fd : files.open_fds()) (void)vfs_close(ctx, *this, fd);
+Result<void> TaskStruct::exit_files(const CallContext& ctx) {
+  Result<void> first;
+  for (int fd : files.open_fds()) {
+    Result<void> closed = vfs_close(ctx, *this, fd);
+    if (first.ok()) first = closed;
+  }
+  return first;
 }
 
 Result<Ref<Mount>> TaskStruct::mount(const CallContext& ctx, Ref<SuperBlock> sb,

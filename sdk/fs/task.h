@@ -39,7 +39,7 @@ class TaskStruct {
   Result<void> umount(const CallContext& ctx, std::string_view at, bool force,
                       bool shutdown = false);
   // Closes every descriptor, flushing each.
-  void exit_files(const CallContext& ctx);
+  Result<void> exit_files(const CallContext& ctx);
 
  private:
   mutable Mutex cred_mutex_{LockRank::kFdTable};

@@ -64,14 +64,14 @@ Result<void> inode_setxattr(const CallContext& ctx, Inode& inode, std::string_vi
   if (Errno error = check_name(*ctx.cred, inode, name, true); !error.ok()) return error;
   WriteLock lock(inode.i_rwsem);
   ChangeInFlight change({}, {&inode}, Inode::kChanging + Inode::kChangingPerm);
-  return inode.i_op().setxattr(ctx, inode, name, value, flags);
+  return inode.i_op().setxattr(change.context(ctx), inode, name, value, flags);
 }
 
 Result<void> inode_removexattr(const CallContext& ctx, Inode& inode, std::string_view name) {
   if (Errno error = check_name(*ctx.cred, inode, name, true); !error.ok()) return error;
   WriteLock lock(inode.i_rwsem);
   ChangeInFlight change({}, {&inode}, Inode::kChanging + Inode::kChangingPerm);
-  return inode.i_op().removexattr(ctx, inode, name);
+  return inode.i_op().removexattr(change.context(ctx), inode, name);
 }
 
 Result<std::string> vfs_getxattr(const CallContext& ctx, TaskStruct& task, At at, int at_flags,

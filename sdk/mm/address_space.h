@@ -81,6 +81,13 @@ class AddressSpaceOps {
  public:
   virtual ~AddressSpaceOps() = default;
 
+  // What was lost of any mapping of the file system [s_wb_err]: for a sync, if nobody else is told.
+  ErrSeq sb_err;
+  void note_told() {
+    ErrSeq::Sample since = sb_err.sample();
+    (void)sb_err.check_and_advance(&since);
+  }
+
   // Takes slot and credits for a transfer of at most `bytes`. Called without page locks, without
   // invalidate_lock, without leaf locks. EAGAIN, ETIMEDOUT, EINTR, EIO, ...
   virtual Result<Admission> admit(const CallContext& ctx, IoKind kind, size_t bytes) = 0;
@@ -200,6 +207,11 @@ class AddressSpace {
   std::atomic<uint64_t> i_size{0};
   WriteSeq i_write_seq;
   ErrSeq wb_err;
+  // What was written is lost: for each open file, and for the next sync of the file system.
+  void record_error(Errno error) {
+    wb_err.set(error);
+    ops().sb_err.set(error);
+  }
   std::atomic<uint32_t> trunc_gen{0};               // goes with pages dirtied from now on
   std::atomic<size_t> dirty_limit_bytes{SIZE_MAX};  // of this file; writers wait above it
 

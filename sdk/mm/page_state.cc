@@ -137,7 +137,7 @@ void PageState::end_writeback(Page& page, Errno error, bool unstable) {
     assert(page.test(kPageWriteback));
     uint64_t index = page.index();
     bool attached = mapping.slot_locked(index) == &page;
-    if (!error.ok() && error != Errno(EAGAIN)) mapping.wb_err.set(error);
+    if (!error.ok() && error != Errno(EAGAIN)) mapping.record_error(error);
     page.clear_flags(kPageWriteback);
     mapping.untag_locked(index, PageTag::kWriteback);
     mapping.nr_tagged_[static_cast<size_t>(PageTag::kWriteback)].fetch_sub(
@@ -181,7 +181,7 @@ void PageState::end_commit(AddressSpace& mapping, uint32_t round, Errno error) {
     if (error == Errno(EAGAIN)) {
       ++mapping.redirtied_;
     } else {
-      if (!error.ok()) mapping.wb_err.set(error);
+      if (!error.ok()) mapping.record_error(error);
       settle_commit_locked(mapping, round);
     }
     mapping.unstable_since_ns_ = boottime_ns();

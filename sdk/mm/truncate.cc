@@ -51,7 +51,7 @@ size_t drop_pages(AddressSpace& mapping, uint64_t first, uint64_t last, Errno er
   size_t lost = 0;
   for_each_page(mapping, first, last, [&](Page& page) {
     if ((page.flags() & (kPageDirty | kPageUnstable)) != 0) {
-      if (lost++ == 0 && !error.ok()) mapping.wb_err.set(error);
+      if (lost++ == 0 && !error.ok()) mapping.record_error(error);
     }
     mapping.remove_locked(page);
   });

@@ -170,7 +170,7 @@ Result<void> Writeback::balance_dirty_pages(const CallContext& ctx, AddressSpace
   }
 }
 
-Result<void> Writeback::sync(const CallContext& ctx, const AddressSpaceOps& ops) {
+Result<void> Writeback::sync(const CallContext& ctx, AddressSpaceOps& ops) {
   std::vector<AddressSpace*> work;
   {
     MutexLock lock(mutex_);
@@ -180,15 +180,15 @@ Result<void> Writeback::sync(const CallContext& ctx, const AddressSpaceOps& ops)
       work.push_back(mapping);
     }
   }
+  ErrSeq::Sample since = ops.sb_err.sample();
   Result<void> first;
   for (AddressSpace* mapping : work) {
-    ErrSeq::Sample since = mapping->wb_err.sample_now();
     Result<void> synced = filemap_fsync(ctx, *mapping, nullptr);
-    if (synced.ok()) synced = mapping->wb_err.check(since);
     if (first.ok()) first = synced;
     unpin(*mapping);
   }
-  return first;
+  const Errno recorded = ops.sb_err.check_and_advance(&since);
+  return recorded.ok() ? first : Result<void>(recorded);
 }
 
 namespace {

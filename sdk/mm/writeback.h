@@ -33,8 +33,9 @@ class Writeback {
   // [balance_dirty_pages] Call without page locks: waits until has_room. ETIMEDOUT, EINTR.
   Result<void> balance_dirty_pages(const CallContext& ctx, AddressSpace& mapping);
 
-  // Writes and commits all mappings of one file system [sync_inodes_sb]. The first error met.
-  Result<void> sync(const CallContext& ctx, const AddressSpaceOps& ops);
+  // Writes and commits all mappings of one file system [sync_inodes_sb]. The first error
+  // met, or one before that nobody was told of.
+  Result<void> sync(const CallContext& ctx, AddressSpaceOps& ops);
 
   void stop();  // joins the thread; nothing is written by itself any more
 

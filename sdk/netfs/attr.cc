@@ -57,9 +57,7 @@ Result<void> NetInodeOps::setattr(const CallContext& ctx, fs::Inode& inode, cons
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
     args.node = handle;
     MYFS_ASSIGN(rpc::Changed changed, super_.client().setattr(ctx, args));
-    if (!changed.node.has_attr) {
-      MYFS_ASSIGN(changed.node, super_.client().getattr(ctx, {.node = handle}));
-    }
+    MYFS_ASSIGN(changed.node, super_.node_after(ctx, mine, handle, std::move(changed.node)));
     if (sizes || (attr.ia_valid & kTimes) != 0) {
       MutexLock lock(mine.lease.mu);
       mine.lease.own_times = false;
@@ -72,7 +70,7 @@ Result<void> NetInodeOps::setattr(const CallContext& ctx, fs::Inode& inode, cons
   // The server takes privileges away when it grants W, so this client's own must be granted anew.
   const bool privileges =
       (attr.ia_valid & fs::Iattr::kMode) != 0 && (attr.ia_mode & (S_ISUID | S_ISGID)) != 0;
-  if (privileges && mine.mapping() != nullptr) mine.give_back_write();
+  if (privileges && mine.mapping() != nullptr) mine.give_back_write(true);
   return {};
 }
 
@@ -107,7 +105,7 @@ Result<void> NetInodeOps::change_xattr(const CallContext& ctx, fs::Inode& inode,
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
     args.node = handle;
     MYFS_ASSIGN(const rpc::Changed changed, super_.client().setxattr(ctx, args));
-    mine.learn(changed.node, ticket);
+    super_.learn_change(ctx, mine, handle, changed.node, ticket);
     return {};
   };
   return super_.call(ctx, mine, ask);

@@ -212,6 +212,11 @@ Result<void> NetInodeOps::remove(const CallContext& ctx, fs::Dentry& dir, std::s
                 super_.client().unlink(
                     ctx, {.dir = handle, .name = std::string(name), .directory = directory}));
     const fs::DirVersion version = learn_dir(ctx, dir, changed.dir, ticket);
+    // A replayed answer does not tell what was removed.
+    if (RefPtr<fs::Dentry> known = super_.sb().s_dcache.d_lookup(parent, name);
+        known && !known->is_negative() && !changed.victim.has_attr) {
+      net_inode(*known->d_inode()).forget();
+    }
     if (RefPtr<NetInode> victim = super_.learn_cached(changed.victim, ticket); victim) {
       if (victim->is_dir()) victim->i_flags.fetch_or(fs::Inode::kDead, std::memory_order_acq_rel);
     }
@@ -237,13 +242,21 @@ Result<void> NetInodeOps::rename(const CallContext& ctx, fs::Dentry& old_dir,
     const fs::DirVersion old_version = learn_dir(ctx, old_dir, changed.dir, ticket);
     const fs::DirVersion new_version =
         &from == &to ? old_version : learn_dir(ctx, new_dir, changed.other_dir, ticket);
+    fs::Dcache& dcache = super_.sb().s_dcache;
+    if (!changed.node.has_attr) {  // replayed: nor does it tell what was moved, or over what
+      for (const auto& [dir, name] : {std::pair(&from, old_name), std::pair(&to, new_name)}) {
+        RefPtr<fs::Dentry> known = dcache.d_lookup(*dir, name);
+        if (known && !known->is_negative()) net_inode(*known->d_inode()).forget();
+        dcache.d_drop(*dir, name);
+      }
+      return {};
+    }
     RefPtr<NetInode> moved = super_.learn_cached(changed.node, ticket);
     // Two names of one file: nothing has happened.
     const rpc::Handle& replaced = changed.victim.handle;
     if (replaced.ino != 0 && replaced.ino == changed.node.handle.ino) return {};
     if (moved) moved->set_place(to, new_name);
     RefPtr<NetInode> victim = super_.learn_cached(changed.victim, ticket);
-    fs::Dcache& dcache = super_.sb().s_dcache;
     constexpr uint32_t kExchange = 2;
     if ((flags & kExchange) != 0) {
       if (victim) victim->set_place(from, old_name);

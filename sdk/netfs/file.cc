@@ -130,7 +130,7 @@ Result<void> NetFileOps::open_truncating(const CallContext& ctx, NetInode& inode
     fs::ChangeInFlight change({}, {&inode});
     // What was written before the truncation must not come after it.
     result = flush_data(ctx, inode);
-    if (result.ok()) result = open_at_server(ctx, inode, file, state);
+    if (result.ok()) result = open_at_server(change.context(ctx), inode, file, state);
   }
   inode.i_rwsem.unlock();
   return result;
@@ -163,6 +163,11 @@ Result<void> NetFileOps::flush_data(const CallContext& ctx, NetInode& inode) {
   return mm::filemap_write_and_wait_range(ctx, *inode.mapping(), 0, UINT64_MAX);
 }
 
+Result<void> NetFileOps::commit_data(const CallContext& ctx, NetInode& inode) {
+  if (inode.mapping()->is_clean()) return {};
+  return mm::filemap_fsync(ctx, *inode.mapping(), nullptr);
+}
+
 Errno NetFileOps::check_and_advance_wb_err(fs::File& file) {
   mm::ErrSeq& wb_err = net_inode(file.f_inode()).mapping()->wb_err;
   mm::ErrSeq::Sample before = file.f_wb_err.load(std::memory_order_acquire);
@@ -170,6 +175,7 @@ Errno NetFileOps::check_and_advance_wb_err(fs::File& file) {
     mm::ErrSeq::Sample since = before;
     const Errno error = wb_err.check_and_advance(&since);
     // If another call of this open file was faster, it reports the error.
+    if (!error.ok()) net_inode(file.f_inode()).mapping()->ops().note_told();
     if (error.ok() ||
         file.f_wb_err.compare_exchange_strong(before, since, std::memory_order_acq_rel)) {
       return error;
@@ -236,7 +242,7 @@ Result<size_t> NetFileOps::read_uncached(const CallContext& ctx, NetInode& inode
   super_.counters().uncached_reads.add();
   // Without a lease the server alone knows what there is; what it lacks of this client's comes
   // first. Lost bytes are the business of fsync.
-  if (Result<void> sent = flush_data(ctx, inode); !sent.ok() && inode.has_dirty_pages()) {
+  if (Result<void> sent = commit_data(ctx, inode); !sent.ok() && !inode.mapping()->is_clean()) {
     return sent.error();
   }
   const size_t wanted = fs::iov_length_bytes(to);
@@ -289,10 +295,11 @@ Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
   Progress progress(inode, from, offset, append);
+  // Should it fail, the inode may be pinned for nothing.
   Result<void> cached = write_cached(ctx, inode, file, progress);
   const bool flushes = super_.options().sync_writes && progress.done != 0;
+  if (!cached.ok() && !flushes) super_.put_later(RefPtr<fs::Inode>::try_from(&inode));
   if (cached.error() == Errno(EAGAIN)) {
-    super_.put_later(RefPtr<fs::Inode>::try_from(&inode));  // it may be pinned for nothing
     Result<fs::WriteResult> rest = write_uncached(
         ctx, inode, file, slice(from, progress.done, progress.left), progress.pos, append);
     cached = rest.error();
@@ -355,13 +362,15 @@ Result<void> NetFileOps::copy_some(const CallContext& ctx, NetInode& inode, fs::
   return {};
 }
 
-Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& ctx, NetInode& inode,
+Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& caller, NetInode& inode,
                                                    fs::File& file, fs::IoVec from, uint64_t offset,
                                                    bool append) {
   super_.counters().uncached_writes.add();
   const size_t wanted = fs::iov_length_bytes(from);
   fs::WriteResult result{.offset = offset};
   mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
+  const fs::ChangeInFlight change({}, {&inode});
+  const CallContext ctx = change.context(caller);
   while (result.count < wanted) {
     const size_t part = std::min<size_t>(wanted - result.count, super_.client().max_io_bytes());
     const IoVecs buffers = slice(from, result.count, part);
@@ -375,7 +384,7 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& ctx, NetIn
             super_.client().append(ctx, {.node = handle, .opener = opener_of(file)}, buffers));
         if (result.count == 0) result.offset = reply.off;
         written = part;
-        inode.learn(reply.node, ticket);
+        super_.learn_change(ctx, inode, handle, reply.node, ticket);
         return {};
       }
       MYFS_ASSIGN(const rpc::WriteReply reply,
@@ -386,7 +395,7 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& ctx, NetIn
                                          .flags = rpc::kWriteStable | rpc::kWriteUncached},
                                         buffers));
       written = std::min<size_t>(reply.count, part);
-      inode.learn(reply.node, ticket);
+      super_.learn_change(ctx, inode, handle, reply.node, ticket);
       return {};
     };
     if (Result<void> done = super_.call(ctx, inode, ask); !done.ok()) {
@@ -432,7 +441,7 @@ Result<void> NetFileOps::commit_answered(const CallContext& ctx, NetInode& inode
     }
   }
   if (written_in != 0 && written_in != committed_in) {
-    inode.mapping()->wb_err.set(Errno(EIO));
+    inode.mapping()->record_error(Errno(EIO));
     inode.log_loss("the session ended before a commit", "unknown");
   }
   return {};
@@ -455,7 +464,7 @@ Result<uint64_t> NetFileOps::seek_data(const CallContext& ctx, fs::File& file, u
                                        bool hole) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
-  MYFS_TRY(flush_data(ctx, inode));
+  MYFS_TRY(commit_data(ctx, inode));
   return super_.call(ctx, inode, [&](const rpc::Handle& handle, const Ticket&) {
     return super_.client().seek(
         ctx, {.node = handle, .opener = opener_of(file), .off = offset, .hole = hole});
@@ -475,9 +484,7 @@ Result<void> NetFileOps::fallocate(const CallContext& ctx, fs::File& file, int m
                                                 .mode = static_cast<uint32_t>(mode),
                                                 .off = offset,
                                                 .len = length}));
-    if (!changed.node.has_attr) {
-      MYFS_ASSIGN(changed.node, super_.client().getattr(ctx, {.node = handle}));
-    }
+    MYFS_ASSIGN(changed.node, super_.node_after(ctx, inode, handle, std::move(changed.node)));
     {
       WriteLock lock(inode.mapping()->invalidate_lock);
       if (!mm::invalidate_pages(*inode.mapping()).ok()) mm::discard_pages(*inode.mapping());

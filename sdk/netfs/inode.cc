@@ -79,7 +79,11 @@ Kstat NetInode::merge_locked(const rpc::Node& node) {
 
 bool NetInode::adopt_size_locked() {
   const uint16_t now = super_.validity().generation.load(std::memory_order_acquire);
-  if (lease.pages_generation != now && mapping_->nr_pages() != 0) return false;
+  // A copy under a W that has ended may still be adding pages.
+  if (lease.pages_generation != now &&
+      (mapping_->nr_pages() != 0 || lease.write_uses_locked() != 0)) {
+    return false;
+  }
   lease.pages_generation = now;
   const Kstat now_known = i_attr();
   mapping_->i_size.store(now_known.size, std::memory_order_release);
@@ -207,10 +211,18 @@ void NetInode::maybe_unpin() {
   unref();
 }
 
-void NetInode::give_back_write() {
+void NetInode::give_back_write(bool from_writers) {
   {
     MutexLock lock(lease.mu);
-    if (!lease.begin_give_back_locked()) return;
+    if (!lease.begin_give_back_locked(from_writers)) return;
+  }
+  honour_recall();
+}
+
+void NetInode::forget() {
+  {
+    MutexLock lock(lease.mu);
+    lease.begin_forget_locked();
   }
   honour_recall();
 }
@@ -237,8 +249,6 @@ void NetInode::honour_recall() {
     if (mapping_ != nullptr && (parts & fs::kLeaseW) != 0) flush_for_recall();
     const Kstat own = i_attr();
     std::vector<rpc::AckArgs> acks;
-    rpc::Grant given_back;
-    uint16_t generation;
     {
       MutexLock lock(lease.mu);
       if ((lease.stopping_locked() & parts) != parts) continue;  // another session
@@ -251,10 +261,6 @@ void NetInode::honour_recall() {
     {
       MutexLock lock(lease.mu);
       acks = lease.finish_locked();
-      given_back = lease.take_given_back_locked(&generation);
-    }
-    if (given_back.parts != 0) {
-      super_.returns_pending(super_.leases().release(given_back, generation));
     }
     for (rpc::AckArgs& ack : acks) {
       if (ack.have_size && mapping_ != nullptr) {
@@ -264,7 +270,19 @@ void NetInode::honour_recall() {
       super_.client().ack(std::move(ack));
     }
   }
+  return_parts();
   maybe_unpin();
+}
+
+void NetInode::return_parts() {
+  rpc::Grant given_back;
+  uint16_t generation;
+  {
+    MutexLock lock(lease.mu);
+    given_back = lease.take_given_back_locked(&generation);
+  }
+  if (given_back.parts == 0) return;
+  super_.returns_pending(super_.leases().release(given_back, generation));
 }
 
 void NetInode::lose_pages(std::string_view why) {

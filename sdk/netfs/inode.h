@@ -91,7 +91,12 @@ class NetInode final : public fs::Inode {
   void maybe_unpin();
   // Lets others read the file without asking us, if nobody here has it open for writing: writes
   // back, then returns W and keeps R.
-  void give_back_write();
+  // Unless somebody has it open for writing, but for `from_writers`.
+  void give_back_write(bool from_writers = false);
+  // Returns what was given back to the server.
+  void return_parts();
+  // All leases go back: what is cached may be wrong.
+  void forget();
   bool has_dirty_pages() const { return mapping_ != nullptr && !mapping_->is_clean(); }
 
   // Boot verifier that unstable pages were written under; 0: none.

@@ -16,7 +16,7 @@ void LeaseRecord::refresh_locked() {
   seq_seen_ = grant_seq_ = 0;  // a new session counts anew
   recalls_.clear();
   stopping_ = 0;
-  giving_back_ = false;
+  giving_back_ = 0;
   own_times = false;
   space_bytes = 0;
 }
@@ -99,20 +99,31 @@ std::optional<rpc::AckArgs> LeaseRecord::begin_recall_locked(const rpc::RecallIt
   return std::nullopt;
 }
 
-bool LeaseRecord::begin_give_back_locked() {
+bool LeaseRecord::begin_give_back_locked(bool from_writers) {
   refresh_locked();
-  if ((held_ & fs::kLeaseW) == 0 || stopping_ != 0 || writers_ != 0) return false;
+  if ((held_ & fs::kLeaseW) == 0 || stopping_ != 0) return false;
+  if (writers_ != 0 && !from_writers) return false;
   stopping_ |= fs::kLeaseW;
-  giving_back_ = true;
+  giving_back_ |= fs::kLeaseW;
   return true;
+}
+
+void LeaseRecord::begin_forget_locked() {
+  refresh_locked();
+  const LeaseParts lost = held_ & ~fs::kLeaseP;
+  giving_back_ |= lost;
+  const LeaseParts at_once = lost & ~kDataParts;
+  word_.revoke(at_once);
+  held_ &= ~at_once;
+  stopping_ |= lost & kDataParts;
+  if ((held_ & fs::kLeaseW) == 0) word_.revoke(fs::kLeaseR);  // as when it is recalled
 }
 
 rpc::Grant LeaseRecord::take_given_back_locked(uint16_t* generation) {
   refresh_locked();
   *generation = generation_;
-  if (!giving_back_ || (held_ & fs::kLeaseW) != 0) return {};
-  giving_back_ = false;
-  return {.ino = ino_, .parts = fs::kLeaseW, .seq = grant_seq_};
+  if ((held_ & giving_back_) != 0) return {};
+  return {.ino = ino_, .parts = std::exchange(giving_back_, 0), .seq = grant_seq_};
 }
 
 LeaseParts LeaseRecord::stopping_locked() {
@@ -303,17 +314,28 @@ void LeaseTable::new_session(uint64_t incarnation) {
 
 std::vector<rpc::Grant> LeaseTable::held_grants(size_t max) {
   MutexLock lock(mutex_);
-  std::vector<rpc::Grant> grants;
+  struct Held {
+    bool in_use;  // open, or with content that the server may lack
+    rpc::Grant grant;
+  };
+  std::vector<Held> all;
   for (auto& [ino, record] : records_) {
     record->mu.lock_nested();
     const LeaseParts held = record->held_locked();
-    if (held != 0) grants.push_back({.ino = ino, .parts = held, .seq = record->grant_seq_});
+    if (held != 0) {
+      all.push_back({.in_use = record->opens_ != nullptr || (held & fs::kLeaseW) != 0,
+                     .grant = {.ino = ino, .parts = held, .seq = record->grant_seq_}});
+    }
     record->mu.unlock();
   }
-  // Newest first, and the same order whatever the hash table's.
-  std::sort(grants.begin(), grants.end(),
-            [](const rpc::Grant& a, const rpc::Grant& b) { return a.seq > b.seq; });
-  if (grants.size() > max) grants.resize(max);
+  // What is in use, then the newest; the same order whatever the hash table's.
+  std::sort(all.begin(), all.end(), [](const Held& a, const Held& b) {
+    return a.in_use != b.in_use ? a.in_use : a.grant.seq > b.grant.seq;
+  });
+  if (all.size() > max) all.resize(max);
+  std::vector<rpc::Grant> grants;
+  grants.reserve(all.size());
+  for (const Held& held : all) grants.push_back(held.grant);
   return grants;
 }
 

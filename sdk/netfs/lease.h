@@ -105,9 +105,11 @@ class LeaseRecord {
   void drop_locked(LeaseParts parts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The acknowledgements of all recalls that want nothing more.
   std::vector<rpc::AckArgs> finish_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  // W goes back unasked: as if it were recalled, but for the acknowledgement. False: not held, or
-  // somebody has the file open for writing, or a recall is on already.
-  bool begin_give_back_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // W goes back unasked: as if it were recalled, but for the acknowledgement. False: not held, or a
+  // recall is on already, or, unless `from_writers`, somebody has the file open for writing.
+  bool begin_give_back_locked(bool from_writers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Everything but P goes back unasked; A and D are out of use at once.
+  void begin_forget_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // What give-backs have freed and the server has not been told of; parts 0: nothing.
   // `generation`: of the session that is to be told.
   rpc::Grant take_given_back_locked(uint16_t* generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -172,7 +174,7 @@ class LeaseRecord {
   LeaseSeq grant_seq_ ABSL_GUARDED_BY(mu) = 0;  // of the newest grant accepted
   absl::InlinedVector<Recall, 1> recalls_ ABSL_GUARDED_BY(mu);
   LeaseParts stopping_ ABSL_GUARDED_BY(mu) = 0;
-  bool giving_back_ ABSL_GUARDED_BY(mu) = false;
+  LeaseParts giving_back_ ABSL_GUARDED_BY(mu) = 0;
 
   uint32_t write_uses_ ABSL_GUARDED_BY(mu) = 0;
   CondVar idle_;

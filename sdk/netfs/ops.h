@@ -102,10 +102,12 @@ class NetFileOps final : public fs::FileOps {
                             Progress& progress);
   Result<void> copy_some(const CallContext& ctx, NetInode& inode, fs::File& file,
                          Progress& progress);
-  Result<fs::WriteResult> write_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
+  Result<fs::WriteResult> write_uncached(const CallContext& caller, NetInode& inode, fs::File& file,
                                          fs::IoVec from, uint64_t offset, bool append);
   // What is dirty goes to the server, durable or not. The second one tells losses, as fsync does.
   Result<void> flush_data(const CallContext& ctx, NetInode& inode);
+  // So that the server's answers to READ and SEEK have it, which know what is committed.
+  Result<void> commit_data(const CallContext& ctx, NetInode& inode);
   Result<void> flush_and_report(const CallContext& ctx, fs::File& file);
   Result<void> sync_and_report(const CallContext& ctx, fs::File& file);
   // Each error once per open file, also if several threads ask.

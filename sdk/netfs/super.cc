@@ -74,6 +74,20 @@ Result<Ref<NetInode>> Super::learn(const rpc::Node& node, const Ticket& ticket, 
   return result;
 }
 
+Result<rpc::Node> Super::node_after(const CallContext& ctx, NetInode& inode,
+                                    const rpc::Handle& handle, rpc::Node node) {
+  if (node.has_attr) return node;
+  Result<rpc::Node> fresh = client_->getattr(ctx, {.node = handle});
+  if (!fresh.ok()) inode.forget();
+  return fresh;
+}
+
+void Super::learn_change(const CallContext& ctx, NetInode& inode, const rpc::Handle& handle,
+                         const rpc::Node& node, const Ticket& ticket) {
+  Result<rpc::Node> known = node_after(ctx, inode, handle, node);
+  if (known.ok()) inode.learn(*known, ticket);
+}
+
 RefPtr<NetInode> Super::learn_cached(const rpc::Node& node, const Ticket& ticket) {
   const uint64_t ino = node.has_attr ? node.attr.ino : node.handle.ino;
   if (ino == 0) return nullptr;
@@ -261,6 +275,8 @@ void Super::evict_inode(fs::Inode& inode) {
   // A deleted file lives at the server until its pin goes.
   returns_pending(mine.i_attr().nlink == 0);
 }
+
+void Super::forget(fs::Inode& inode) { net_inode(inode).forget(); }
 
 void Super::umount_begin(const CallContext& ctx, bool force) {
   if (client_ == nullptr) return;

@@ -46,6 +46,7 @@ struct MountOptions {
 
 // Counts what tests and statistics want to know of coherence.
 struct NetCounters {
+  Counter changes_in_doubt;  // given up by their callers
   Counter recalls, recalls_of_data, glimpses, lease_acquires, uncached_reads, uncached_writes,
       local_opens, server_opens, sessions_lost, lost_bytes;
 };
@@ -80,6 +81,13 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   // The inode of an answer, made if it is new; the answer is taken in. `stat`: see NetInode::learn.
   // EPROTO if the answer carries no attributes.
   Result<Ref<NetInode>> learn(const rpc::Node& node, const Ticket& ticket, Kstat* stat);
+  // What a change has made of an inode: `node`, or if the answer was a replay, which brings no
+  // attributes, what the server says now. If it cannot be asked, the inode is forgotten.
+  Result<rpc::Node> node_after(const CallContext& ctx, NetInode& inode, const rpc::Handle& handle,
+                               rpc::Node node);
+  // Takes that in.
+  void learn_change(const CallContext& ctx, NetInode& inode, const rpc::Handle& handle,
+                    const rpc::Node& node, const Ticket& ticket);
   // The same only if the inode is cached; for victims of unlink.
   RefPtr<NetInode> learn_cached(const rpc::Node& node, const Ticket& ticket);
 
@@ -128,6 +136,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   Result<fs::Kstatfs> statfs(const CallContext& ctx, fs::Dentry& dentry) override;
   Result<void> sync_fs(const CallContext& ctx) override;
   void evict_inode(fs::Inode& inode) override;
+  void forget(fs::Inode& inode) override;
   void umount_begin(const CallContext& ctx, bool force) override;
   void shutdown(const CallContext& ctx) override;
   void put_super() override;
@@ -145,6 +154,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   void on_lock_granted(uint64_t lock_id, uint64_t seq) override;
   void on_trim(uint32_t leases) override;
   void on_evicted(std::string_view why) override;
+  void on_settled(Ref<PendingChange> change) override;
   void on_changed(uint64_t ino, uint64_t change, uint32_t mask, std::string name) override;
 
  private:

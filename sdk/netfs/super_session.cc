@@ -172,6 +172,11 @@ void Super::on_lock_granted(uint64_t lock_id, uint64_t) {
   client_->lock_granted(lock_id, incarnation_);
 }
 
+void Super::on_settled(Ref<PendingChange> change) {
+  counters_.changes_in_doubt.add();
+  worker_.post([change = std::move(change)] { change->settled(); });
+}
+
 void Super::on_changed(uint64_t, uint64_t, uint32_t, std::string) {}
 
 }  // namespace myfs::netfs

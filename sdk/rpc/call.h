@@ -7,8 +7,8 @@
 // that refer to its payload.
 // Invariants: (1) kPending -> kAnswered or kAbandoned, once, by whoever wins the exchange; (2) the
 // caller's memory is touched only by the winner; (3) an abandoned call that changes something stays
-// in the list until its final reply; (4) a completion runs after no message refers to borrowed
-// memory any more.
+// in the list until its final reply, which settles the PendingChange; (4) a completion runs after
+// no message refers to borrowed memory any more.
 #pragma once
 
 #include <kj/async.h>
@@ -18,6 +18,7 @@
 #include <string>
 #include <utility>
 
+#include "sdk/base/call_context.h"
 #include "sdk/base/cred.h"
 #include "sdk/base/errno.h"
 #include "sdk/base/error_detail.h"
@@ -103,6 +104,7 @@ class Call : public RefCounted<Call> {
   Errno error;         // valid once delivered
   ErrorDetail detail;  // likewise
   std::atomic<uint32_t> transmissions{0};
+  RefPtr<PendingChange> change;  // that it is part of; null: of none
 
   // Inside the loop.
   Op op;

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sdk/base/call_context.h"
 #include "sdk/rpc/types.h"
 
 namespace myfs::rpc {
@@ -32,8 +33,8 @@ class CallbackSink {
   // EIO, in doubt; others with kSessionLost.
   virtual void on_session_lost(std::string_view why) = 0;
 
-  // Asked while reconnecting: what the client holds, newest first; only the first kHeldGrantsMax
-  // are sent.
+  // Asked while reconnecting: what the client holds, the most important first; only the first
+  // kHeldGrantsMax are sent.
   virtual std::vector<Grant> held_grants() = 0;
   // The session goes on over a new connection. What is not in `kept` is no longer held. The lease
   // deadline is sent_boottime_ns + info.term_ms.
@@ -50,6 +51,9 @@ class CallbackSink {
   // Announced end: the session is about to be refused. on_session_lost follows when the client
   // learns it for sure.
   virtual void on_evicted(std::string_view why) = 0;
+  // A change that its caller gave up has been answered for good. Hand it to a thread that may wait
+  // for settled().
+  virtual void on_settled(Ref<PendingChange> change) = 0;
   virtual void on_changed(uint64_t ino, uint64_t change, uint32_t mask, std::string name) = 0;
 };
 

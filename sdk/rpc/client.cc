@@ -108,6 +108,8 @@ Result<void> Client::Impl::admit_into(const CallContext& ctx, const AdmitArgs& a
 
 void Client::Impl::prepare(Call& call, const CallContext& ctx, Admission admission) {
   call.cred = ctx.cred;
+  if (call.changes && ctx.change != nullptr)
+    call.change = RefPtr<PendingChange>::try_from(ctx.change);
   call.started_ns = boottime_ns();
   call.admission = std::move(admission);
 }
@@ -137,16 +139,18 @@ Errno Client::Impl::wait(const CallContext& ctx, Ref<Call> call, Admission admis
                      deadline_ns);
   }
   if (!call->done.is_set()) {
-    if (call->abandon()) return give_up(*call, Errno(loop_.stopped() ? ESHUTDOWN : ETIMEDOUT));
+    if (call->abandon())
+      return give_up(*call, ctx.change, Errno(loop_.stopped() ? ESHUTDOWN : ETIMEDOUT));
     (void)loop_.wait_for(call->done, kNoDeadline);
   }
   if (call->error.ok()) return Errno();
-  if (call->state() == Call::State::kAbandoned) return give_up(*call, call->error);
+  if (call->state() == Call::State::kAbandoned) return give_up(*call, ctx.change, call->error);
   thread_error_detail() = call->detail;
   return call->error;
 }
 
-Errno Client::Impl::give_up(Call& call, Errno error) {
+Errno Client::Impl::give_up(Call& call, PendingChange* change, Errno error) {
+  if (change != nullptr && call.changes) change->give_up();
   ErrorDetail& detail = thread_error_detail();
   detail = ErrorDetail{};
   detail.error = error;

@@ -80,7 +80,7 @@ class Client::Impl {
  private:
   void prepare(Call& call, const CallContext& ctx, Admission admission);
   Errno wait(const CallContext& ctx, Ref<Call> call, Admission admission);
-  Errno give_up(Call& call, Errno error);
+  Errno give_up(Call& call, PendingChange* change, Errno error);
   void submit(Ref<Call> call);
   void post(Ref<Call> call);
 

@@ -185,7 +185,10 @@ void Link::finish(Call& call) {
   }
   unlist(call);
   call.admission = Admission();
-  if (call.state() == Call::State::kAbandoned && !call.asynchronous) return;
+  if (call.state() == Call::State::kAbandoned && !call.asynchronous) {
+    if (call.change) sink_.on_settled(std::move(call.change).to_ref());
+    return;
+  }
   if (!call.pending_error.ok()) {
     call.detail.error = call.pending_error;
     call.detail.server = control_.address;

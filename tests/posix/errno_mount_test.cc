@@ -299,6 +299,16 @@ TEST_F(Mount, umount_ShowsWhatWasBelow) {
   EXPECT_EQ("content", content("m/below"));
 }
 
+// Another server can have the directory: the session and the embedded server have ended.
+TEST_F(Mount, umount_EndsTheSession) {
+  const std::string data = *dir_ / "embedded";
+  ASSERT_EQ(0, mount("embedded:" + data, {})) << last_message();
+  make_file("m/f");
+  ASSERT_EQ(0, myfs_umount(task_, "m", 0)) << last_message();
+  MyfsdProcess next(data);
+  EXPECT_TRUE(next.start()) << next.output();
+}
+
 // An unreachable server ends no other mount's calls, and a failed mount leaves nothing behind.
 TEST_F(Mount, AFailedMountLeavesNothing) {
   Stranger closed(false);

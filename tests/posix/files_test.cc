@@ -221,6 +221,15 @@ TEST_F(ReadWrite, SparseFilesReadAsZeros) {
   EXPECT_EQ("begin" + std::string(5, '\0'), content("f").substr(0, 10));
 }
 
+// The server answers, which does not know of data before they are sent.
+TEST_F(ReadWrite, FreshDataAreNoHole) {
+  const int fd = open("f");
+  write(fd, std::string(64 << 10, 'x'));
+  EXPECT_EQ(0, myfs_lseek(task_, fd, 0, SEEK_DATA));
+  EXPECT_EQ(64 << 10, myfs_lseek(task_, fd, 0, SEEK_HOLE));
+  close(fd);
+}
+
 TEST_F(ReadWrite, AtTheLimitOfOffsets) {
   int fd = open("f");
   for (off_t at : {off_t{1} << 31, off_t{1} << 32, off_t{1} << 40, kSizeMax - 4}) {

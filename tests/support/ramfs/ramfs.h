@@ -101,6 +101,7 @@ class Ramfs final : public SuperOps,
   Result<Kstatfs> statfs(const CallContext& ctx, Dentry& dentry) override;
   Result<void> sync_fs(const CallContext& ctx) override;
   void evict_inode(Inode& inode) override;
+  void forget(Inode&) override {}  // there is no server that could know more
   void umount_begin(const CallContext& ctx, bool force) override;
   void put_super() override;
 

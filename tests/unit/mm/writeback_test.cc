@@ -146,6 +146,17 @@ TEST_F(WritebackTest, sync_writes_the_files_of_one_file_system) {
   truncate_inode_pages_final(foreign);
 }
 
+// What the flusher has lost before, nobody waiting, and what is lost again with the same errno.
+TEST_F(WritebackTest, sync_reports_what_was_lost_since_the_last_one) {
+  ops.write_error = Errno(ENOSPC);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(*write(0, "lost"), 4u);
+    EXPECT_TRUE(filemap_write_and_wait_range(ctx(), *mapping, 0, UINT64_MAX).ok());
+    EXPECT_EQ(runtime->writeback().sync(ctx(), ops).error(), Errno(ENOSPC)) << i;
+    EXPECT_TRUE(runtime->writeback().sync(ctx(), ops).ok()) << i;
+  }
+}
+
 TEST_F(WritebackTest, recall_writes_are_marked_as_such) {
   EXPECT_EQ(*write(0, "x"), 1u);
   EXPECT_TRUE(filemap_fsync(ctx(), *mapping, nullptr, IoKind::kRecallWrite).ok());

@@ -79,6 +79,22 @@ TEST_F(FlushTest, AWriterThatWaitsForRoomHoldsNoRecallUp) {
   EXPECT_EQ(read(wanted, 4), "text");
 }
 
+TEST_F(FlushTest, AWriteThatFailsLeavesTheInodeUnpinned) {
+  constexpr size_t kMemory_bytes = 8 << 20, kDirtyLimit_bytes = kMemory_bytes / 4;
+  mount(kMemory_bytes);
+  const int wanted = open("/wanted"), full = open("/full");
+  server_.script([](rpc_test::Script& s) { s.hold = true; });
+  ASSERT_TRUE(write(full, std::string(kDirtyLimit_bytes + (1 << 20), 'x')).ok());
+  EXPECT_EQ(fs::vfs_pwrite(within(50 * kNsPerMs), *task_, wanted, "text", 4, 0).error(),
+            Errno(ETIMEDOUT));
+  NetInode& file = inode(wanted);
+  EXPECT_TRUE(eventually([&] {
+    MutexLock lock(file.lease.mu);
+    return !file.lease.pinned;
+  }));
+  server_.release_held();
+}
+
 // What an append has not written when it loses W goes behind what others have written meanwhile.
 TEST_F(FlushTest, AnAppendThatIsInterruptedGoesOnAtTheEnd) {
   constexpr size_t kMemory_bytes = 8 << 20, kDirtyLimit_bytes = kMemory_bytes / 4;

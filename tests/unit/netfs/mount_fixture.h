@@ -26,7 +26,7 @@ class MountFixture : public rpc_test::ClientFixture {
   void TearDown() override {
     server_.release_held();
     if (task_ == nullptr) return;
-    task_->exit_files(patient());
+    (void)task_->exit_files(patient());
     EXPECT_TRUE(task_->umount(patient(), "/", true).ok());
     task_ = nullptr;
   }

@@ -1,7 +1,10 @@
-// An open that the server has carried out and that fails all the same: the server is told.
+// Changes that the server has carried out and that fail all the same: given up, or answered without
+// attributes.
 #include "tests/unit/netfs/mount_fixture.h"
 
 #include "sdk/base/error_detail.h"
+#include "sdk/fs/attr.h"
+#include "sdk/fs/namei_ops.h"
 
 namespace myfs::netfs {
 namespace {
@@ -56,6 +59,54 @@ TEST_F(NetOpen, AnOpenWhoseAttributesAreNotToBeHadLeavesNoneBehind) {
   const int fd = open("a", O_RDONLY);
   ASSERT_GE(fd, 0);
   EXPECT_EQ(inode(fd).lease.opens(), 1u);
+}
+
+// Until the final answer the server is asked; then nothing is believed of what was known before.
+TEST_F(NetOpen, WhatAChangeThatWasGivenUpMayHaveChangedIsForgotten) {
+  const int fd = open("made");
+  ASSERT_GE(fd, 0);
+  NetInode& file = inode(fd);
+  ASSERT_TRUE(file.lease.covers(fs::kLeaseA | fs::kLeaseW));
+  ASSERT_TRUE(write(fd, "text").ok());
+  ASSERT_TRUE(fsync(fd).ok());
+  server_.script([](rpc_test::Script& s) { s.hold = true; });
+  EXPECT_EQ(fs::vfs_ftruncate(within(50 * kNsPerMs), *task_, fd, 0).error(), Errno(ETIMEDOUT));
+  EXPECT_NE(file.i_changing.load(), 0u);
+  server_.release_held();
+  EXPECT_TRUE(eventually([&] { return file.i_changing.load() == 0; }));
+  EXPECT_EQ(super().counters().changes_in_doubt.value(), 1);
+  EXPECT_FALSE(file.lease.covers(fs::kLeaseA));
+  EXPECT_FALSE(file.lease.covers(fs::kLeaseR));
+  EXPECT_EQ(file.mapping()->nr_pages(), 0u);
+  EXPECT_TRUE(eventually([&] { return server_.releases.load() == 1; }));
+  EXPECT_EQ(read(fd, 4), "");
+}
+
+TEST_F(NetOpen, ADirectoryWhoseChangeWasGivenUpIsForgotten) {
+  NetInode& root = net_inode(*super().sb().s_root().d_inode());
+  server_.script([](rpc_test::Script& s) { s.hold = true; });
+  EXPECT_EQ(fs::vfs_mkdir(within(50 * kNsPerMs), *task_, {AT_FDCWD, "/d"}, 0755).error(),
+            Errno(ETIMEDOUT));
+  EXPECT_NE(root.i_changing.load(), 0u);
+  const uint32_t version = root.i_lease.version();
+  {
+    MutexLock lock(root.lease.mu);
+    const uint16_t generation = super().validity().generation.load();
+    EXPECT_TRUE(root.lease.accept_locked(
+        {.ino = root.i_ino, .parts = fs::kLeaseA | fs::kLeaseD, .seq = 1000}, generation));
+    root.lease.publish_locked(0);
+  }
+  server_.release_held();
+  EXPECT_TRUE(eventually([&] { return root.i_changing.load() == 0; }));
+  EXPECT_FALSE(root.lease.covers(fs::kLeaseD));
+  EXPECT_NE(root.i_lease.version(), version);
+}
+
+TEST_F(NetOpen, ANewSetuidTakesWFromItsWriters) {
+  const int fd = open("made");
+  ASSERT_TRUE(write(fd, "text").ok());
+  EXPECT_TRUE(fs::vfs_fchmod(patient(), *task_, fd, 06755).ok());
+  EXPECT_FALSE(inode(fd).lease.covers(fs::kLeaseW));
 }
 
 }  // namespace

@@ -43,6 +43,10 @@ class RecordingSink final : public rpc::CallbackSink {
   void on_lock_granted(uint64_t id, uint64_t) override { add("lock " + std::to_string(id)); }
   void on_trim(uint32_t leases) override { add("trim " + std::to_string(leases)); }
   void on_evicted(std::string_view why) override { add("evicted " + std::string(why)); }
+  void on_settled(Ref<PendingChange> change) override {
+    change->settled();
+    add("settled");
+  }
   void on_changed(uint64_t ino, uint64_t, uint32_t, std::string name) override {
     add("changed " + std::to_string(ino) + name);
   }

@@ -115,6 +115,18 @@ class FakeMeta final : public wire::MetadataService::Server {
       server_.grant(reply.getNode(), context.getParams().getWant());
     });
   }
+  kj::Promise<void> setattr(SetattrContext context) override {
+    bool replay = false;
+    if (!server_.execute(context.getParams().getOp(), conn_, &replay)) return kj::NEVER_DONE;
+    constexpr uint32_t kSize = 8;
+    auto params = context.getParams();
+    if ((params.getMask() & kSize) != 0) server_.content_.resize(params.getAttr().getSize());
+    return server_.gate(conn_).then([this, context, ino = params.getNode().getIno()]() mutable {
+      auto reply = context.getResults().initReply();
+      reply.setErrno(server_.script_.errno_value);
+      fill_node(reply.initNode(), ino, server_.content_.size());
+    });
+  }
   kj::Promise<void> open(OpenContext context) override {
     server_.check_trouble();
     bool replay = false;

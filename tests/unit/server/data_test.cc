@@ -173,6 +173,44 @@ TEST_F(Data, what_a_failed_commit_has_lost_leaves_no_end_behind) {
   EXPECT_EQ(rig.shard->data().pending_end(file.ino), 0u);
 }
 
+// Refused when the file has been cut off already, it would cost everybody his unstable writes.
+TEST_F(Data, an_open_that_is_refused_has_truncated_nothing) {
+  rig.write(a, file, 0, "hello");
+  Handle other = rig.create(a, a.root.handle, "g").node.handle;
+  rig.getattr(a, other, kPartW, true);
+  WriteAnswer unstable = rig.write(a, other, 0, "unstable", kWriteWriteback);
+  Opener taken = opener(5, kAccessWrite);
+  ASSERT_EQ(rig.open(a, other, taken).error, 0);
+  EXPECT_EQ(rig.open(a, file, taken, 0, kCreateTrunc).error, EINVAL);
+  EXPECT_EQ(
+      rig.create(a, a.root.handle, "f", S_IFREG | 0644, kCreateTrunc | kCreateOpen, 0, taken).error,
+      EINVAL);
+  EXPECT_EQ(rig.content(a, file), "hello");
+  EXPECT_EQ(rig.commit(a, other).verifier, unstable.verifier);
+}
+
+TEST_F(Data, a_truncation_that_fails_leaves_no_open_behind) {
+  rig.write(a, file, 0, std::string(100'000, 'x'));
+  Txn txn;
+  txn.put(chunk_key(file.ino, 0), "damaged");
+  const Txn* batch[] = {&txn};
+  ASSERT_TRUE(rig.meta.commit_batch(batch, Durability::kDurable).ok());
+  rig.halt();
+  rig.boot();
+  a = rig.login();
+  file = rig.lookup(a, a.root.handle, {"f"}).nodes[0].handle;
+  Opener open = opener(5, kAccessWrite);
+  EXPECT_EQ(rig.open(a, file, open, 0, kCreateTrunc).error, EUCLEAN);
+  EXPECT_EQ(
+      rig.create(a, a.root.handle, "f", S_IFREG | 0644, kCreateTrunc | kCreateOpen, 0, open).error,
+      EUCLEAN);
+  EXPECT_FALSE(rig.shard->opens().any(file.ino));
+  // Not one that was there before.
+  ASSERT_EQ(rig.open(a, file, open).error, 0);
+  EXPECT_EQ(rig.open(a, file, open, 0, kCreateTrunc).error, EUCLEAN);
+  EXPECT_TRUE(rig.shard->opens().any(file.ino));
+}
+
 TEST_F(Data, what_is_cut_off_does_not_count_for_the_end) {
   rig.getattr(a, file, kPartW, true);
   rig.setattr(a, file, kSetSize, size_of(10));
