@@ -26,7 +26,8 @@ bool may_open(const InodeRecord& inode, const Opener& opener);
 Errno check_open(const InodeRecord& inode, const Opener& opener);
 // The opener with the credentials that the session's principal allows.
 Opener forced(Turn& turn, const Opener& opener);
-Errno register_open(Turn& turn, uint64_t ino, const Opener& opener);
+// `fresh`, if given: whether it was not there before.
+Errno register_open(Turn& turn, uint64_t ino, const Opener& opener, bool* fresh = nullptr);
 // EACCES unless a registered open or the opener's credentials permit one of `access`; EBADF when
 // the open is for something else.
 Errno may_access_data(Turn& turn, uint64_t ino, const InodeRecord& inode, const Opener& opener,
@@ -44,9 +45,11 @@ bool drops_privileges(const InodeRecord& inode, const Cred& cred);
 struct ContentChange {
   uint64_t ino = 0;
   std::optional<Result<DataChange>> result;
+  bool registered = false;  // an open, which goes again if the change fails
 };
 using ContentChangeRef = std::shared_ptr<ContentChange>;
-// Ends the phase; the next one finds the result.
+// Ends the phase; the next one finds the result. What may be refused must be refused before the
+// start, and nothing may fail after the end: a change that is dropped loses every unstable write.
 void start_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChangeRef change);
 Errno finish_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChange& change);
 // As those: makes what is written durable.

@@ -33,8 +33,10 @@ Opener forced(Turn& turn, const Opener& opener) {
   return mine;
 }
 
-Errno register_open(Turn& turn, uint64_t ino, const Opener& opener) {
+Errno register_open(Turn& turn, uint64_t ino, const Opener& opener, bool* fresh) {
   if (opener.open_id == 0) return {};
+  if (fresh != nullptr)
+    *fresh = turn.shard().opens().find(turn.session().id, ino, opener.open_id) == nullptr;
   return turn.shard().opens().add(turn.session().id, ino, forced(turn, opener));
 }
 

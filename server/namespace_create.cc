@@ -8,8 +8,7 @@ namespace myfs::server {
 namespace {
 
 // What stands behind the name already, opened as `args` says.
-Errno show_existing(Turn& turn, const CreateArgs& args, uint64_t ino, bool opens,
-                    ChangedReply& reply);
+Errno show_existing(Turn& turn, const CreateArgs& args, uint64_t ino, ChangedReply& reply);
 Errno open_existing(Turn& turn, const CreateArgs& args, uint64_t ino,
                     const ContentChangeRef& change, ChangedReply& reply) {
   Result<InodeRef> inode = turn.inode(ino);
@@ -31,22 +30,31 @@ Errno open_existing(Turn& turn, const CreateArgs& args, uint64_t ino,
     turn.lane(ino);
     turn.recall(ino, kPartR | kPartW);
     if (drops_privileges(record, turn.cred())) turn.recall(ino, kPartA);
-    if (!turn.blocked()) start_truncate(turn, ino, 0, change);
-    return {};
+  } else {
+    turn.glimpse(ino);
   }
-  turn.glimpse(ino);
   if (turn.blocked()) return {};
-  return show_existing(turn, args, ino, opens, reply);
+  if (opens && (args.flags & kCreateOpen) != 0) {
+    Errno error = register_open(turn, ino, args.opener, &change->registered);
+    if (!error.ok()) return error;
+  }
+  if (!truncates) return show_existing(turn, args, ino, reply);
+  start_truncate(turn, ino, 0, change);
+  return {};
 }
 
-Errno show_existing(Turn& turn, const CreateArgs& args, uint64_t ino, bool opens,
-                    ChangedReply& reply) {
-  if (opens && (args.flags & kCreateOpen) != 0) {
-    if (Errno error = register_open(turn, ino, args.opener); !error.ok()) return error;
-  }
+Errno show_existing(Turn& turn, const CreateArgs& args, uint64_t ino, ChangedReply& reply) {
   reply.node = turn.reply(ino, args.want, &args.opener);
   reply.dir = turn.reply(args.dir.ino, kPartA | kPartD);
   return {};
+}
+
+// The end of a truncation for which an open may have been registered.
+Errno finish_opening(Turn& turn, const Opener& opener, ContentChange& change) {
+  Errno error = finish_truncate(turn, change.ino, 0, change);
+  if (!error.ok() && change.registered)
+    turn.shard().opens().remove(turn.session().id, opener.open_id);
+  return error;
 }
 
 Errno check_new(Turn& turn, const CreateArgs& args) {
@@ -115,8 +123,8 @@ Errno create_tmpfile(Turn& turn, const CreateArgs& args, const InodeRecord& dir,
 
 Errno create(Turn& turn, const CreateArgs& args, ContentChangeRef change, ChangedReply& reply) {
   if (turn.phase() != 0) {  // what stood there is truncated, whatever became of its name
-    Errno error = finish_truncate(turn, change->ino, 0, *change);
-    return error.ok() ? show_existing(turn, args, change->ino, true, reply) : error;
+    Errno error = finish_opening(turn, args.opener, *change);
+    return error.ok() ? show_existing(turn, args, change->ino, reply) : error;
   }
   Result<InodeRef> dir = turn.directory(args.dir);
   if (!dir.ok()) return dir.error();
@@ -207,9 +215,21 @@ Errno check_open_with(const InodeRecord& inode, Opener opener, Parts must_have) 
   return check_open(inode, opener);
 }
 
+Errno finish_open(Turn& turn, const OpenArgs& args, ContentChange& change, ChangedReply& reply) {
+  uint64_t ino = args.node.ino;
+  if (Errno error = finish_opening(turn, args.opener, change); !error.ok()) return error;
+  if ((args.flags & kOpenMustGrant) != 0) turn.acquire(ino, args.want);
+  InodeRecord& record = turn.edit(ino);
+  Cred cred = forced(turn, args.opener).cred;
+  if (drops_privileges(record, cred)) record.mode = mode_without_privileges(owner_of(record), cred);
+  reply.node = turn.reply(ino, args.want, &args.opener);
+  return {};
+}
+
 }  // namespace
 
 Errno open(Turn& turn, const OpenArgs& args, ContentChangeRef change, ChangedReply& reply) {
+  if (turn.phase() != 0) return finish_open(turn, args, *change, reply);
   Result<InodeRef> inode = turn.node(args.node);
   if (!inode.ok()) return inode.error();
   uint64_t ino = args.node.ino;
@@ -217,20 +237,18 @@ Errno open(Turn& turn, const OpenArgs& args, ContentChangeRef change, ChangedRep
   if (record.is_symlink()) return Errno(ELOOP);
   bool truncates = (args.flags & kCreateTrunc) != 0 && record.is_regular();
   bool must_grant = (args.flags & kOpenMustGrant) != 0;
+  Parts must_have = must_grant ? args.want : Parts{0};
   Opener opener = forced(turn, args.opener);
-  bool drop = false;
-  if (turn.phase() == 0) {
-    Parts must_have = must_grant ? args.want : Parts{0};
-    Opener checked = opener;
-    if (truncates) checked.access |= kAccessWrite;
-    bool writes = (checked.access & (kAccessWrite | kAccessAppendOnly)) != 0;
-    if (writes || (must_have & kPartW) != 0) {
-      if (Errno error = turn.may_change(); !error.ok()) return error;
-    }
-    if (Errno error = check_open_with(record, checked, must_have); !error.ok()) return error;
+  Opener checked = opener;
+  if (truncates) checked.access |= kAccessWrite;
+  bool writes = (checked.access & (kAccessWrite | kAccessAppendOnly)) != 0;
+  if (writes || (must_have & kPartW) != 0) {
+    if (Errno error = turn.may_change(); !error.ok()) return error;
   }
+  if (Errno error = check_open_with(record, checked, must_have); !error.ok()) return error;
+  bool drop = false;
   if (must_grant) turn.acquire(ino, args.want);
-  if (must_grant && (args.want & kPartW) != 0) drop = drops_privileges(record, opener.cred);
+  if ((must_have & kPartW) != 0) drop = drops_privileges(record, opener.cred);
   if (truncates) {
     turn.lane(ino);
     turn.recall(ino, kPartR | kPartW);
@@ -240,13 +258,11 @@ Errno open(Turn& turn, const OpenArgs& args, ContentChangeRef change, ChangedRep
   }
   if (drop) turn.recall(ino, kPartA);
   if (turn.blocked()) return {};
-  if (truncates && turn.phase() == 0) {
+  if (Errno error = register_open(turn, ino, args.opener, &change->registered); !error.ok())
+    return error;
+  if (truncates) {
     start_truncate(turn, ino, 0, change);
     return {};
-  }
-  if (Errno error = register_open(turn, ino, args.opener); !error.ok()) return error;
-  if (truncates) {
-    if (Errno error = finish_truncate(turn, ino, 0, *change); !error.ok()) return error;
   }
   if (drop) turn.edit(ino).mode = mode_without_privileges(owner_of(record), opener.cred);
   reply.node = turn.reply(ino, args.want, &args.opener);
