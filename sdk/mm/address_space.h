@@ -83,6 +83,8 @@ class AddressSpaceOps {
 
   // What was lost of any mapping of the file system [s_wb_err]: for a sync, if nobody else is told.
   ErrSeq sb_err;
+  // Pages of all its mappings that are dirty, in flight or unstable [bdi_writeback::stat].
+  std::atomic<size_t> nr_unclean{0};
   void note_told() {
     ErrSeq::Sample since = sb_err.sample();
     (void)sb_err.check_and_advance(&since);
@@ -300,6 +302,15 @@ class AddressSpace {
   // Null, the page of index 0 (height 0), or the root node with bit 0 set.
   std::atomic<uintptr_t> root_{0};
   std::atomic<size_t> nr_pages_{0};
+  // Return the count before.
+  size_t add_tagged(PageTag tag) {
+    ops().nr_unclean.fetch_add(1, std::memory_order_relaxed);
+    return nr_tagged_[static_cast<size_t>(tag)].fetch_add(1, std::memory_order_acq_rel);
+  }
+  size_t sub_tagged(PageTag tag) {
+    ops().nr_unclean.fetch_sub(1, std::memory_order_relaxed);
+    return nr_tagged_[static_cast<size_t>(tag)].fetch_sub(1, std::memory_order_acq_rel);
+  }
   std::array<std::atomic<size_t>, kPageTags> nr_tagged_{};
 
   mutable Mutex i_pages_{LockRank::kPages};

@@ -258,11 +258,23 @@ Result<PageRef> WriteReserve::take(Runtime& runtime) {
   return Errno(EAGAIN);
 }
 
+bool WriteReserve::ready(Runtime& runtime, size_t count) {
+  if (refilled_ || pages_.size() >= count) return true;
+  const Budget& budget = runtime.budget();
+  const size_t missing = count - pages_.size(), free = runtime.arena().frames_free();
+  if (missing <= free) return true;
+  if (budget.used() + (missing - free) * kPageSize_bytes <= budget.limit()) return true;
+  wanted_ = count;
+  lacking_ = true;
+  return false;
+}
+
 Result<void> WriteReserve::refill(const CallContext& ctx, Runtime& runtime) {
   if (!std::exchange(lacking_, false)) return {};
+  refilled_ = true;
   MYFS_ASSIGN(PageRef first, alloc_page(ctx, runtime));
   pages_.push_back(std::move(first));
-  while (pages_.size() < kReservePages) {
+  while (pages_.size() < std::max(wanted_, kReservePages)) {
     Result<PageRef> page = alloc_page_nowait(runtime);
     if (!page.ok()) break;
     pages_.push_back(std::move(page).value());
@@ -275,6 +287,10 @@ Result<size_t> filemap_write_now(const CallContext& ctx, AddressSpace& mapping, 
   assert(size_bytes != 0 && pos + size_bytes <= kFileSizeMax_bytes);
   Writeback& writeback = mapping.runtime().writeback();
   if (!writeback.has_room(mapping)) return Errno(EAGAIN);
+  // So that what others see of it is a whole piece.
+  const size_t piece_bytes = std::min(size_bytes, kDefaultIo_bytes);
+  const size_t pages = (pos % kPageSize_bytes + piece_bytes - 1) / kPageSize_bytes + 1;
+  if (!reserve.ready(mapping.runtime(), pages)) return Errno(EAGAIN);
   // Asked at once, so that what lock-free readers wait for are copies alone.
   const uint64_t end = pos + size_bytes, last = (end - 1) / kPageSize_bytes;
   for (uint64_t index : {pos / kPageSize_bytes, last}) {

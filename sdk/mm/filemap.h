@@ -51,15 +51,22 @@ Result<size_t> filemap_write(const CallContext& ctx, AddressSpace& mapping, uint
 // Pages set aside for a write. One thread.
 class WriteReserve {
  public:
+  // Whether so many pages are likely to be had without waiting. Asks for no more than one refill:
+  // what is not to be had then, the write goes on without.
+  bool ready(Runtime& runtime, size_t count);
   // A page that is to be had without waiting; EAGAIN: there is none.
   Result<PageRef> take(Runtime& runtime);
   void put_back(PageRef page) { pages_.push_back(std::move(page)); }
-  // Waits for memory if the last take() found none. ENOMEM, ETIMEDOUT, EINTR.
+  // Waits for memory if there was none or too little. ENOMEM, ETIMEDOUT, EINTR.
   Result<void> refill(const CallContext& ctx, Runtime& runtime);
+  // For the time of a wait for others.
+  void clear() { pages_.clear(); }
 
  private:
   std::vector<PageRef> pages_;
+  size_t wanted_ = 0;
   bool lacking_ = false;
+  bool refilled_ = false;
 };
 
 // Copies what it can, the first `size_bytes` of what is left of `from`; waits for nothing but

@@ -37,8 +37,7 @@ void AddressSpace::dirty_locked(Page& page) {
   unstable_to_clean_locked(page);
   page.set_flags(kPageDirty);
   tag_locked(page.index(), PageTag::kDirty);
-  size_t before =
-      nr_tagged_[static_cast<size_t>(PageTag::kDirty)].fetch_add(1, std::memory_order_acq_rel);
+  size_t before = add_tagged(PageTag::kDirty);
   account_locked(page);
   if (before == 0 && ops_.writes_back()) runtime_.writeback().add(*this);
 }
@@ -47,7 +46,7 @@ void AddressSpace::undirty_locked(Page& page) {
   if (!page.test(kPageDirty)) return;
   page.clear_flags(kPageDirty);
   untag_locked(page.index(), PageTag::kDirty);
-  nr_tagged_[static_cast<size_t>(PageTag::kDirty)].fetch_sub(1, std::memory_order_acq_rel);
+  sub_tagged(PageTag::kDirty);
   account_locked(page);
 }
 
@@ -55,7 +54,7 @@ void AddressSpace::unstable_to_clean_locked(Page& page) {
   if (!page.test(kPageUnstable)) return;
   page.clear_flags(kPageUnstable);
   untag_locked(page.index(), PageTag::kUnstable);
-  nr_tagged_[static_cast<size_t>(PageTag::kUnstable)].fetch_sub(1, std::memory_order_acq_rel);
+  sub_tagged(PageTag::kUnstable);
   account_locked(page);
 }
 
@@ -84,7 +83,7 @@ bool AddressSpace::set_page_writeback(Page& page) {
   page.ref();  // the write's, dropped by end_page_writeback
   page.set_flags(kPageWriteback);
   tag_locked(page.index(), PageTag::kWriteback);
-  nr_tagged_[static_cast<size_t>(PageTag::kWriteback)].fetch_add(1, std::memory_order_acq_rel);
+  add_tagged(PageTag::kWriteback);
   undirty_locked(page);
   account_locked(page);
   return true;
@@ -119,8 +118,7 @@ void PageState::settle_written_locked(AddressSpace& mapping, Page& page, Errno e
     page.aux_.store(mapping.commit_round_, std::memory_order_relaxed);
     page.set_flags(kPageUnstable);
     mapping.tag_locked(page.index(), PageTag::kUnstable);
-    size_t before = mapping.nr_tagged_[static_cast<size_t>(PageTag::kUnstable)].fetch_add(
-        1, std::memory_order_acq_rel);
+    size_t before = mapping.add_tagged(PageTag::kUnstable);
     if (before == 0) {
       mapping.unstable_since_ns_ = boottime_ns();
       mapping.runtime_.writeback().add(mapping);
@@ -140,8 +138,7 @@ void PageState::end_writeback(Page& page, Errno error, bool unstable) {
     if (!error.ok() && error != Errno(EAGAIN)) mapping.record_error(error);
     page.clear_flags(kPageWriteback);
     mapping.untag_locked(index, PageTag::kWriteback);
-    mapping.nr_tagged_[static_cast<size_t>(PageTag::kWriteback)].fetch_sub(
-        1, std::memory_order_acq_rel);
+    mapping.sub_tagged(PageTag::kWriteback);
     if (attached) {
       settle_written_locked(mapping, page, error, unstable);
     } else {

@@ -14,6 +14,8 @@ namespace myfs::mm {
 
 namespace {
 constexpr int64_t kRefusedRetry_ns = 10 * kNsPerMs;  // if nobody kicks after a refusal
+// A file system with less than this part of the dirty limit is not held up by the others.
+constexpr size_t kDirtyShare = 8;
 }  // namespace
 
 Writeback::~Writeback() { stop(); }
@@ -147,7 +149,12 @@ bool Writeback::has_room(AddressSpace& mapping) {
   const size_t own = mapping.nr_tagged(PageTag::kDirty) + mapping.nr_tagged(PageTag::kWriteback) +
                      mapping.nr_tagged(PageTag::kUnstable);
   const size_t own_limit = mapping.dirty_limit_bytes.load(std::memory_order_relaxed);
-  if (total > runtime_.dirty_limit_bytes() || own * kPageSize_bytes > own_limit) return false;
+  if (own * kPageSize_bytes > own_limit) return false;
+  if (total > runtime_.dirty_limit_bytes()) {
+    // Whoever has little of it goes on: what fills the rest may belong to a server that is away.
+    const size_t of_all = mapping.ops().nr_unclean.load(std::memory_order_relaxed);
+    if (of_all * kPageSize_bytes > runtime_.dirty_limit_bytes() / kDirtyShare) return false;
+  }
   if (total > runtime_.dirty_background_bytes()) kick();
   return true;
 }

@@ -318,8 +318,9 @@ Result<void> NetFileOps::write_cached(const CallContext& ctx, NetInode& inode, f
   bool acquired = false;
   for (int idle = 0; progress.left != 0 && idle < kIdleRoundsMax; ++idle) {
     if (!inode.begin_write()) {
-      // Rule 7: one lost lease, then the server is asked.
+      // Rule 7: one lost lease between two copies, then the server is asked.
       if (std::exchange(acquired, true)) return Errno(EAGAIN);
+      progress.reserve.clear();
       Result<bool> held = inode.acquire(ctx, fs::kLeaseW, opener_of(file));
       if (!held.ok() && !is_lease_refusal(held.error())) return held.error();
       if (!held.ok() || !*held) return Errno(EAGAIN);

@@ -93,6 +93,21 @@ TEST_F(ThrottleTest, writer_waits_above_the_dirty_limit_until_pages_are_written)
   server.join();
 }
 
+TEST_F(ThrottleTest, a_file_system_whose_server_is_away_holds_up_no_other) {
+  FakeOps away;
+  away.write_mode = FakeOps::Mode::kManual;
+  AddressSpace other(*runtime, away);
+  const std::string text = pattern(17 * kPageSize_bytes);
+  iovec iov{const_cast<char*>(text.data()), text.size()};
+  EXPECT_EQ(*filemap_write(ctx(), other, 0, {&iov, 1}), text.size());
+  CallContext soon{ctx().cred, boottime_ns() + 5 * kNsPerMs};
+  iovec more{const_cast<char*>("more"), 4};
+  EXPECT_EQ(filemap_write(soon, other, 0, {&more, 1}).error(), Errno(ETIMEDOUT));
+  EXPECT_EQ(*filemap_write(soon, *mapping, 0, {&more, 1}), 4u);
+  while (away.outstanding_writes() > 0) away.finish(away.take_write(), Errno());
+  truncate_inode_pages_final(other);
+}
+
 TEST_F(ThrottleTest, throttled_writer_leaves_at_its_deadline) {
   ops.write_mode = FakeOps::Mode::kManual;
   EXPECT_EQ(*write(0, pattern(10 * 4096)), 10u * 4096);

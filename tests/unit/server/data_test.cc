@@ -73,6 +73,64 @@ TEST(Relaxed, nothing_but_a_commit_is_called_durable) {
   EXPECT_TRUE(rig.commit(a, file).stable);
 }
 
+class RelaxedCrash : public testing::Test {
+ protected:
+  void SetUp() override {
+    rig.options.relaxed = true;
+    rig.boot();
+    a = rig.login();
+    file = rig.create(a, a.root.handle, "f").node.handle;
+    ASSERT_EQ(rig.write(a, file, 0, old).error, 0);
+    ASSERT_TRUE(rig.commit(a, file).stable);
+  }
+  // What of it is there after a power cut; empty: it has gone.
+  std::string after_crash() {
+    rig.halt(true);
+    rig.boot();
+    a = rig.login();
+    NodeReply found = rig.lookup(a, a.root.handle, {"f"}).nodes[0];
+    return found.error != 0 ? "" : rig.content(a, found.handle);
+  }
+
+  Rig rig{false};
+  Client a;
+  Handle file;
+  const std::string old = std::string(200'000, 'o');
+};
+
+TEST_F(RelaxedCrash, slots_are_not_written_again_before_their_loss_is_on_the_disk) {
+  for (char c : {'p', 'q', 'r'})
+    ASSERT_EQ(rig.write(a, file, 0, std::string(old.size(), c)).error, 0);
+  std::string content = after_crash();
+  ASSERT_EQ(content.size(), old.size());
+  EXPECT_EQ(content, std::string(old.size(), content[0]));
+}
+
+TEST_F(RelaxedCrash, content_is_not_removed_before_its_file) {
+  ASSERT_EQ(rig.unlink(a, a.root.handle, "f").error, 0);
+  rig.shard->release(*a.session, {Grant{.ino = file.ino, .parts = 0xffff, .seq = UINT64_MAX}}, {});
+  rig.settle();
+  ASSERT_TRUE(rig.blocks.list()->empty());
+  EXPECT_EQ(after_crash(), "");
+}
+
+TEST_F(RelaxedCrash, a_truncation_is_on_the_disk_before_it_takes_anything) {
+  ASSERT_EQ(rig.setattr(a, file, kSetSize, size_of(0)).error, 0);
+  rig.settle();
+  EXPECT_EQ(after_crash(), "");
+}
+
+// The rest stays as quick as it was.
+TEST_F(RelaxedCrash, what_gives_up_nothing_does_not_wait_for_the_disk) {
+  ASSERT_EQ(rig.create(a, a.root.handle, "g").error, 0);
+  Handle h = rig.create(a, a.root.handle, "h").node.handle;
+  ASSERT_EQ(rig.write(a, h, 0, "inline").error, 0);
+  ASSERT_EQ(rig.write(a, h, 0, old).error, 0);
+  ASSERT_EQ(rig.unlink(a, a.root.handle, "g").error, 0);
+  EXPECT_EQ(after_crash(), old);
+  EXPECT_EQ(rig.lookup(a, a.root.handle, {"h"}).nodes[0].error, ENOENT);
+}
+
 // Whoever asks again after a reconnection must not take for durable what is not.
 TEST_F(Data, a_replayed_write_is_as_durable_as_it_was) {
   auto again = [&] {

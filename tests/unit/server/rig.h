@@ -83,7 +83,8 @@ class Rig {
   // `after_grace`: nobody of the last run is waited for any more.
   void boot(bool after_grace = true) {
     pool = std::make_unique<ManualIoPool>();
-    commits = std::make_unique<ManualCommitQueue>(meta);
+    commits = std::make_unique<ManualCommitQueue>(
+        meta, options.relaxed ? Durability::kRelaxed : Durability::kDurable);
     ShardDeps deps;
     deps.meta = &meta;
     deps.blocks = &blocks;

@@ -60,7 +60,7 @@ class FileDataRig : public FileData::Host {
     lent_.push_back(std::move(record).value());
     return &lent_.back();
   }
-  void submit_background(Txn txn, absl::AnyInvocable<void(bool)> done) override {
+  void submit_background(Txn txn, bool, absl::AnyInvocable<void(bool)> done) override {
     bool durable = commit_one(meta_, txn).ok();
     post([done = std::move(done), durable]() mutable { done(durable); });
   }

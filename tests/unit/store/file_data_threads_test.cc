@@ -31,7 +31,7 @@ class ThreadedShard : public FileData::Host {
   ~ThreadedShard() override { pool_.stop(); }
 
   const InodeRecord* committed_inode(uint64_t ino) override { return &inodes_[ino]; }
-  void submit_background(Txn txn, absl::AnyInvocable<void(bool)> done) override {
+  void submit_background(Txn txn, bool, absl::AnyInvocable<void(bool)> done) override {
     bool durable = commit_one(meta_, txn).ok();
     post([done = std::move(done), durable]() mutable { done(durable); });
   }
