@@ -89,7 +89,7 @@ bool ManualCommitQueue::step() {
   Commit commit = std::move(queue_.front());
   queue_.pop_front();
   const Txn* txn = &commit.txn;
-  auto result = store_.commit_batch({&txn, 1}, Durability::kDurable);
+  auto result = store_.commit_batch({&txn, 1}, commit.durable ? Durability::kDurable : mode_);
   if (!result.ok()) queue_.clear();
   report_(commit.seq, result.error());
   return true;

@@ -73,10 +73,12 @@ class ThreadCommitQueue : public CommitQueue {
   Thread thread_;
 };
 
-// A test's or simulator's: commits when it is told to, and fails when it is told to.
+// A test's or simulator's: commits when it is told to, and fails when it is told to. Relaxed, it
+// never syncs by itself.
 class ManualCommitQueue : public CommitQueue {
  public:
-  explicit ManualCommitQueue(MetaStore& store) : store_(store) {}
+  explicit ManualCommitQueue(MetaStore& store, Durability mode = Durability::kDurable)
+      : store_(store), mode_(mode) {}
   void start(Report report) override { report_ = std::move(report); }
   void submit(Commit commit) override { queue_.push_back(std::move(commit)); }
   void stop() override { queue_.clear(); }
@@ -88,6 +90,7 @@ class ManualCommitQueue : public CommitQueue {
 
  private:
   MetaStore& store_;
+  const Durability mode_;
   Report report_;
   std::deque<Commit> queue_;
 };

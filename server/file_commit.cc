@@ -48,6 +48,20 @@ Errno make_durable(BlockStore& store, std::vector<ChunkPlan>& plans) {
   return store.sync(ids).error();
 }
 
+// Whether the committed content has a slot of this block that it will not have any more.
+bool gives_up_slot(const ChunkPlan& plan, uint8_t blk) {
+  const BlockEntry& old = plan.chunk->committed.entries[blk];
+  const BlockEntry& now = plan.after.entries[blk];
+  if (old.length == 0) return false;
+  return now.length == 0 || plan.file != plan.chunk->file || now.slot != old.slot;
+}
+
+bool gives_up_slots(const ChunkPlan& plan) {
+  if (plan.file == nullptr && plan.chunk->file != nullptr) return true;
+  return std::any_of(plan.touched.begin(), plan.touched.end(),
+                     [&](uint8_t blk) { return gives_up_slot(plan, blk); });
+}
+
 void put_plan(uint64_t ino, const ChunkPlan& plan, std::vector<Mutation>& out) {
   auto put = [&out](std::string key, std::string value) {
     out.push_back({Mutation::Kind::kPut, std::move(key), std::move(value), 0});
@@ -347,7 +361,10 @@ DataChange FileDataImpl::make_change(FileState& file, CommitRun& run) {
   change.changes_inode_ = run.changes_inode;
   change.has_writes_ = run.op.kind == LaneOp::Kind::kCommit;
   if (change.has_writes_) change.mtime_ = file.committing.mtime;
-  for (const ChunkPlan& plan : run.plans) put_plan(file.ino, plan, change.mutations_);
+  for (const ChunkPlan& plan : run.plans) {
+    put_plan(file.ino, plan, change.mutations_);
+    change.gives_up_slots_ |= gives_up_slots(plan);
+  }
   return change;
 }
 
@@ -374,11 +391,7 @@ void FileDataImpl::settle(uint64_t ino, bool durable) {
 void FileDataImpl::apply_plan(uint64_t ino, ChunkPlan& plan) {
   ChunkState& chunk = *plan.chunk;
   for (uint8_t blk : plan.touched) {
-    const BlockEntry& old = chunk.committed.entries[blk];
-    const BlockEntry& now = plan.after.entries[blk];
-    if (old.length > 0 && (now.length == 0 || plan.file != chunk.file || now.slot != old.slot)) {
-      chunk.file->release(old.slot);
-    }
+    if (gives_up_slot(plan, blk)) chunk.file->release(chunk.committed.entries[blk].slot);
   }
   for (uint16_t slot : plan.spent) plan.pending_file->release(slot);
   plan.pending_file = nullptr;  // whoever holds the file keeps it from being removed

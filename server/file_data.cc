@@ -48,6 +48,7 @@ DataChange& DataChange::operator=(DataChange&& other) noexcept {
     inline_data_ = std::move(other.inline_data_);
     changes_inode_ = other.changes_inode_;
     has_writes_ = other.has_writes_;
+    gives_up_slots_ = other.gives_up_slots_;
     mtime_ = other.mtime_;
     mutations_ = std::move(other.mutations_);
   }

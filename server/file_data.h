@@ -88,6 +88,9 @@ class DataChange {
   bool changes_inode() const { return changes_inode_; }
   // Of a commit: whether writes go with it, and the newest time that came with one of them.
   bool has_writes() const { return has_writes_; }
+  // Whether it gives up slots that a committed record names: they may be written again, or their
+  // file be removed, once it is settled, so that the transaction must be on the disk by then.
+  bool gives_up_slots() const { return gives_up_slots_; }
   Time mtime() const { return mtime_; }
   // The size of the file once it is durable.
   uint64_t size() const { return size_; }
@@ -107,6 +110,7 @@ class DataChange {
   std::string inline_data_;
   bool changes_inode_ = false;
   bool has_writes_ = false;
+  bool gives_up_slots_ = false;
   Time mtime_{};
   std::vector<Mutation> mutations_;
 };
@@ -133,8 +137,10 @@ class FileData {
     // loop turns.
     virtual const InodeRecord* committed_inode(uint64_t ino) = 0;
     // Commits `txn` in the background, after everything submitted before it, then calls `done` on
-    // the loop. Background work: slots of deferred writes, removal of garbage.
-    virtual void submit_background(Txn txn, absl::AnyInvocable<void(bool durable)> done) = 0;
+    // the loop. Background work: slots of deferred writes, removal of garbage. `on_disk`: whatever
+    // else the server calls durable.
+    virtual void submit_background(Txn txn, bool on_disk,
+                                   absl::AnyInvocable<void(bool durable)> done) = 0;
     // Runs a function on the loop after the present turn.
     virtual void post(Job job) = 0;
   };

@@ -102,7 +102,7 @@ void FileDataImpl::fold_some() {
                  Txn txn;
                  change->move_to(txn);
                  self->host_.submit_background(
-                     std::move(txn),
+                     std::move(txn), change->gives_up_slots(),
                      [weak, change = std::move(change).value()](bool durable) mutable {
                        if (auto self = weak.lock()) self->folding_ = false;
                        change.settle(durable);
@@ -196,8 +196,11 @@ void FileDataImpl::reap() {
 }
 
 void FileDataImpl::finish_reap(std::vector<Garbage> batch, Txn txn) {
+  // Lost in a crash, it is done again by the next boot.
+  constexpr bool kOnDisk = false;
   host_.submit_background(
-      std::move(txn), [weak = weak_from_this(), batch = std::move(batch)](bool durable) mutable {
+      std::move(txn), kOnDisk,
+      [weak = weak_from_this(), batch = std::move(batch)](bool durable) mutable {
         auto self = weak.lock();
         if (self == nullptr) return;
         self->reaping_ = false;

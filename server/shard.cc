@@ -188,7 +188,24 @@ void Shard::let_go(Request& request) {
   }
 }
 
+// Once such a transaction is settled, slots are written again and files of blocks are removed:
+// a power cut that took it would leave records of what is not there any more.
+bool Shard::gives_up_content(const Staged& staged, const std::vector<DataChange>& changes) {
+  for (const DataChange& change : changes) {
+    if (change.gives_up_slots()) return true;
+  }
+  for (const auto& [ino, record] : staged.inodes) {
+    if (record != nullptr) continue;
+    Result<InodeRef> before = view_.inode(ino);
+    if (!before.ok()) return true;
+    if (*before == nullptr || !(*before)->is_regular()) continue;
+    if ((*before)->blocks > ((*before)->data.empty() ? 0 : kInlineBlocks512)) return true;
+  }
+  return false;
+}
+
 uint64_t Shard::submit(Staged staged, std::vector<DataChange> changes) {
+  if (options_.relaxed && gives_up_content(staged, changes)) staged.durable = true;
   uint64_t seq = next_seq_++;
   Settling settling{.seq = seq, .changes = std::move(changes), .removed = {}};
   for (DataChange& change : settling.changes) change.move_to(staged.data);
@@ -328,9 +345,10 @@ const InodeRecord* Shard::committed_inode(uint64_t ino) {
   return record.get();
 }
 
-void Shard::submit_background(Txn txn, absl::AnyInvocable<void(bool durable)> done) {
+void Shard::submit_background(Txn txn, bool on_disk, absl::AnyInvocable<void(bool durable)> done) {
   Staged staged;
   staged.data = std::move(txn);
+  staged.durable = on_disk;
   uint64_t seq = submit(std::move(staged), {});
   on_commit(seq, [done = std::move(done)](Errno error) mutable { done(error.ok()); });
 }

@@ -203,7 +203,8 @@ class Shard : public FileData::Host {
 
   // ---- FileData::Host
   const InodeRecord* committed_inode(uint64_t ino) override;
-  void submit_background(Txn txn, absl::AnyInvocable<void(bool durable)> done) override;
+  void submit_background(Txn txn, bool on_disk,
+                         absl::AnyInvocable<void(bool durable)> done) override;
   void post(Job job) override { deps_.post(std::move(job)); }
 
  private:
@@ -242,6 +243,7 @@ class Shard : public FileData::Host {
   void enqueue(const RequestRef& request);
   void pump();
   uint64_t submit(Staged staged, std::vector<DataChange> changes);
+  bool gives_up_content(const Staged& staged, const std::vector<DataChange>& changes);
   void on_commit(uint64_t seq, absl::AnyInvocable<void(Errno)> fn);
   void on_report(uint64_t seq, Errno error);
   void fail_uncommitted(Errno error);
