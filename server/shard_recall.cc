@@ -185,7 +185,10 @@ void Shard::glimpsed(Session& session, uint64_t glimpse_id, uint64_t ino, const 
   if (it == glimpses_.end() || it->second.session != session.id || it->second.ino != ino) return;
   RequestRef request = std::move(it->second.request);
   glimpses_.erase(it);
-  request->glimpses[ino] = answer;
+  Glimpsed& known = request->glimpses[ino] = answer;
+  // A size that no file has, and times to come: W comes back, and the file says what is so.
+  if (known.valid && known.size > kFileSizeMax_bytes) known = Glimpsed{.timed_out = true};
+  known.mtime = std::min(known.mtime, Time::from_ns(realtime()));
   wake(ino);
   pump();
 }

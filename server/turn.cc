@@ -6,6 +6,15 @@
 #include "server/shard.h"
 
 namespace myfs::server {
+namespace {
+
+// What can be held of an inode of this kind; all else that a client may ask for means nothing.
+Parts parts_of(const InodeRecord& inode) {
+  if (inode.is_dir()) return kPartA | kPartD | kPartP;
+  return inode.is_regular() ? kPartA | kPartR | kPartW | kPartP : kPartA | kPartR | kPartP;
+}
+
+}  // namespace
 
 Turn::Turn(Shard& shard, Request& request)
     : shard_(shard), request_(request), now_(Time::from_ns(shard.realtime())) {}
@@ -76,6 +85,8 @@ void Turn::glimpse(uint64_t ino) {
 void Turn::acquire(uint64_t ino, Parts want) {
   const LeaseTable& leases = shard_.leases_;
   SessionId me = request_.session->id;
+  if (Result<InodeRef> record = inode(ino); record.ok()) want &= parts_of(**record);
+  want &= kGrantableParts;
   bool waits = leases.held_by_others(me, ino, conflicting_parts(want)) != 0 ||
                leases.recall_out(me, ino) || leases.blocked(me, ino, want, request_.ticket) ||
                ((want & kPartW) != 0 && shard_.in_grace());
@@ -140,7 +151,7 @@ void Turn::take(DataChange change) { changes_.push_back(std::move(change)); }
 Grant Turn::grant(uint64_t ino, const InodeRecord& record, Parts want, const Opener* opener) {
   assert(!blocked_);
   Grant none{.ino = ino};
-  want &= record.is_dir() ? kPartA | kPartD | kPartP : kPartA | kPartR | kPartW | kPartP;
+  want &= parts_of(record);
   Session& me = *request_.session;
   if (want == 0 || me.id == 0 || shard_.shutting_down()) return none;
   if (shard_.in_grace()) want &= ~kPartW;
@@ -158,8 +169,6 @@ Grant Turn::grant(uint64_t ino, const InodeRecord& record, Parts want, const Ope
                       mode_without_privileges(owner_of(record), request_.cred) != record.mode;
     if (me.read_only || privileged || !permitted(kAccessWrite, kMayWrite)) want &= ~kPartW;
     if ((want & kPartW) != 0 && shard_.write_space() < kWriteSpaceMin_bytes) want &= ~kPartW;
-  } else {
-    want &= ~kPartW;
   }
   bool waited = std::any_of(needs_.begin(), needs_.end(), [&](const Need& need) {
     return need.kind == Need::Kind::kAcquire && need.ino == ino;

@@ -203,7 +203,7 @@ TEST_F(Recall, stat_asks_the_writer_without_taking_W) {
   rig.settle();
   EXPECT_FALSE(pending->has_value());
   ASSERT_EQ(b.peer->glimpses.size(), 1u);
-  Glimpsed answer{.valid = true, .size = 777, .mtime = {5'000'000'000, 1}};
+  Glimpsed answer{.valid = true, .size = 777, .mtime = {1'600'000'000, 1}};
   rig.shard->glimpsed(*b.session, b.peer->glimpses[0].first, file_b.ino, answer);
   rig.settle();
   ASSERT_TRUE(pending->has_value());
@@ -234,6 +234,31 @@ TEST_F(Recall, a_glimpse_that_is_not_answered_becomes_a_recall) {
   EXPECT_EQ(asked(file_b.ino), kPartW);
   ack_all();
   EXPECT_TRUE(pending->has_value());
+}
+
+TEST_F(Recall, a_glimpse_is_not_believed_whatever_it_says) {
+  b_holds(file_b, kPartW);
+  auto tell = [&](uint64_t size, int64_t mtime_ns) {
+    ASSERT_FALSE(b.peer->glimpses.empty());
+    Glimpsed told{.valid = true, .size = size, .mtime = Time::from_ns(mtime_ns)};
+    rig.shard->glimpsed(*b.session, b.peer->glimpses.back().first, file_b.ino, told);
+    rig.settle();
+  };
+  auto early = rig.start_getattr(a, file_a, kPartA);
+  rig.settle();
+  tell(5, rig.wall_ns + kNsPerSec);
+  ASSERT_TRUE(early->has_value());
+  EXPECT_EQ((*early)->node.attr.size, 5u);
+  EXPECT_EQ((*early)->node.attr.mtime, Time::from_ns(rig.wall_ns));
+  EXPECT_TRUE(b.peer->recalls.empty());
+  auto huge = rig.start_getattr(a, file_a, kPartA);
+  rig.settle();
+  tell(kFileSizeMax_bytes + 1, rig.wall_ns);
+  EXPECT_FALSE(huge->has_value());
+  EXPECT_EQ(asked(file_b.ino), kPartW);
+  ack_all();
+  ASSERT_TRUE(huge->has_value());
+  EXPECT_EQ((*huge)->node.attr.size, 0u);
 }
 
 TEST_F(Recall, lookup_asks_the_writer_too) {
@@ -336,6 +361,20 @@ TEST_F(Recall, the_operation_that_came_first_goes_first) {
   ASSERT_TRUE(first->has_value() && second->has_value());
   EXPECT_EQ((*first)->error, 0);
   EXPECT_EQ((*second)->error, EEXIST);
+}
+
+TEST_F(Recall, what_cannot_be_granted_recalls_nobody) {
+  b_holds(file_b, kPartA | kPartR);
+  b_holds(dir_b, kPartA | kPartD);
+  constexpr Parts kUnknown = 0xff00 | kPartAX | kPartDX | kPartU;
+  EXPECT_EQ(rig.getattr(a, file_a, kUnknown, true).error, 0);
+  EXPECT_EQ(rig.getattr(a, dir_a, kUnknown | kPartW, true).error, 0);
+  EXPECT_EQ(rig.open(a, file_a, opener(1, kAccessRead), kUnknown, kOpenMustGrant).error, 0);
+  Handle fifo = rig.create(a, top_a, "fifo", S_IFIFO | 0644).node.handle;
+  Handle fifo_b = rig.lookup(b, top_b, {"fifo"}).nodes[0].handle;
+  b_holds(fifo_b, kPartA | kPartR);
+  EXPECT_EQ(rig.getattr(a, fifo, kPartW, true).error, 0);
+  EXPECT_TRUE(b.peer->recalls.empty());
 }
 
 TEST_F(Recall, two_who_want_W_both_get_it_in_turn) {
