@@ -12,9 +12,10 @@
  * or the working directory of the process. myfs_last_error() tells more about the calling thread's
  * last failure.
  *
- * TWINS. Every call f(task, ...) has a twin f_x(task, call, ...), described with it: `call` carries
- * credentials, a deadline and a cancel token for this one call; NULL means the task's credentials,
- * no deadline, no cancel.
+ * TWINS. Calls that take a path or do I/O, f(task, ...), have a twin f_x(task, call, ...),
+ * described with it: `call` carries credentials, a deadline and a cancel token for this one call;
+ * NULL means the task's credentials, no deadline, no cancel. mount, umount and what works on
+ * descriptors and positions alone have none.
  *
  * THREADS. Any function may be called from any thread at any time, on the same task, descriptor or
  * directory too, unless its description says otherwise. A task or directory must not be destroyed
@@ -120,15 +121,23 @@ MYFS_API int myfs_task_create(const myfs_cred* cred, myfs_task** task);
 MYFS_API int myfs_task_destroy(myfs_task* task);
 
 /* Attaches the file system of `url` at the directory `at` ("/" first). URLs:
- *   myfs://HOST[:PORT][,HOST[:PORT]...]/[SUBDIR][?OPTION=VALUE&...]      port 7460 unless given
- *   myfs+unix:/PATH/TO/SOCKET[?...]
- *   embedded:/DATA/DIR[?...]   connects to the server of that directory, or runs one inside this
- * process Options (sizes take K, M, G; times a plain number of seconds, or ms, s, m, h): rsize,
- * wsize 4K..4M, power of two (1M) | hard, soft (hard) | timeout 100ms..1h (30s) | connect_timeout
- * 100ms..1h (10s) | cache_timeout (unset: leases alone decide; 0: no cached attributes) |
- * connections 1..16 (2) | cache_size 16M.. | ro, rw (rw) | uid, gid (of the task that
- * myfs_open_url makes) | sec=peer, token |
- * secret_file=PATH | spin=0..200us (50us) | write_policy=async, sync (async) | server, port.
+ *
+ *   - myfs://HOST[:PORT][,HOST[:PORT]...]/[SUBDIR][?OPTION=VALUE&...]; port 7460 unless given
+ *   - myfs+unix:/PATH/TO/SOCKET[?...]
+ *   - embedded:/DATA/DIR[?...]: the server of that directory, or one inside this process
+ *
+ * Options (sizes take K, M, G; times a plain number of seconds, or ms, s, m, h; defaults in
+ * brackets):
+ *
+ *   - rsize, wsize: 4K..4M, a power of two (1M)
+ *   - hard, soft (hard); timeout: 100ms..1h (30s); connect_timeout: 100ms..1h (10s)
+ *   - cache_timeout (leases alone decide); 0: no cached attributes
+ *   - connections: 1..16 (2); spin: 0..200us (50us)
+ *   - cache_size: from 16M on; of all mounts of the process, the last one given counts
+ *   - ro, rw (rw); write_policy: async, sync (async)
+ *   - uid, gid: of the task that myfs_open_url makes
+ *   - sec: peer, token; secret_file: PATH; server; port
+ *
  * Errors: [path] of `at`; EINVAL (URL or option: the message names it and its range), ECONNREFUSED,
  * ETIMEDOUT, EACCES (authentication), EPROTO (no MyFS server), EPROTONOSUPPORT (one of another
  * version), ENOENT (SUBDIR, socket). A mount covers what is mounted there already. */
@@ -210,7 +219,7 @@ MYFS_API int myfs_open_x(myfs_task* task, const myfs_call* call, const char* pat
 /* As myfs_open with O_CREAT | O_WRONLY | O_TRUNC. */
 MYFS_API int myfs_creat(myfs_task* task, const char* path, mode_t mode);
 MYFS_API int myfs_creat_x(myfs_task* task, const myfs_call* call, const char* path, mode_t mode);
-/* Closes; the last close of an open file returns after its data is durable (not so on a server with
+/* Closes; returns after what was written to the file is durable (not so on a server with
  * --durability relaxed), and reports an error of writing it that no earlier call has reported. The
  * descriptor is free in every case.
  * Errors: EIO, ENOSPC. */
@@ -235,7 +244,8 @@ MYFS_API ssize_t myfs_preadv_x(myfs_task* task, const myfs_call* call, int fd,
 
 /* Writes. With write_policy=async the data may stay in the client's cache under a lease until
  * fsync, close or recall. Errors: EBADF (not open for writing), EFBIG (beyond 2^54 - 1), EINVAL,
- * ENOSPC, EIO (also: earlier data was lost). */
+ * ENOSPC, EIO. That cached data could not be written, or was lost, is told by fsync, close and
+ * sync; with O_SYNC or write_policy=sync by the write itself. */
 MYFS_API ssize_t myfs_write(myfs_task* task, int fd, const void* buffer, size_t size);
 MYFS_API ssize_t myfs_write_x(myfs_task* task, const myfs_call* call, int fd, const void* buffer,
                               size_t size);

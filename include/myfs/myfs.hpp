@@ -15,6 +15,7 @@
 
 #include <myfs/myfs.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

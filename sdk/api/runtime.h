@@ -2,7 +2,7 @@
 // Kernel counterpart: none; the kernel is its own runtime.
 // Thread safety: all.
 // Lock rank: kCall for the table of loops.
-// Owns / is owned by: process_runtime() lives from the first mount to the last; a simulation makes
+// Owns / is owned by: process_runtime() lives from the first mount on; a simulation makes
 // one per client.
 #pragma once
 

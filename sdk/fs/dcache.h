@@ -42,7 +42,7 @@ class Dcache {
 
   // --- look-up ---
   // Inside an rcu read section. The position of the hashed dentry, true or not; null: none was
-  // found. `*chain_seq`, if given, is for missed_surely().
+  // found (missed_surely() tells).
   const DentryPosition* d_lookup_rcu(const Inode& dir, std::string_view name, uint32_t hash) const;
   // Whether a null of d_lookup_rcu means "not hashed" and not "the table was growing". seq:
   // table_seq() before the probe.

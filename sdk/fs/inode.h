@@ -216,8 +216,7 @@ class InodeOps {
                                      std::span<const std::string_view> names, LookupIntent intent);
   // Fresh attributes from whoever has them; acquires leases on the way and learns the answer.
   virtual Result<Kstat> getattr(const CallContext& ctx, Inode& inode);
-  // Has no i_rwsem for A-only changes of directories' and files' modes and owners; i_rwsem
-  // exclusive with kSize. `file`: through which descriptor, or null.
+  // Under the inode's i_rwsem, exclusive. `file`: through which descriptor, or null.
   virtual Result<void> setattr(const CallContext& ctx, Inode& inode, const Iattr& attr, File* file);
   virtual Result<std::string> readlink(const CallContext& ctx, Inode& inode);
   // The dentry of directory `dir` is not known to be true any more: asks where that inode hangs

@@ -100,15 +100,6 @@ RefPtr<Inode> InodeCache::ilookup(uint64_t ino) {
   return found == by_ino_.end() ? nullptr : revive_locked(*found->second);
 }
 
-void InodeCache::unhash(Inode& inode) {
-  {
-    MutexLock lock(mutex_);
-    if (!inode.i_hashed_) return;
-    unhash_locked(inode);
-  }
-  uncharge();
-}
-
 void InodeCache::uncharge() {
   if (mm::Budget* budget = sb_.s_budget(); budget != nullptr) {
     budget->uncharge(mm::MemClass::kInodes, kBytesPerInode);

@@ -36,8 +36,6 @@ class InodeCache {
   RefPtr<Inode> ilookup(uint64_t ino, uint32_t generation);
   RefPtr<Inode> ilookup(uint64_t ino);  // whatever generation; the newest entered
 
-  // Takes out of the table, so that the last reference frees it (a deleted inode).
-  void unhash(Inode& inode);
   // Evicts up to `count` unused inodes, oldest first. Returns the number.
   size_t shrink(size_t count);
   // Calls fn for every inode, each referenced meanwhile, outside the lock.

@@ -241,16 +241,6 @@ Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t f
   return fd;
 }
 
-Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags) {
-  OpenHow how{};
-  how.flags = flags;
-  how.access = (flags & O_ACCMODE) == O_RDONLY   ? MAY_READ
-               : (flags & O_ACCMODE) == O_WRONLY ? MAY_WRITE
-                                                 : MAY_READ | MAY_WRITE;
-  if ((flags & O_TRUNC) != 0) how.access |= MAY_WRITE;
-  return open_path(ctx, std::move(path), how, nullptr);
-}
-
 Result<void> vfs_close(const CallContext& ctx, TaskStruct& task, int fd) {
   RefPtr<File> file = task.files.fd_close(fd);
   if (!file) return Errno(EBADF);

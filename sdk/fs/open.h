@@ -19,8 +19,6 @@ Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t f
 // The same without a descriptor.
 Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                             uint32_t mode);
-// What is already known, by inode (handles).
-Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags);
 // The descriptor is free whatever the result; the result is that of flush.
 Result<void> vfs_close(const CallContext& ctx, TaskStruct& task, int fd);
 Result<int> vfs_dup(TaskStruct& task, int fd, int lowest);

@@ -261,7 +261,6 @@ class AddressSpace {
   void set_page_dirty(Page& page);
   // Dirty -> writeback; false if it is not dirty or an older write of the index is in flight.
   bool set_page_writeback(Page& page);
-  void clear_page_dirty(Page& page);
 
   // First index >= `from` that is present / has the tag, or UINT64_MAX.
   uint64_t next_present(uint64_t from) const;

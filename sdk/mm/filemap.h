@@ -26,7 +26,7 @@ namespace myfs::mm {
 inline constexpr int64_t kReadMiss = -1;
 
 // Copies min(iov, i_size - pos) bytes, or returns kReadMiss and leaves garbage in iov. Lock-free,
-// no allocation, no system call. No lock needed. `i_size` is mapping.i_size as sampled inside.
+// no allocation, no system call. No lock needed.
 int64_t filemap_read_hit(AddressSpace& mapping, uint64_t pos, std::span<const iovec> iov);
 int64_t filemap_read_hit(AddressSpace& mapping, uint64_t pos, void* to, size_t size_bytes);
 

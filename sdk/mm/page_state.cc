@@ -69,11 +69,6 @@ void AddressSpace::set_page_dirty(Page& page) {
   dirty_locked(page);
 }
 
-void AddressSpace::clear_page_dirty(Page& page) {
-  MutexLock lock(i_pages_);
-  undirty_locked(page);
-}
-
 bool AddressSpace::set_page_writeback(Page& page) {
   MutexLock lock(i_pages_);
   if (!page.test(kPageDirty) || slot_locked(page.index()) != &page ||

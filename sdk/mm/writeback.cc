@@ -80,8 +80,7 @@ bool Writeback::wants_flush_locked(const AddressSpace& mapping, bool pressure,
   return pressure || now_ns - mapping.dirtied_when_ns_ >= runtime_.options().dirty_expire_ns;
 }
 
-// One turn over the files that are dirty now. Returns whether anything was submitted.
-bool Writeback::flush_round(bool* refused) {
+bool Writeback::flush_round() {
   std::vector<AddressSpace*> work;
   bool pressure = runtime_.budget().dirty_bytes() > runtime_.dirty_background_bytes() ||
                   runtime_.budget().waiters_.load(std::memory_order_relaxed) != 0;
@@ -99,21 +98,19 @@ bool Writeback::flush_round(bool* refused) {
       mapping = next;
     }
   }
-  bool any = false;
+  bool refused = false;
   for (AddressSpace* mapping : work) {
     Result<size_t> written =
         write_cache_pages(uninterruptible(), *mapping, 0, UINT64_MAX, IoKind::kFlush);
-    any |= written.ok() && *written > 0;
-    *refused |= !written.ok();
+    refused |= !written.ok();
     bool late = now - PageState::unstable_since_ns(*mapping) >= runtime_.options().commit_expire_ns;
     if (mapping->nr_tagged(PageTag::kUnstable) != 0 && (pressure || late)) {
       Result<bool> started = start_commit(uninterruptible(), *mapping, IoKind::kFlush);
-      any |= started.ok() && *started;
-      *refused |= !started.ok();
+      refused |= !started.ok();
     }
     unpin(*mapping);
   }
-  return any;
+  return refused;
 }
 
 void Writeback::run() {
@@ -131,8 +128,7 @@ void Writeback::run() {
     }
     kicked_ = false;
     mutex_.unlock();
-    bool refused = false;
-    (void)flush_round(&refused);
+    const bool refused = flush_round();
     mutex_.lock();
     // A refusal ends with a kick, or by trying again.
     if (refused && !kicked_ && !stopping_) {

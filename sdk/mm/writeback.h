@@ -46,7 +46,8 @@ class Writeback {
  private:
   void ensure_started();
   void run();
-  bool flush_round(bool* refused);
+  // One turn over the files that are dirty now. Returns whether any was refused.
+  bool flush_round();
   bool wants_flush_locked(const AddressSpace& mapping, bool pressure, int64_t now_ns) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void unlink_locked(AddressSpace& mapping) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

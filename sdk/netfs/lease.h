@@ -93,7 +93,7 @@ class LeaseRecord {
 
   // --- recalls
   // From the loop. Gives up A and D at once and stops new uses of R and W; if nothing more has to
-  // be done, the acknowledgement. Else a worker must do it: next_step_locked(), finish_locked(). A
+  // be done, the acknowledgement. Else a worker must do it: drop_locked(), finish_locked(). A
   // recall of a session that has ended changes nothing.
   std::optional<rpc::AckArgs> begin_recall_locked(const rpc::RecallItem& item,
                                                   const SessionMark& session)

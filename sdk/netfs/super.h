@@ -191,7 +191,6 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   NetCounters counters_;
   std::atomic<int64_t> dirty_deadline_ns_{0};
   std::atomic<int64_t> server_minus_boottime_ns_{0};
-  std::atomic<uint64_t> boot_verifier_{0};
   uint64_t incarnation_ = 0;  // of the newest session; the loop's
   std::atomic<bool> relaxed_{false};
   std::atomic<bool> returns_scheduled_{false};

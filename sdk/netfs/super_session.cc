@@ -27,7 +27,6 @@ void Super::on_session_started(const rpc::SessionInfo& info, int64_t sent_bootti
                                int64_t server_time_ns) {
   incarnation_ = info.incarnation;
   leases_->new_session(info.incarnation);
-  boot_verifier_.store(info.boot_verifier, std::memory_order_release);
   relaxed_.store(info.relaxed, std::memory_order_release);
   server_minus_boottime_ns_.store(server_time_ns - sent_boottime_ns, std::memory_order_relaxed);
   {
@@ -72,7 +71,6 @@ std::vector<rpc::Grant> Super::held_grants() { return leases_->held_grants(rpc::
 void Super::on_rebound(const rpc::SessionInfo& info, std::vector<rpc::Grant> kept, bool grace,
                        int64_t sent_boottime_ns) {
   (void)grace;  // the server parks what has to wait for its end
-  boot_verifier_.store(info.boot_verifier, std::memory_order_release);
   std::vector<uint64_t> lost = leases_->keep_only(kept);
   set_deadlines(sent_boottime_ns, info.term_ms);
   if (lost.empty()) return;
