@@ -1,6 +1,7 @@
 #include "server/lock_table.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace myfs::server {
@@ -68,26 +69,32 @@ size_t LockTable::count_of(SessionId session) const {
   return count;
 }
 
-bool LockTable::waits_for(const LockOwner& waiter, const LockOwner& owner, int depth) const {
-  if (depth > kDeadlockDepthMax) return true;
-  for (const auto& [ino, entry] : inodes_) {
-    for (const Ticket& ticket : entry.waiting) {
-      if (!(ticket.lock.owner == waiter)) continue;
-      for (const LockRange& held : entry.held) {
-        if (!conflicts(held, ticket.lock)) continue;
-        if (held.owner == owner || waits_for(held.owner, owner, depth + 1)) return true;
-      }
-    }
-  }
-  return false;
-}
-
-// As the kernel: among POSIX owners only, the others have no process that could be named.
+// As the kernel: among POSIX owners only, the others have no process that could be named. Every
+// owner is looked at once, by however many ways he is waited for.
 bool LockTable::would_deadlock(const Entry& entry, const LockRange& lock) const {
   if (lock.owner.kind != LockKind::kPosix) return false;
-  return std::any_of(entry.held.begin(), entry.held.end(), [&](const LockRange& held) {
-    return conflicts(held, lock) && waits_for(held.owner, lock.owner, 0);
-  });
+  std::map<LockOwner, std::vector<std::pair<const Entry*, const LockRange*>>> waits;
+  for (const auto& [ino, other] : inodes_) {
+    for (const Ticket& ticket : other.waiting)
+      waits[ticket.lock.owner].emplace_back(&other, &ticket.lock);
+  }
+  std::set<LockOwner> seen;
+  std::vector<LockOwner> todo;
+  auto add_holders = [&](const Entry& where, const LockRange& wanted) {
+    for (const LockRange& held : where.held) {
+      if (conflicts(held, wanted) && seen.insert(held.owner).second) todo.push_back(held.owner);
+    }
+  };
+  add_holders(entry, lock);
+  while (!todo.empty()) {
+    LockOwner owner = todo.back();
+    todo.pop_back();
+    if (owner == lock.owner) return true;
+    auto it = waits.find(owner);
+    if (it == waits.end()) continue;
+    for (const auto& [where, wanted] : it->second) add_holders(*where, *wanted);
+  }
+  return false;
 }
 
 LockTable::Answer LockTable::set(uint64_t ino, const LockRange& lock, bool wait) {

@@ -19,7 +19,6 @@
 namespace myfs::server {
 
 inline constexpr size_t kSessionLocksMax = 65'536;  // held and waited for
-inline constexpr int kDeadlockDepthMax = 64;        // owners in a chain of waits
 
 enum class LockKind : uint8_t { kPosix = 0, kOfd = 1, kFlock = 2 };
 enum class LockType : uint8_t { kRead = 0, kWrite = 1, kUnlock = 2 };
@@ -78,7 +77,6 @@ class LockTable {
   static const LockRange* find_conflict(const Entry& entry, const LockRange& lock);
   static void apply(Entry& entry, const LockRange& lock);
   bool would_deadlock(const Entry& entry, const LockRange& lock) const;
-  bool waits_for(const LockOwner& waiter, const LockOwner& owner, int depth) const;
   size_t count_of(SessionId session) const;
   void serve_waiting(uint64_t ino);
 

@@ -78,6 +78,34 @@ TEST(Locks, a_circle_of_waits_is_refused) {
   EXPECT_EQ(table.set(1, range(LockType::kWrite, 0, 0, 2), true).error, Errno(EDEADLK));
 }
 
+// Each owner is waited for by both of the layer before: 2^60 ways lead through.
+TEST(Locks, many_ways_to_wait_for_one_another_are_searched_once) {
+  constexpr uint64_t kLayers = 60;
+  LockTable table;
+  for (uint64_t layer = 0; layer < kLayers; ++layer) {
+    for (uint64_t owner : {2 * layer, 2 * layer + 1})
+      ASSERT_TRUE(table.set(layer, range(LockType::kRead, 0, 9, owner), false).error.ok());
+  }
+  for (uint64_t layer = 1; layer < kLayers; ++layer) {
+    for (uint64_t owner : {2 * layer - 2, 2 * layer - 1})
+      ASSERT_TRUE(table.set(layer, range(LockType::kWrite, 0, 9, owner), true).queued);
+  }
+  EXPECT_TRUE(table.set(0, range(LockType::kWrite, 0, 9, 2 * kLayers), true).queued);
+  EXPECT_EQ(table.set(0, range(LockType::kWrite, 0, 9, 2 * kLayers - 1), true).error,
+            Errno(EDEADLK));
+}
+
+// However long the chain is.
+TEST(Locks, a_long_chain_of_waits_is_no_circle) {
+  constexpr uint64_t kOwners = 200;
+  LockTable table;
+  for (uint64_t i = 0; i < kOwners; ++i)
+    ASSERT_TRUE(table.set(i, range(LockType::kWrite, 0, 9, i), false).error.ok());
+  for (uint64_t i = kOwners - 1; i > 0; --i)
+    ASSERT_TRUE(table.set(i, range(LockType::kWrite, 0, 9, i - 1), true).queued) << i;
+  EXPECT_EQ(table.set(0, range(LockType::kWrite, 0, 9, kOwners - 1), true).error, Errno(EDEADLK));
+}
+
 TEST(Opens, are_found_by_session_inode_and_number) {
   OpenTable table;
   EXPECT_TRUE(table.add(1, 10, opener(5, kAccessRead)).ok());
