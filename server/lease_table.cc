@@ -222,6 +222,14 @@ std::vector<LeaseTable::RecallOut*> LeaseTable::recalls_of(SessionId session) {
   return recalls;
 }
 
+LeaseTable::RecallOut* LeaseTable::find_recall(SessionId session, uint64_t recall_id,
+                                               uint64_t ino) {
+  auto out = recalls_.find(recall_id);
+  if (out == recalls_.end() || out->second.session != session || out->second.item.ino != ino)
+    return nullptr;
+  return &out->second;
+}
+
 std::vector<LeaseTable::RecallOut*> LeaseTable::recalls_unsent() {
   std::vector<RecallOut*> recalls;
   for (auto& [id, out] : recalls_) {

@@ -35,6 +35,7 @@ class LeaseTable {
     int64_t started_ns = 0;
     int64_t progress_ns = 0;  // of the newest write-back or partial acknowledgement
     bool sent = false;        // false: the session has no connection at the moment
+    bool answered = false;    // what it has written is made durable before it counts
   };
 
   void add_session(SessionId session) { sessions_.try_emplace(session); }
@@ -75,6 +76,8 @@ class LeaseTable {
   // The time of every recall that is out begins anew.
   void restart_recalls(int64_t now_ns);
   std::vector<RecallOut*> recalls_of(SessionId session);
+  // Null: not out.
+  RecallOut* find_recall(SessionId session, uint64_t recall_id, uint64_t ino);
   std::vector<RecallOut*> recalls_unsent();
 
   // While operation `ticket` of `session` waits, no other session is granted any of `parts`, but

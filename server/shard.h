@@ -270,6 +270,9 @@ class Shard : public FileData::Host {
   void commit_written(const SessionRef& session);
   void reap_if_unused(uint64_t ino);
   void apply_ack(Session& session, const AckArgs& args);
+  bool has_unwritten(SessionId session, uint64_t ino) const;
+  void give_up(SessionId session, const Grant& grant);
+  void settle_ack(SessionId session, const AckArgs& args);
 
   // shard_boot.cc: grace. Clients of the last boot may use what they have cached until they learn
   // that their sessions are dead, or until their leases are over: so long nothing is changed and

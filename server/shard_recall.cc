@@ -221,7 +221,7 @@ void Shard::look_after_recalls() {
     bool renews = session->seen_ns > out.started_ns;
     if (now_ns > session->deadline_ns) {
       late.emplace(out.session, "it has expired");
-    } else if (!in_grace() && ((stalled && renews) || capped)) {
+    } else if (!in_grace() && !out.answered && ((stalled && renews) || capped)) {
       late.emplace(out.session, "it does not answer a recall");
     }
   }

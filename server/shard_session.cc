@@ -170,7 +170,12 @@ std::vector<Grant> Shard::keep_held(Session& session, const std::vector<Grant>& 
   for (uint64_t ino : leases_.inodes_of(session.id)) {
     auto it = client.find(ino);
     Parts both = it == client.end() ? 0 : it->second & leases_.held(session.id, ino);
-    leases_.release(session.id, ino, static_cast<Parts>(~both), UINT64_MAX);
+    auto gone = static_cast<Parts>(~both);
+    if ((gone & kPartW) != 0 && has_unwritten(session.id, ino)) {
+      give_up(session.id, Grant{.ino = ino, .parts = kPartW, .seq = UINT64_MAX});
+      gone &= ~kPartW;
+    }
+    leases_.release(session.id, ino, gone, UINT64_MAX);
     if (both != 0)
       kept.push_back(Grant{.ino = ino, .parts = both, .seq = leases_.seq(session.id, ino)});
     wake(ino);
@@ -196,12 +201,29 @@ void Shard::release(Session& session, const std::vector<Grant>& grants,
   for (uint64_t open_id : closed) {
     if (uint64_t ino = opens_.remove(session.id, open_id); ino != 0) reap_if_unused(ino);
   }
-  for (const Grant& grant : grants) {
-    if (!leases_.release(session.id, grant.ino, grant.parts, grant.seq)) continue;
-    wake(grant.ino);
-    reap_if_unused(grant.ino);
-  }
+  for (const Grant& grant : grants) give_up(session.id, grant);
   pump();
+}
+
+// What came under W and is in no commit yet would change the file after others have cached it.
+bool Shard::has_unwritten(SessionId session, uint64_t ino) const {
+  return (leases_.held(session, ino) & kPartW) != 0 && data_->has_pending(ino);
+}
+
+void Shard::give_up(SessionId session, const Grant& grant) {
+  auto release = [this, session](const Grant& given) {
+    if (!leases_.release(session, given.ino, given.parts, given.seq)) return;
+    wake(given.ino);
+    reap_if_unused(given.ino);
+  };
+  if ((grant.parts & kPartW) == 0 || !has_unwritten(session, grant.ino)) return release(grant);
+  // Not what is granted meanwhile.
+  Grant then = grant;
+  then.seq = std::min(grant.seq, leases_.seq(session, grant.ino));
+  write_back({grant.ino}, [this, release, then](Errno) {
+    release(then);
+    pump();
+  });
 }
 
 Errno Shard::acknowledge(Session& session, const AckArgs& args) {
@@ -211,11 +233,22 @@ Errno Shard::acknowledge(Session& session, const AckArgs& args) {
     return {};  // late: its session was in nobody's way
   apply_ack(session, args);
   leases_.progress(session.id, args.ino, boottime());
-  leases_.acknowledge(session.id, args.recall_id, args.ino, args.kept);
+  LeaseTable::RecallOut* out = leases_.find_recall(session.id, args.recall_id, args.ino);
+  bool loses_write = out != nullptr && ((out->item.parts | ~args.kept) & kPartW) != 0;
+  if (loses_write && has_unwritten(session.id, args.ino)) {
+    out->answered = true;
+    write_back({args.ino}, [this, id = session.id, args](Errno) { settle_ack(id, args); });
+  } else {
+    settle_ack(session.id, args);
+  }
+  return {};
+}
+
+void Shard::settle_ack(SessionId session, const AckArgs& args) {
+  leases_.acknowledge(session, args.recall_id, args.ino, args.kept);
   wake(args.ino);
   reap_if_unused(args.ino);
   pump();
-  return {};
 }
 
 // What the client learned under the lease counts before the change that took the lease away.

@@ -131,6 +131,76 @@ TEST_F(RelaxedCrash, what_gives_up_nothing_does_not_wait_for_the_disk) {
   EXPECT_EQ(rig.lookup(a, a.root.handle, {"h"}).nodes[0].error, ENOENT);
 }
 
+// W comes back while bytes that were written under it are in no commit yet.
+class Unwritten : public Data {
+ protected:
+  void SetUp() override {
+    file_b = rig.lookup(b, b.root.handle, {"f"}).nodes[0].handle;
+    rig.getattr(a, file, kPartW, true);
+    ASSERT_FALSE(rig.write(a, file, 0, "hello", kWriteWriteback).stable);
+    a.peer->silent();
+    rig.hold_commits = true;
+  }
+  // Nobody sees the old content with a right to keep it, and W goes once the new one is there.
+  void expect_goes_after_commit() {
+    rig.settle();
+    EXPECT_EQ(rig.held(a, file.ino) & kPartW, kPartW);
+    EXPECT_EQ(rig.shard->leases().grantable(b.session->id, file.ino, kPartR), 0);
+    rig.hold_commits = false;
+    rig.settle();
+    EXPECT_EQ(rig.held(a, file.ino) & kPartW, 0);
+    NodeOnlyReply got = rig.getattr(b, file_b, kPartR);
+    EXPECT_EQ(got.node.grant.parts & kPartR, kPartR);
+    EXPECT_EQ(got.node.attr.size, 5u);
+    EXPECT_FALSE(rig.shard->data().has_pending(file.ino));
+  }
+  Client b = rig.login();
+  Handle file_b;
+};
+
+TEST_F(Unwritten, is_committed_before_a_release) {
+  rig.shard->release(*a.session, {Grant{.ino = file.ino, .parts = 0xffff, .seq = UINT64_MAX}}, {});
+  expect_goes_after_commit();
+}
+
+TEST_F(Unwritten, is_committed_before_an_acknowledgement_counts) {
+  auto reading = rig.start_getattr(b, file_b, kPartR, true);
+  rig.settle();
+  ASSERT_EQ(a.peer->recalls.size(), 1u);
+  EXPECT_EQ(rig.ack(a, a.peer->recalls[0]), 0);
+  EXPECT_FALSE(reading->has_value());
+  rig.shard->renew(*a.session, a.session->epoch);
+  rig.now_ns += kRecallTimeout_ns + 1;
+  rig.shard->tick();
+  EXPECT_TRUE(a.peer->evictions.empty()) << "it has answered";
+  expect_goes_after_commit();
+  ASSERT_TRUE(reading->has_value());
+  EXPECT_EQ((*reading)->node.attr.size, 5u);
+}
+
+TEST_F(Unwritten, is_committed_when_a_client_that_is_back_does_not_know_of_W) {
+  BindArgs args;
+  args.peer.is_unix = true;
+  args.client = a.session->client;
+  args.secret = a.session->secret;
+  args.session_id = a.session->id;
+  args.epoch = a.session->epoch;
+  args.callback = a.peer;
+  rig.shard->bind(args, [](SessionReply reply) { EXPECT_EQ(reply.error, 0); });
+  expect_goes_after_commit();
+}
+
+TEST_F(Unwritten, what_is_granted_before_the_release_counts_stays) {
+  rig.shard->release(*a.session, {Grant{.ino = file.ino, .parts = 0xffff, .seq = UINT64_MAX}}, {});
+  a.slot = 5;
+  auto again = rig.start_getattr(a, file, kPartA | kPartW);
+  rig.hold_commits = false;
+  rig.settle();
+  ASSERT_TRUE(again->has_value());
+  EXPECT_EQ((*again)->node.grant.parts & kPartW, rig.held(a, file.ino) & kPartW);
+  EXPECT_EQ(rig.held(a, file.ino) & kPartW, kPartW);
+}
+
 // Whoever asks again after a reconnection must not take for durable what is not.
 TEST_F(Data, a_replayed_write_is_as_durable_as_it_was) {
   auto again = [&] {
