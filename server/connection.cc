@@ -1,14 +1,16 @@
 #include "server/connection.h"
 
-#include "sdk/base/clock.h"
 #include "sdk/base/log.h"
 
 namespace myfs::server {
 
-Connection::Connection(kj::Own<uv_io::MessageStream> stream,
+Connection::Connection(int64_t now_ns, kj::Own<uv_io::MessageStream> stream,
                        std::shared_ptr<uv_io::MessagePins> pins,
-                       capnp::Capability::Client bootstrap, std::function<void()> on_end)
-    : since_ns_(boottime_ns()),
+                       std::shared_ptr<PeerConnection> door, capnp::Capability::Client bootstrap,
+                       std::function<void()> on_end)
+    : since_ns_(now_ns),
+      door_(std::move(door)),
+      sessionless_since_ns_(now_ns),
       stream_(kj::mv(stream)),
       network_(*stream_, capnp::rpc::twoparty::Side::SERVER, uv_io::reader_options(),
                std::move(pins)),

@@ -21,14 +21,20 @@ namespace myfs::server {
 
 class Connection {
  public:
-  // `pins`: through which the capabilities refer to what they do not copy.
-  Connection(kj::Own<uv_io::MessageStream> stream, std::shared_ptr<uv_io::MessagePins> pins,
+  // `pins`: through which the capabilities refer to what they do not copy. `door`: by what sessions
+  // know it.
+  Connection(int64_t now_ns, kj::Own<uv_io::MessageStream> stream,
+             std::shared_ptr<uv_io::MessagePins> pins, std::shared_ptr<PeerConnection> door,
              capnp::Capability::Client bootstrap, std::function<void()> on_end);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   uv_io::MessageStream& stream() { return *stream_; }
   int64_t since_ns() const { return since_ns_; }
+  const PeerConnection* door() const { return door_.get(); }
+  // Since when no session speaks over it, as far as that was noted.
+  int64_t sessionless_since_ns() const { return sessionless_since_ns_; }
+  void note_session(int64_t now_ns) { sessionless_since_ns_ = now_ns; }
   // Bytes of messages that wait to be sent, here and in the stream.
   size_t reply_queue_bytes() {
     return network_.getCurrentQueueSize() + stream_->send_queue_bytes();
@@ -36,6 +42,8 @@ class Connection {
 
  private:
   const int64_t since_ns_;
+  const std::shared_ptr<PeerConnection> door_;
+  int64_t sessionless_since_ns_;
   kj::Own<uv_io::MessageStream> stream_;
   uv_io::PinnedNetwork network_;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;

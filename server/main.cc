@@ -183,6 +183,7 @@ int run(int argc, char** argv) {
   }
   LogLevel level = LogLevel::kWarning;
   keep_freed_memory();
+  raise_file_limit();
   (void)parse_log_level(line.log_level, &level);
   set_log_level(level);
   if (!line.fsck_dir.empty()) {

@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sdk/base/clock.h"
+#include "absl/container/flat_hash_set.h"
 #include "sdk/base/error_detail.h"
 #include "sdk/base/log.h"
 #include "server/connection.h"
@@ -39,6 +40,14 @@ Result<void> make_data_dir(const std::string& dir) {
   if (::mkdir(dir.c_str(), kDataDirMode) == 0 || errno == EEXIST) return ok_result();
   return fail(Errno(errno),
               "cannot make the data directory " + dir + ": " + std::string(Errno(errno).text()));
+}
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    log(LogLevel::kWarning, "the limit of open files stays: %s", Errno(errno).text());
 }
 
 Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
@@ -138,7 +147,7 @@ Result<void> Server::start_listeners() {
 
 void Server::accept(kj::Own<uv_io::MessageStream> stream) {
   if (connections_.size() >= options_.connections_max) {
-    int64_t now_ns = boottime_ns();
+    int64_t now_ns = options_.boottime();
     if (now_ns >= next_complaint_ns_) {
       next_complaint_ns_ = now_ns + kComplaintEvery_ns;
       log(LogLevel::kWarning, "%s: refused: there are %d connections already", stream->peer_text(),
@@ -150,10 +159,12 @@ void Server::accept(kj::Own<uv_io::MessageStream> stream) {
   log(LogLevel::kDebug, "%s: connected", stream->peer_text());
   auto pins = std::make_shared<uv_io::MessagePins>();
   PeerInfo peer = peer_info(*stream);
-  peer.connection = std::make_shared<Door>(*this, id);
+  auto door = std::make_shared<Door>(*this, id);
+  peer.connection = door;
   auto bootstrap = make_bootstrap(*shard_, std::move(peer), pins);
-  connections_.emplace(id, std::make_unique<Connection>(kj::mv(stream), pins, kj::mv(bootstrap),
-                                                        [this, id] { drop_connection(id); }));
+  connections_.emplace(
+      id, std::make_unique<Connection>(options_.boottime(), kj::mv(stream), pins, std::move(door),
+                                       kj::mv(bootstrap), [this, id] { drop_connection(id); }));
 }
 
 // Not at once: it is asked for from inside a promise of the connection.
@@ -162,11 +173,20 @@ void Server::drop_connection(uint64_t id) {
 }
 
 void Server::sweep() {
-  int64_t now_ns = boottime_ns();
+  int64_t now_ns = options_.boottime();
+  absl::flat_hash_set<const PeerConnection*> in_session;
+  for (const auto& [id, session] : shard_->sessions().all()) {
+    for (const auto& known : session->connections) {
+      if (auto alive = known.lock(); alive != nullptr) in_session.insert(alive.get());
+    }
+  }
   for (auto& [id, connection] : connections_) {
     uv_io::MessageStream& stream = connection->stream();
+    if (in_session.contains(connection->door())) connection->note_session(now_ns);
     if (stream.stats().messages_in == 0 && now_ns - connection->since_ns() > kSilentMax_ns) {
       stream.disconnect("the peer has said nothing since it connected");
+    } else if (now_ns - connection->sessionless_since_ns() > kSessionlessMax_ns) {
+      stream.disconnect("the peer has no session");
     } else if (connection->reply_queue_bytes() > kReplyQueueMax_bytes) {
       stream.disconnect("the peer does not read: too many replies wait for it");
     }
@@ -227,6 +247,12 @@ ShardStats Server::stats() {
   ShardStats stats;
   loop_->run_sync([&] { stats = shard_->stats(); });
   return stats;
+}
+
+void Server::sweep_now() {
+  loop_->run_sync([&] {
+    if (shard_ != nullptr) sweep();
+  });
 }
 
 size_t Server::connection_count() {

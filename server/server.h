@@ -4,15 +4,18 @@
 // Owns / is owned by: owned by main() or by the embedded entry points; owns everything below.
 // Invariants: (1) what is below dies in this order: listeners, connections, shard, commit queue,
 // pool, loop, stores; (2) a connection that fails takes nothing else with it; (3) connections are
-// bounded by ServerOptions::connections_max, and those that never speak by kSilentMax_ns.
+// bounded by ServerOptions::connections_max, those that never speak by kSilentMax_ns and those that
+// no session speaks over by kSessionlessMax_ns.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "sdk/base/clock.h"
 #include "sdk/base/limits.h"
 #include "sdk/base/result.h"
 #include "sdk/uv/loop.h"
@@ -27,7 +30,8 @@
 namespace myfs::server {
 
 inline constexpr size_t kConnectionsMax = 16'384;
-inline constexpr int64_t kSilentMax_ns = 30'000'000'000;   // from connecting to the first message
+inline constexpr int64_t kSilentMax_ns = 30'000'000'000;  // from connecting to the first message
+inline constexpr int64_t kSessionlessMax_ns = 30'000'000'000;
 inline constexpr size_t kReplyQueueMax_bytes = 256 << 20;  // of one connection
 inline constexpr int64_t kShutdownMax_ns = 30'000'000'000;
 inline constexpr int kIoThreads = 4;
@@ -44,9 +48,15 @@ struct ServerOptions {
   // Engines of the caller's, which outlive the server; null: opened in data_dir.
   MetaStore* meta = nullptr;
   BlockStore* blocks = nullptr;
+  // The clock of the connections' limits.
+  std::function<int64_t()> boottime = [] { return boottime_ns(); };
 };
 
 class Connection;
+
+// Each connection and each file in use takes a descriptor, and the soft limit is for programs that
+// call select(). What cannot be raised stays.
+void raise_file_limit();
 
 // Makes the directory, mode 0711, unless it is there.
 Result<void> make_data_dir(const std::string& dir);
@@ -70,6 +80,8 @@ class Server {
   Errno shutdown(int64_t limit_ns = kShutdownMax_ns);
   ShardStats stats();
   size_t connection_count();
+  // What happens every five seconds: connections past a limit are dropped.
+  void sweep_now();
 
  private:
   class Door;  // of one connection, by its number
