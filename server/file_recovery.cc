@@ -101,8 +101,9 @@ void FileDataImpl::fold_some() {
                  }
                  Txn txn;
                  change->move_to(txn);
+                 const bool durable = change->gives_up_slots();
                  self->host_.submit_background(
-                     std::move(txn), change->gives_up_slots(),
+                     std::move(txn), durable,
                      [weak, change = std::move(change).value()](bool durable) mutable {
                        if (auto self = weak.lock()) self->folding_ = false;
                        change.settle(durable);

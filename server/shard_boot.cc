@@ -135,6 +135,7 @@ void Shard::end_grace() {
   ghost_keys_.clear();
   submit(std::move(staged), {});
   std::vector<uint64_t> inodes;
+  inodes.reserve(waiting_.size());
   for (const auto& [ino, requests] : waiting_) inodes.push_back(ino);
   for (uint64_t ino : inodes) wake(ino);
   pump();

@@ -312,9 +312,10 @@ void Shard::end_session(const SessionRef& session) {
 void Shard::commit_end(const SessionRef& session) {
   Staged staged;
   staged.keys[session_key(session->id)] = std::nullopt;
-  std::vector<uint64_t> seqs = session->replies.seqs();
-  for (uint16_t slot = 0; slot < seqs.size(); ++slot) {
-    if (seqs[slot] != 0) staged.keys[reply_key(session->id, slot)] = std::nullopt;
+  uint16_t slot = 0;
+  for (const uint64_t seq : session->replies.seqs()) {
+    if (seq != 0) staged.keys[reply_key(session->id, slot)] = std::nullopt;
+    ++slot;
   }
   staged.durable = true;
   uint64_t seq = submit(std::move(staged), {});

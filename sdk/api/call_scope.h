@@ -26,13 +26,15 @@ class CallScope {
       error_ = fail(Errno(EINVAL), "the task is null");
     } else if (!task->fork_guard.same_process()) [[unlikely]] {
       error_ = fail(Errno(ESTALE), "the task belongs to the parent process");
-    } else if (call != nullptr) [[unlikely]] {
-      apply(*call);
     } else {
-      context_.cred = task->cred;
+      if (call != nullptr) [[unlikely]] {
+        apply(*call);
+      } else {
+        context_.cred = task->cred;
+      }
+      if (error_.ok()) [[likely]]
+        task->operations.add();
     }
-    if (error_.ok()) [[likely]]
-      task->operations.add();
   }
   CallScope(const CallScope&) = delete;
   CallScope& operator=(const CallScope&) = delete;

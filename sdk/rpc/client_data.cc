@@ -41,7 +41,7 @@ void Client::write_async(const CallContext& ctx, WriteArgs args, Buffers source,
 void Client::commit_async(const CallContext& ctx, CommitArgs args, Admission admission,
                           Completion<CommitReply> done) {
   if (!admission.valid() || admission.slot() == kNoSlot) return fail_now(done, Errno(EINVAL));
-  impl_->call_async<CommitCall>(ctx, std::move(args), std::move(admission), std::move(done));
+  impl_->call_async<CommitCall>(ctx, args, std::move(admission), std::move(done));
 }
 
 Result<ReadReply> Client::read(const CallContext& ctx, ReadArgs args, Buffers destination) {
@@ -64,7 +64,7 @@ Result<AppendReply> Client::append(const CallContext& ctx, AppendArgs args, Buff
 }
 
 Result<CommitReply> Client::commit(const CallContext& ctx, CommitArgs args, Urgency urgency) {
-  return impl_->call<CommitCall>(ctx, std::move(args), 0, urgency);
+  return impl_->call<CommitCall>(ctx, args, 0, urgency);
 }
 
 Result<Changed> Client::fallocate(const CallContext& ctx, FallocateArgs args) {

@@ -28,6 +28,7 @@ inline constexpr size_t kSegmentsMax = 512;
 inline constexpr size_t kSegmentByReference_bytes =
     8 << 10;  // segments above it are sent without a copy
 inline constexpr int kTcpUserTimeout_ms = 30'000;
+inline constexpr int kTcpKeepaliveIdle_s = 30, kTcpKeepaliveInterval_s = 5;
 
 struct StreamStats {
   std::atomic<uint64_t> bytes_in{0};

@@ -74,6 +74,11 @@ void tune_socket(int fd) {
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   unsigned timeout_ms = kTcpUserTimeout_ms;
   ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+  // USER_TIMEOUT alone says nothing about who is gone while nothing is sent to him.
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &kTcpKeepaliveIdle_s, sizeof kTcpKeepaliveIdle_s);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &kTcpKeepaliveInterval_s,
+               sizeof kTcpKeepaliveInterval_s);
 }
 
 }  // namespace myfs::uv_io

@@ -13,7 +13,8 @@ bool socket_is_unix(int fd);
 // "tcp:192.0.2.1:34567", "unix:uid=1000,pid=77"
 std::string socket_peer_text(int fd);
 PeerCredentials socket_credentials(int fd);
-// TCP: NODELAY, USER_TIMEOUT. Unix: room for the largest message where the kernel permits.
+// TCP: NODELAY, USER_TIMEOUT, KEEPALIVE. Unix: room for the largest message where the kernel
+// permits.
 void tune_socket(int fd);
 
 }  // namespace myfs::uv_io

@@ -216,8 +216,9 @@ Result<std::unique_ptr<MetaStore>> open_rocks_meta_store(const std::string& dir,
   struct stat st;
   if (stat((path + "/CURRENT").c_str(), &st) != 0 &&
       (options.read_only || !options.create_if_missing)) {
+    const Errno error(errno);
     if (lock_fd >= 0) close(lock_fd);
-    return fail(Errno(errno), dir + " holds no MyFS data");
+    return fail(error, dir + " holds no MyFS data");
   }
   rocksdb::Status status = options.read_only ? rocksdb::DB::OpenForReadOnly(db, path, &raw)
                                              : rocksdb::DB::Open(db, path, &raw);

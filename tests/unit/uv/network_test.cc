@@ -1,11 +1,16 @@
 #include "sdk/uv/network.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
 #include "sdk/base/clock.h"
 #include "sdk/base/error_detail.h"
+#include "sdk/uv/socket_util.h"
 #include "tests/unit/uv/rig.h"
 
 namespace myfs::uv_io {
@@ -31,6 +36,18 @@ TEST(Endpoint, RefusesTheRestWithAReason) {
     EXPECT_THAT(thread_error_detail().message, testing::HasSubstr(text)) << text;
   }
   EXPECT_FALSE(Endpoint::parse("unix:" + std::string(108, 'x')).ok());
+}
+
+TEST(Socket, WhoIsGoneIsNoticedAlsoWhenNothingIsSent) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  tune_socket(fd);
+  int on = 0, idle_s = 0;
+  socklen_t size = sizeof on;
+  EXPECT_EQ(::getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size), 0);
+  EXPECT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &size), 0);
+  EXPECT_NE(on, 0);
+  EXPECT_EQ(idle_s, kTcpKeepaliveIdle_s);
+  ::close(fd);
 }
 
 class NetworkTest : public testing::Test {
