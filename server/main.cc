@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -200,4 +201,9 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace myfs::server
 
-int main(int argc, char** argv) { return myfs::server::run(argc, argv); }
+int main(int argc, char** argv) try {
+  return myfs::server::run(argc, argv);
+} catch (const std::exception& e) {
+  fprintf(stderr, "myfsd: %s\n", e.what());
+  return 1;
+}

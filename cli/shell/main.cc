@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -71,7 +72,7 @@ int run_stream(shell::Shell& shell, std::istream& in) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app(
       "An interactive shell on a MyFS file system. Without -c and SCRIPT it reads commands from "
       "stdin.");
@@ -121,4 +122,7 @@ int main(int argc, char** argv) {
   }
   int closed = shell.close();
   return status != 0 ? status : closed;
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "myfs-shell: %s\n", e.what());
+  return 1;
 }

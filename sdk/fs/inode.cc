@@ -116,7 +116,7 @@ void Inode::set_link(std::string_view target) {
   const std::string* expected = nullptr;
   auto copy = std::make_unique<std::string>(target);
   if (i_link_.compare_exchange_strong(expected, copy.get(), std::memory_order_acq_rel)) {
-    copy.release();
+    (void)copy.release();
   }
 }
 
