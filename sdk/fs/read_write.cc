@@ -59,7 +59,9 @@ Result<void> check_vector(IoVec iov) {
   if (iov.size() > kIovMax) return Errno(EINVAL);
   uint64_t sum = 0;
   for (const iovec& part : iov) {
-    if (part.iov_len > SSIZE_MAX || (sum += part.iov_len) > SSIZE_MAX) return Errno(EINVAL);
+    if (part.iov_len > SSIZE_MAX) return Errno(EINVAL);
+    sum += part.iov_len;
+    if (sum > SSIZE_MAX) return Errno(EINVAL);
   }
   return ok_result();
 }
