@@ -138,7 +138,7 @@ void LockTable::serve_waiting(uint64_t ino) {
     };
     if (find_conflict(entry, ticket.lock) != nullptr ||
         std::any_of(still.begin(), still.end(), stands_before)) {
-      still.push_back(std::move(ticket));
+      still.push_back(ticket);
       continue;
     }
     apply(entry, ticket.lock);

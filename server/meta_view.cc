@@ -71,7 +71,7 @@ Result<std::optional<FoundDirent>> MetaView::dirent(uint64_t dir, std::string_vi
   std::string key = name_key(dir, name);
   if (const auto* cached = dirents_.find(key)) return *cached;
   MYFS_ASSIGN(auto found, find_dirent(*this, hasher_, dir, name));
-  return *dirents_.insert(key, std::move(found));
+  return *dirents_.insert(key, found);
 }
 
 void MetaView::note_dirent(std::string_view key, const std::optional<std::string>& value) {

@@ -44,6 +44,7 @@ void ReplyCache::take_back(const Op& op, const Outcome& outcome) {
 
 std::vector<uint64_t> ReplyCache::seqs() const {
   std::vector<uint64_t> seqs;
+  seqs.reserve(slots_.size());
   for (const Slot& slot : slots_) seqs.push_back(slot.seq);
   return seqs;
 }

@@ -45,7 +45,7 @@ Result<Changed> Client::rename(const CallContext& ctx, RenameArgs args) {
 
 Result<ReaddirReply> Client::readdir(const CallContext& ctx, ReaddirArgs args) {
   uint32_t bytes = args.max_bytes;
-  return impl_->call<ReaddirCall>(ctx, std::move(args), bytes);
+  return impl_->call<ReaddirCall>(ctx, args, bytes);
 }
 
 Result<Changed> Client::open(const CallContext& ctx, OpenArgs args) {
@@ -74,7 +74,7 @@ Result<LockReply> Client::lock(const CallContext& ctx, LockArgs args) {
 }
 
 Result<LockRange> Client::lock_test(const CallContext& ctx, LockTestArgs args) {
-  return impl_->call<LockTestCall>(ctx, std::move(args));
+  return impl_->call<LockTestCall>(ctx, args);
 }
 
 Result<bool> Client::lock_cancel(const CallContext& ctx, uint64_t lock_id) {
@@ -82,7 +82,7 @@ Result<bool> Client::lock_cancel(const CallContext& ctx, uint64_t lock_id) {
 }
 
 Result<void> Client::lock_release(const CallContext& ctx, LockReleaseArgs args) {
-  return done(impl_->call<LockReleaseCall>(ctx, std::move(args)));
+  return done(impl_->call<LockReleaseCall>(ctx, args));
 }
 
 Result<Node> Client::resolve_handle(const CallContext& ctx, ResolveHandleArgs args) {
@@ -98,7 +98,7 @@ Result<ParentReply> Client::parent_of(const CallContext& ctx, const Handle& dir)
 }
 
 Result<DirStatsReply> Client::dir_stats(const CallContext& ctx, DirStatsArgs args) {
-  return impl_->call<DirStatsCall>(ctx, std::move(args));
+  return impl_->call<DirStatsCall>(ctx, args);
 }
 
 Result<uint64_t> Client::sync(const CallContext& ctx) {
@@ -127,7 +127,7 @@ void Client::ack(AckArgs args) {
 
 void Client::glimpsed(GlimpsedArgs args) {
   uint64_t incarnation = args.incarnation;
-  impl_->tell<GlimpsedCall>(std::move(args), incarnation);
+  impl_->tell<GlimpsedCall>(args, incarnation);
 }
 
 void Client::lock_granted(uint64_t lock_id, uint64_t incarnation) {
