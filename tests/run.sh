@@ -73,8 +73,8 @@ run_tests() { # preset, command in front of ctest...
     --no-tests=error --timeout 900 -LE "$regex"
 }
 
-# The analyzer's core checks come all or none. Those for garbage take the value that a Result with an
-# error does not have for one, so what they alone report is passed over.
+# The analyzer's core checks come all or none. Those for garbage take the value that a Result with
+# an error does not have for one, so what they alone report is passed over.
 clang_tidy() {
   local log=build-clang/tidy.log
   local passed_over='\[clang-analyzer-core\.(uninitialized|UndefinedBinaryOperatorResult)'
