@@ -18,7 +18,7 @@ bool RcuWalk::alive() const { return dentry->d_sb().s_validity.alive(); }
 WalkOutcome RcuWalk::start(At at) {
   if (at.path.size() >= kPathMax_bytes) return fail(ENAMETOOLONG);
   if (at.path.empty() && (flags_ & LOOKUP_EMPTY) == 0) return fail(ENOENT);
-  rest_ = at.path;
+  rest_ = {at.path.data(), at.path.size()};
   if (!at.path.empty() && at.path[0] == '/') {
     mnt = view_.root_mnt;
     dentry = view_.root;
@@ -45,19 +45,22 @@ void RcuWalk::start_from(Mount* from_mnt, Dentry* from, std::string_view text) {
 
 WalkOutcome RcuWalk::run() {
   while (true) {
-    rest_ = skip_slashes(rest_);
-    if (rest_.empty()) {
+    // By halves: a copy of the whole member would wait for the stores of its halves.
+    const std::string_view text = skip_slashes({rest_.data(), rest_.size()});
+    if (text.empty()) {
+      rest_ = {};
       if (depth_ == 0) break;
       --depth_;
       rest_ = {stack_[depth_].data, stack_[depth_].size};
       continue;
     }
-    missed = rest_;
-    const ScannedName scanned = scan_component(rest_);
-    const std::string_view name = rest_.substr(0, scanned.size);
-    rest_.remove_prefix(name.size());
-    bool is_last = depth_ == 0 && skip_slashes(rest_).empty();
-    if (is_last && !rest_.empty()) trailing = true;
+    missed = text;
+    const ScannedName scanned = scan_component(text);
+    const std::string_view name = text.substr(0, scanned.size);
+    const std::string_view after = text.substr(scanned.size);
+    rest_ = after;
+    bool is_last = depth_ == 0 && skip_slashes(after).empty();
+    if (is_last && !after.empty()) trailing = true;
     if (name.size() > kNameMax_bytes) return fail(ENAMETOOLONG);
     if (is_last && (flags_ & LOOKUP_PARENT) != 0) return stop_before(name);
     if (WalkOutcome outcome = component(name, scanned.hash, is_last);
