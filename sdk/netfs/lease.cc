@@ -25,7 +25,13 @@ bool LeaseRecord::accept_locked(const rpc::Grant& grant, uint16_t call_generatio
   refresh_locked();
   if (grant.seq == 0 || call_generation != generation_ || grant.seq <= seq_seen_) return false;
   seq_seen_ = grant_seq_ = grant.seq;
-  held_ = effective_parts(grant.parts);
+  // What is on its way back is not taken again before it is back: its pages are still going.
+  LeaseParts returning = giving_back_ | stopping_;
+  for (const Recall& recall : recalls_) returning |= recall.parts;
+  returning &= kDataParts;
+  if ((returning & fs::kLeaseR) != 0) returning |= fs::kLeaseW;
+  held_ =
+      static_cast<LeaseParts>((effective_parts(grant.parts) & ~returning) | (held_ & stopping_));
   space_bytes = grant.space_bytes;
   return true;
 }
@@ -122,8 +128,10 @@ void LeaseRecord::begin_forget_locked() {
 rpc::Grant LeaseRecord::take_given_back_locked(uint16_t* generation) {
   refresh_locked();
   *generation = generation_;
-  if ((held_ & giving_back_) != 0) return {};
-  return {.ino = ino_, .parts = std::exchange(giving_back_, 0), .seq = grant_seq_};
+  if ((stopping_ & giving_back_) != 0) return {};
+  // Not what has been granted anew meanwhile.
+  const LeaseParts parts = std::exchange(giving_back_, 0) & ~held_;
+  return {.ino = ino_, .parts = parts, .seq = grant_seq_};
 }
 
 LeaseParts LeaseRecord::stopping_locked() {

@@ -70,7 +70,8 @@ class LeaseRecord {
   Mutex mu{LockRank::kLease};
 
   // --- grants
-  // Takes note of a grant. False: it is old or void, and changes nothing. The word is set by
+  // Takes note of a grant, but for data parts that are being given back. False: it is old or void,
+  // and changes nothing. The word is set by
   // publish_locked(), after the attributes that came with it.
   bool accept_locked(const rpc::Grant& grant, uint16_t generation)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);

@@ -130,6 +130,41 @@ TEST_F(LeaseRecordTest, RecallOfWRefusesNewWritersAndKeepsRReadable) {
   EXPECT_FALSE(record.begin_write(kNoDeadline));
 }
 
+// Its pages are being dropped: what a new writer made dirty meanwhile would go with them.
+TEST_F(LeaseRecordTest, WhatIsOnItsWayBackIsNotTakenAgainBeforeItIsBack) {
+  EXPECT_TRUE(grant(kLeaseR | kLeaseW, 1));
+  EXPECT_FALSE(recall(7, kLeaseR | kLeaseW, 2).has_value());
+  {
+    MutexLock lock(record.mu);
+    record.drop_locked(kLeaseR | kLeaseW);
+  }
+  EXPECT_TRUE(grant(kLeaseA | kLeaseR | kLeaseW, 3));
+  EXPECT_TRUE(record.covers(kLeaseA));
+  EXPECT_FALSE(record.covers(kLeaseR));
+  EXPECT_FALSE(record.begin_write(kNoDeadline));
+  EXPECT_EQ(finish(0).size(), 1u);
+  EXPECT_TRUE(grant(kLeaseR | kLeaseW, 4));
+  EXPECT_TRUE(record.covers(kLeaseR | kLeaseW));
+}
+
+TEST_F(LeaseRecordTest, WhatIsForgottenIsNotTakenAgainBeforeItIsBack) {
+  EXPECT_TRUE(grant(kLeaseA | kLeaseR, 1));
+  {
+    MutexLock lock(record.mu);
+    record.begin_forget_locked();
+    record.drop_locked(kLeaseR);
+  }
+  EXPECT_TRUE(grant(kLeaseA | kLeaseR, 2));
+  EXPECT_FALSE(record.covers(kLeaseR));
+  {
+    MutexLock lock(record.mu);
+    uint16_t generation = 0;
+    EXPECT_EQ(record.take_given_back_locked(&generation).parts, kLeaseR);
+  }
+  EXPECT_TRUE(grant(kLeaseA | kLeaseR, 3));
+  EXPECT_TRUE(record.covers(kLeaseA | kLeaseR));
+}
+
 TEST_F(LeaseRecordTest, TheWorkerWaitsForWriters) {
   grant(kLeaseW, 5);
   ASSERT_TRUE(record.begin_write(kNoDeadline));
