@@ -26,14 +26,19 @@ constexpr int64_t kPatience_ns = 60 * kNsPerSec;
 // Caches nothing, so gives up at once what it is asked for.
 class Sink final : public rpc::CallbackSink {
  public:
-  void on_session_started(const rpc::SessionInfo&, int64_t, int64_t) override {}
+  void on_session_started(const rpc::SessionInfo& info, int64_t, int64_t) override {
+    incarnation_ = info.incarnation;
+  }
   void on_session_lost(std::string_view) override {}
   std::vector<rpc::Grant> held_grants() override { return {}; }
   void on_rebound(const rpc::SessionInfo&, std::vector<rpc::Grant>, bool, int64_t) override {}
   void on_renewed(uint32_t, int64_t) override {}
   void on_recall(std::vector<rpc::RecallItem> items) override {
     for (const rpc::RecallItem& item : items) {
-      client->ack({.recall_id = item.recall_id, .ino = item.ino, .seq = item.seq});
+      client->ack({.recall_id = item.recall_id,
+                   .ino = item.ino,
+                   .seq = item.seq,
+                   .incarnation = incarnation_});
     }
   }
   void on_glimpse(uint64_t, uint64_t) override {}
@@ -44,6 +49,9 @@ class Sink final : public rpc::CallbackSink {
   void on_changed(uint64_t, uint64_t, uint32_t, std::string) override {}
 
   rpc::Client* client = nullptr;  // set before it holds anything
+
+ private:
+  uint64_t incarnation_ = 0;
 };
 
 std::string first_line(const std::string& path) {
