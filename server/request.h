@@ -91,6 +91,11 @@ inline void fill_replayed(const Outcome& outcome, const HandleMac&, WriteAnswer*
   reply->verifier = outcome.verifier;
   reply->stable = outcome.verifier == 0;
 }
+inline void fill_replayed(const Outcome& outcome, const HandleMac&, CopyAnswer* reply) {
+  reply->error = outcome.error;
+  reply->replayed = true;
+  reply->count = outcome.count;
+}
 // Queries are executed again and never replayed.
 template <typename Reply>
 void fill_replayed(const Outcome& outcome, const HandleMac&, Reply* reply) {

@@ -208,6 +208,19 @@ struct FallocateArgs {
   uint64_t off = 0, len = 0;
 };
 
+struct CopyArgs {
+  Handle from{}, to{};
+  Opener from_opener{}, to_opener{};
+  uint64_t from_off = 0, to_off = 0, len = 0;
+  bool clone = false;
+};
+struct CopyAnswer {
+  int error = 0;
+  bool replayed = false;
+  uint64_t count = 0;
+  NodeReply node{};
+};
+
 struct ExtentsReply {
   int error = 0;
   std::vector<DataExtent> extents{};
@@ -244,6 +257,10 @@ inline Outcome outcome_of(const WriteAnswer& reply) {
           .off = reply.off,
           .count = reply.count,
           .verifier = reply.stable ? 0 : reply.verifier};
+}
+
+inline Outcome outcome_of(const CopyAnswer& reply) {
+  return {.error = reply.error, .count = reply.count};
 }
 
 }  // namespace myfs::server

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "sdk/uv/message_stream.h"
+#include "server/copy_handlers.h"
 #include "server/data_handlers.h"
 #include "server/rpc_services.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 // Each method of DataService in the hashes that slots keep.
 constexpr uint16_t kMethodWrite = 101, kMethodAppend = 102, kMethodCommit = 103,
-                   kMethodFallocate = 104;
+                   kMethodFallocate = 104, kMethodCopy = 105;
 
 class DataImpl final : public wire::DataService::Server {
  public:
@@ -169,9 +170,35 @@ class DataImpl final : public wire::DataService::Server {
   }
 
   kj::Promise<void> copy(CopyContext context) override {
-    ++bound_.shard->counters().operations;
-    context.getResults().setErrno(EOPNOTSUPP);
-    return kj::READY_NOW;
+    auto params = context.getParams();
+    if (params.getClone()) {
+      ++bound_.shard->counters().operations;
+      context.getResults().setErrno(EOPNOTSUPP);
+      return kj::READY_NOW;
+    }
+    CopyArgs args{.from = decode(params.getFrom()),
+                  .to = decode(params.getTo()),
+                  .from_opener = decode(params.getFromOpener()),
+                  .to_opener = decode(params.getToOpener()),
+                  .from_off = params.getFromOff(),
+                  .to_off = params.getToOff(),
+                  .len = params.getLen(),
+                  .clone = params.getClone()};
+    auto state = std::make_shared<CopyState>();
+    CallHead head = change(params, kMethodCopy);
+    head.cred = args.to_opener.cred;
+    return run_call<CopyAnswer>(
+        bound_, head, context,
+        [args, state](Turn& turn, CopyAnswer& reply) {
+          return myfs::server::copy(turn, args, state, reply);
+        },
+        [](auto context, const CopyAnswer& reply) {
+          auto results = context.getResults();
+          results.setErrno(reply.error);
+          results.setReplayed(reply.replayed);
+          results.setCount(reply.count);
+          if (reply.node.has_attr) encode(reply.node, results.initNode());
+        });
   }
 
   kj::Promise<void> ping(PingContext context) override {

@@ -305,9 +305,10 @@ class SessionImpl final : public wire::Session::Server {
   static std::string stats_json(const ShardStats& stats) {
     return absl::StrFormat(
         "{\"operations\":%d,\"sessions\":%d,\"leases\":%d,\"recalls\":%d,\"commits\":%d,"
-        "\"evictions\":%d,\"damaged_writes\":%d,\"bytes_in\":%d,\"bytes_out\":%d}",
+        "\"evictions\":%d,\"damaged_writes\":%d,\"bytes_in\":%d,\"bytes_out\":%d,"
+        "\"bytes_copied\":%d}",
         stats.operations, stats.sessions, stats.leases, stats.recalls, stats.commits,
-        stats.evictions, stats.damaged_writes, stats.bytes_in, stats.bytes_out);
+        stats.evictions, stats.damaged_writes, stats.bytes_in, stats.bytes_out, stats.bytes_copied);
   }
 
   const Bound bound_;

@@ -112,6 +112,7 @@ struct ShardStats {
   uint64_t damaged_writes = 0;  // refused: the bytes were not what their crcs said
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
+  uint64_t bytes_copied = 0;  // from file to file
 };
 
 class Shard : public FileData::Host {

@@ -284,6 +284,37 @@ MYFS_API int myfs_fdatasync_x(myfs_task* task, const myfs_call* call, int fd);
 MYFS_API int myfs_sync(myfs_task* task);
 MYFS_API int myfs_sync_x(myfs_task* task, const myfs_call* call);
 
+/* Copies up to `size` bytes (one call at most 0x7ffff000) from file to file at the server. An
+ * offset that is NULL means the descriptor's position; either moves on by what was copied. flags:
+ * 0. Returns the bytes copied, which are durable (not so with --durability relaxed) and may be
+ * fewer than asked for; 0 at the end of `fd_in`. Errors: [change]; EBADF (`fd_in` not open for
+ * reading, `fd_out` not for writing, or with O_APPEND), EISDIR, EINVAL (no regular file, a flag, a
+ * negative offset, overlapping ranges of one file), EXDEV (two mounts), EFBIG, EOVERFLOW (offset +
+ * size beyond 2^63 - 1). */
+MYFS_API ssize_t myfs_copy_file_range(myfs_task* task, int fd_in, off_t* offset_in, int fd_out,
+                                      off_t* offset_out, size_t size, unsigned flags);
+MYFS_API ssize_t myfs_copy_file_range_x(myfs_task* task, const myfs_call* call, int fd_in,
+                                        off_t* offset_in, int fd_out, off_t* offset_out,
+                                        size_t size, unsigned flags);
+
+/* Where a file has content; what no extent covers reads as zeros. */
+typedef struct myfs_extent {
+  uint64_t offset; /* bytes, of the file */
+  uint64_t size;   /* bytes */
+  unsigned flags;  /* MYFS_EXTENT_* */
+} myfs_extent;
+#define MYFS_EXTENT_LAST 0x1u      /* nothing behind it within the range */
+#define MYFS_EXTENT_SHARED 0x2000u /* other files share it */
+/* The extents of [offset, offset + size) in ascending order, after what is cached has been written
+ * [FS_IOC_FIEMAP with FIEMAP_FLAG_SYNC]. At most `count`, and no more than the server gives at once
+ * (4096): ask again behind the last one unless it is marked MYFS_EXTENT_LAST. Returns their number,
+ * 0: there is no content. Errors: EINVAL (no buffer, negative offset, size < 1), EOPNOTSUPP (no
+ * regular file), EBADF. */
+MYFS_API ssize_t myfs_fiemap(myfs_task* task, int fd, off_t offset, off_t size,
+                             myfs_extent* extents, size_t count);
+MYFS_API ssize_t myfs_fiemap_x(myfs_task* task, const myfs_call* call, int fd, off_t offset,
+                               off_t size, myfs_extent* extents, size_t count);
+
 /* Another descriptor of the same open file. myfs_dup2 closes `to` first if it is open (0..65535).
  * Errors: EBADF, EMFILE. */
 MYFS_API int myfs_dup(myfs_task* task, int fd);

@@ -191,6 +191,21 @@ class File {
     myfs_call c = call.c();
     return internal::check(myfs_ftruncate_x(task_, &c, fd_, size));
   }
+  // To `out`, at the server. No offset: the position.
+  Result<size_t> copy_to(File& out, size_t size, std::optional<off_t> offset = {},
+                         std::optional<off_t> out_offset = {}, const Call& call = {}) {
+    myfs_call c = call.c();
+    off_t from = offset.value_or(0), to = out_offset.value_or(0);
+    return internal::count(myfs_copy_file_range_x(task_, &c, fd_, offset ? &from : nullptr, out.fd_,
+                                                  out_offset ? &to : nullptr, size, 0));
+  }
+  // Number of extents stored.
+  Result<size_t> fiemap(off_t offset, off_t size, std::span<myfs_extent> extents,
+                        const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::count(
+        myfs_fiemap_x(task_, &c, fd_, offset, size, extents.data(), extents.size()));
+  }
   Result<void> fsync(const Call& call = {}) {
     myfs_call c = call.c();
     return internal::check(myfs_fsync_x(task_, &c, fd_));

@@ -99,6 +99,17 @@ Result<uint64_t> FileOps::seek_data(const CallContext& ctx, File& file, uint64_t
 Result<void> FileOps::fallocate(const CallContext&, File&, int, uint64_t, uint64_t) {
   return Errno(EOPNOTSUPP);
 }
+Result<uint64_t> FileOps::copy_file_range(const CallContext&, File&, uint64_t, File&, uint64_t,
+                                          uint64_t) {
+  return Errno(EOPNOTSUPP);
+}
+Result<void> FileOps::remap_file_range(const CallContext&, File&, uint64_t, File&, uint64_t,
+                                       uint64_t) {
+  return Errno(EOPNOTSUPP);
+}
+Result<FileExtents> FileOps::fiemap(const CallContext&, File&, uint64_t, uint64_t, size_t) {
+  return Errno(EOPNOTSUPP);
+}
 Result<DirPage> FileOps::readdir(const CallContext&, File&, uint64_t) { return Errno(ENOTDIR); }
 
 }  // namespace myfs::fs

@@ -110,6 +110,17 @@ struct DirPage {
   bool learned = false;
 };
 
+// Where a file has content of its own [struct fiemap_extent].
+struct FileExtent {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  bool shared = false;  // with other files
+};
+struct FileExtents {
+  std::vector<FileExtent> extents;  // ascending
+  bool last = false;                // there is nothing behind them
+};
+
 // Every call may block; none is made under a leaf lock or in an rcu read section.
 class FileOps {
  public:
@@ -136,6 +147,17 @@ class FileOps {
                                      bool hole);
   virtual Result<void> fallocate(const CallContext& ctx, File& file, int mode, uint64_t offset,
                                  uint64_t length);
+  // Bytes of `from`, of the same super block, go into `to`; fewer at the end of `from`. i_rwsem of
+  // `to` is held exclusive and its i_changing raised; the VFS has checked modes, types and ranges,
+  // but for the overlap of ranges of one file.
+  virtual Result<uint64_t> copy_file_range(const CallContext& ctx, File& from, uint64_t from_offset,
+                                           File& to, uint64_t to_offset, uint64_t length);
+  // [REMAP_FILE: FICLONERANGE] The same, all of it, by sharing. length 0: to the end of `from`.
+  virtual Result<void> remap_file_range(const CallContext& ctx, File& from, uint64_t from_offset,
+                                        File& to, uint64_t to_offset, uint64_t length);
+  // At most `max` extents of [offset, offset + length).
+  virtual Result<FileExtents> fiemap(const CallContext& ctx, File& file, uint64_t offset,
+                                     uint64_t length, size_t max);
   // Entries with cookies above `cookie`, 0 for the first page; '.' and '..' excluded.
   virtual Result<DirPage> readdir(const CallContext& ctx, File& file, uint64_t cookie);
 };

@@ -410,13 +410,7 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& caller, Ne
     result.count += written;
     if (written < part) break;
   }
-  // What was cached of these bytes is old (rule 2); readers wait for i_rwsem meanwhile.
-  const uint64_t end = result.offset + result.count;
-  WriteLock lock(inode.mapping()->invalidate_lock);
-  (void)mm::invalidate_pages_range(*inode.mapping(), result.offset, end);
-  if (inode.mapping()->i_size.load(std::memory_order_acquire) < end) {
-    mm::truncate_setsize(*inode.mapping(), end);
-  }
+  drop_cached_range(inode, result.offset, result.offset + result.count);
   return result;
 }
 

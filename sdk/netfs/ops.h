@@ -1,8 +1,9 @@
 // NetInodeOps, NetFileOps: what the VFS asks of a MyFS server.
 // Kernel counterpart: ceph_dir_iops, ceph_file_iops, ceph_file_fops; nfs_dir_inode_operations.
 // Differs: names are resolved many at a time; opens, stats and reads that the leases cover ask
-// nobody. Names: dir.cc, attributes and xattrs: attr.cc, files: file.cc. Thread safety: all; no
-// state. Lock rank: as fs::InodeOps and fs::FileOps say.
+// nobody. Names: dir.cc, attributes and xattrs: attr.cc, files: file.cc, ranges that the
+// server copies: copy.cc. Thread safety: all; no state. Lock rank: as fs::InodeOps and fs::FileOps
+// say.
 // Owns / is owned by: part of a Super.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "sdk/fs/inode.h"
 #include "sdk/mm/readahead.h"
 #include "sdk/netfs/inode.h"
+#include "sdk/rpc/data_calls.h"
 
 namespace myfs::netfs {
 
@@ -78,6 +80,12 @@ class NetFileOps final : public fs::FileOps {
                              bool hole) override;
   Result<void> fallocate(const CallContext& ctx, fs::File& file, int mode, uint64_t offset,
                          uint64_t length) override;
+  Result<uint64_t> copy_file_range(const CallContext& ctx, fs::File& from, uint64_t from_offset,
+                                   fs::File& to, uint64_t to_offset, uint64_t length) override;
+  Result<void> remap_file_range(const CallContext& ctx, fs::File& from, uint64_t from_offset,
+                                fs::File& to, uint64_t to_offset, uint64_t length) override;
+  Result<fs::FileExtents> fiemap(const CallContext& ctx, fs::File& file, uint64_t offset,
+                                 uint64_t length, size_t max) override;
   Result<fs::DirPage> readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) override;
 
   // What create(O_CREAT) leaves in the file: as open(). `ticket`: of that call.
@@ -90,6 +98,10 @@ class NetFileOps final : public fs::FileOps {
                               FileState& state);
   Result<void> open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file,
                                FileState& state);
+  // One COPY; bytes that it did.
+  Result<uint64_t> copy_piece(const CallContext& ctx, fs::File& from, fs::File& to,
+                              rpc::CopyArgs args);
+  static void drop_cached_range(NetInode& inode, uint64_t from, uint64_t to);
   bool open_locally(NetInode& inode, fs::File& file, FileState& state);
   Result<size_t> read_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
                                fs::IoVec to, uint64_t offset);

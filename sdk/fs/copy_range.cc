@@ -1,0 +1,139 @@
+#include "sdk/fs/copy_range.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <climits>
+
+#include "sdk/base/limits.h"
+#include "sdk/fs/namei_ops.h"
+#include "sdk/fs/read_write.h"
+
+namespace myfs::fs {
+
+namespace {
+
+Result<Ref<File>> file_of(const TaskStruct& task, int fd) {
+  RefPtr<File> file = task.files.fget(fd);
+  if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
+  return std::move(file).to_ref();
+}
+
+// [generic_file_rw_checks]
+Errno check_files(const File& in, const File& out) {
+  if (in.f_inode().is_dir() || out.f_inode().is_dir()) return Errno(EISDIR);
+  if (!in.f_inode().is_regular() || !out.f_inode().is_regular()) return Errno(EINVAL);
+  if (!in.may_read() || !out.may_write() || (out.f_flags() & O_APPEND) != 0) return Errno(EBADF);
+  return &in.f_inode().i_sb() == &out.f_inode().i_sb() ? Errno() : Errno(EXDEV);
+}
+
+bool overlaps(const File& in, int64_t offset_in, const File& out, int64_t offset_out,
+              uint64_t length) {
+  if (&in.f_inode() != &out.f_inode()) return false;
+  const uint64_t apart = static_cast<uint64_t>(offset_in < offset_out ? offset_out - offset_in
+                                                                      : offset_in - offset_out);
+  return apart < length;
+}
+
+// A position given by the caller, or the file's own.
+class Position {
+ public:
+  Position(File& file, int64_t* given) : file_(file), given_(given) {
+    if (given != nullptr) {
+      start_ = *given;
+      return;
+    }
+    MutexLock lock(file.f_pos_lock);
+    start_ = file.f_pos;
+  }
+  int64_t start() const { return start_; }
+  void advance(size_t count) {
+    const int64_t end = start_ + static_cast<int64_t>(count);
+    if (given_ != nullptr) {
+      *given_ = end;
+      return;
+    }
+    MutexLock lock(file_.f_pos_lock);
+    file_.f_pos = end;
+  }
+
+ private:
+  File& file_;
+  int64_t* const given_;
+  int64_t start_ = 0;
+};
+
+}  // namespace
+
+Result<size_t> vfs_copy_file_range(const CallContext& ctx, const TaskStruct& task, int fd_in,
+                                   int64_t* offset_in, int fd_out, int64_t* offset_out,
+                                   size_t length) {
+  MYFS_ASSIGN(Ref<File> in, file_of(task, fd_in));
+  MYFS_ASSIGN(Ref<File> out, file_of(task, fd_out));
+  if (Errno error = check_files(*in, *out); !error.ok()) return error;
+  if (length > SSIZE_MAX) return Errno(EINVAL);
+  length = std::min(length, kRwCountMax_bytes);
+  Position from(*in, offset_in), to(*out, offset_out);
+  if (from.start() < 0 || to.start() < 0) return Errno(EINVAL);
+  int64_t end;
+  if (__builtin_add_overflow(from.start(), static_cast<int64_t>(length), &end) ||
+      __builtin_add_overflow(to.start(), static_cast<int64_t>(length), &end)) {
+    return Errno(EOVERFLOW);
+  }
+  const auto start = static_cast<uint64_t>(to.start());
+  if (start >= kFileSizeMax_bytes) return Errno(EFBIG);
+  length = std::min<uint64_t>(length, kFileSizeMax_bytes - start);
+  if (length == 0) return size_t{0};
+  uint64_t count = 0;
+  {
+    Inode& inode = out->f_inode();
+    WriteLock lock(inode.i_rwsem);
+    ChangeInFlight change({}, {&inode});
+    MYFS_ASSIGN(count, out->f_op().copy_file_range(change.context(ctx), *in,
+                                                   static_cast<uint64_t>(from.start()), *out, start,
+                                                   length));
+  }
+  if (count == 0) return size_t{0};
+  from.advance(count);
+  to.advance(count);
+  if ((out->f_flags() & (O_SYNC | O_DSYNC)) != 0) {
+    MYFS_TRY(out->f_op().fsync(ctx, *out, (out->f_flags() & O_SYNC) != O_SYNC));
+  }
+  return static_cast<size_t>(count);
+}
+
+Result<void> vfs_clone_file_range(const CallContext& ctx, const TaskStruct& task, int fd_in,
+                                  int64_t offset_in, int fd_out, int64_t offset_out,
+                                  int64_t length) {
+  MYFS_ASSIGN(Ref<File> in, file_of(task, fd_in));
+  MYFS_ASSIGN(Ref<File> out, file_of(task, fd_out));
+  if (Errno error = check_files(*in, *out); !error.ok()) return error;
+  if (offset_in < 0 || offset_out < 0 || length < 0) return Errno(EINVAL);
+  int64_t end;
+  if (__builtin_add_overflow(offset_in, length, &end) ||
+      __builtin_add_overflow(offset_out, length, &end)) {
+    return Errno(EINVAL);
+  }
+  if (length != 0 && overlaps(*in, offset_in, *out, offset_out, static_cast<uint64_t>(length))) {
+    return Errno(EINVAL);
+  }
+  if (static_cast<uint64_t>(end) > kFileSizeMax_bytes) return Errno(EFBIG);
+  Inode& inode = out->f_inode();
+  WriteLock lock(inode.i_rwsem);
+  ChangeInFlight change({}, {&inode});
+  return out->f_op().remap_file_range(change.context(ctx), *in, static_cast<uint64_t>(offset_in),
+                                      *out, static_cast<uint64_t>(offset_out),
+                                      static_cast<uint64_t>(length));
+}
+
+Result<FileExtents> vfs_fiemap(const CallContext& ctx, const TaskStruct& task, int fd,
+                               int64_t offset, int64_t length, size_t max) {
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  if (offset < 0 || length <= 0 || max == 0) return Errno(EINVAL);
+  if (!file->f_inode().is_regular()) return Errno(EOPNOTSUPP);
+  const auto start = static_cast<uint64_t>(offset);
+  const uint64_t size = std::min(static_cast<uint64_t>(length), uint64_t{INT64_MAX} - start);
+  return file->f_op().fiemap(ctx, *file, start, size, max);
+}
+
+}  // namespace myfs::fs

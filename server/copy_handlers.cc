@@ -1,0 +1,134 @@
+#include "server/copy_handlers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sdk/base/limits.h"
+#include "server/shard.h"
+
+namespace myfs::server {
+namespace {
+
+// What is asked for, cut to what there is and may be [generic_copy_file_checks].
+Errno check_ranges(const CopyArgs& args, uint64_t from_size, uint64_t* len) {
+  uint64_t end;
+  if (__builtin_add_overflow(args.from_off, args.len, &end) ||
+      __builtin_add_overflow(args.to_off, args.len, &end)) {
+    return Errno(EOVERFLOW);
+  }
+  *len = args.from_off >= from_size ? 0 : std::min(args.len, from_size - args.from_off);
+  if (args.to_off >= kFileSizeMax_bytes) return Errno(EFBIG);
+  *len = std::min(*len, kFileSizeMax_bytes - args.to_off);
+  const bool overlap = args.from.ino == args.to.ino && args.to_off + *len > args.from_off &&
+                       args.to_off < args.from_off + *len;
+  return overlap ? Errno(EINVAL) : Errno();
+}
+
+// Whose leases are in the way. The source is held still to the end: others may read it meanwhile.
+void recall_for_copy(Turn& turn, const CopyArgs& args, const InodeRecord& to) {
+  const uint64_t from_ino = args.from.ino, to_ino = args.to.ino;
+  turn.lane(to_ino);
+  turn.recall(to_ino, kPartR | kPartW);
+  turn.recall_own(to_ino, kPartW);
+  if (drops_privileges(to, forced(turn, args.to_opener).cred)) turn.recall(to_ino, kPartA);
+  if (from_ino == to_ino) return;
+  turn.lane(from_ino);
+  turn.recall(from_ino, kPartW);
+  turn.recall_own(from_ino, kPartW);
+}
+
+void read_piece(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
+  state->stage = CopyState::Stage::kRead;
+  turn.go_async([&shard = turn.shard(), request = turn.request(), ino = args.from.ino,
+                 off = args.from_off + state->done,
+                 size = std::min(kCopyPiece_bytes, state->len - state->done), state] {
+    shard.data().read(ino, off, size, [&shard, request, state](Result<DataBuffer> data) {
+      state->error = data.error();
+      if (data.ok()) state->piece = std::move(data).value();
+      shard.resume(request);
+    });
+  });
+}
+
+void write_piece(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
+  state->stage = CopyState::Stage::kWritten;
+  turn.go_async([&shard = turn.shard(), request = turn.request(), ino = args.to.ino,
+                 off = args.to_off + state->done, mtime = turn.now(), state] {
+    auto done = [&shard, request, state](Result<WriteReply> result) {
+      state->error = result.error();
+      if (result.ok()) {
+        state->done += state->piece.size();
+        state->commit_wanted = result->commit_wanted;
+      }
+      shard.resume(request);
+    };
+    shard.data().write(ino, off, state->piece.span(), std::move(done), mtime);
+  });
+}
+
+Errno commit_pieces(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
+  if (state->done == 0) return state->error;
+  state->stage = CopyState::Stage::kCommitted;
+  state->piece = DataBuffer();
+  start_commit(turn, args.to.ino, state->change);
+  return {};
+}
+
+Errno begin_copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply) {
+  Result<InodeRef> from = turn.node(args.from);
+  Result<InodeRef> to = turn.node(args.to);
+  if (!from.ok()) return from.error();
+  if (!to.ok()) return to.error();
+  Errno error = may_access_data(turn, args.from.ino, **from, args.from_opener, kAccessRead);
+  if (!error.ok()) return error;
+  error = may_access_data(turn, args.to.ino, **to, args.to_opener, kAccessWrite);
+  if (!error.ok()) return error;
+  recall_for_copy(turn, args, **to);
+  if (turn.blocked()) return {};
+  const InodeRecord* committed = turn.shard().committed_inode(args.from.ino);
+  if (committed == nullptr) return Errno(ESTALE);
+  error = check_ranges(args, committed->size, &state->len);
+  if (!error.ok()) return error;
+  if (state->len == 0) {
+    reply.node = turn.reply(args.to.ino, 0);
+    return {};
+  }
+  state->len = std::min(state->len, kCopyCallMax_bytes);
+  turn.use_content(args.from.ino);
+  turn.use_content(args.to.ino);
+  read_piece(turn, args, state);
+  return {};
+}
+
+}  // namespace
+
+Errno copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply) {
+  switch (state->stage) {
+    case CopyState::Stage::kBegin:
+      return begin_copy(turn, args, state, reply);
+    case CopyState::Stage::kRead:
+      if (!state->error.ok() || state->piece.size() == 0) return commit_pieces(turn, args, state);
+      write_piece(turn, args, state);
+      return {};
+    case CopyState::Stage::kWritten:
+      if (!state->error.ok() || state->commit_wanted || state->done == state->len)
+        return commit_pieces(turn, args, state);
+      read_piece(turn, args, state);
+      return {};
+    case CopyState::Stage::kCommitted: {
+      Errno error = finish_commit(turn, args.to.ino, *state->change);
+      if (!error.ok()) return error;
+      Result<InodeRef> to = turn.inode(args.to.ino);
+      Cred cred = forced(turn, args.to_opener).cred;
+      if (to.ok() && drops_privileges(**to, cred))
+        turn.edit(args.to.ino).mode = mode_without_privileges(owner_of(**to), cred);
+      turn.shard().counters().bytes_copied += state->done;
+      reply.count = state->done;
+      reply.node = turn.reply(args.to.ino, 0);
+      return {};
+    }
+  }
+  return Errno(EIO);
+}
+
+}  // namespace myfs::server

@@ -1,0 +1,38 @@
+// CopyHandlers: ranges that go from one file to another without the client in between.
+// Kernel counterpart: vfs_copy_file_range (fs/read_write.c), fs/remap_range.c, nfsd4_copy.
+// Differs: bodies of requests that leave the loop between their pieces.
+// Thread safety: the shard's loop only.
+// Invariants: (1) the source is read as it was committed after every W on it had come back, and no
+// W is granted before the end; (2) what is copied is durable before it is answered, hence before
+// anybody can read it; (3) a turn handles one piece.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "server/namespace.h"
+#include "server/requests.h"
+#include "server/turn.h"
+
+namespace myfs::server {
+
+inline constexpr uint64_t kCopyPiece_bytes = 4 << 20;     // read and written at once
+inline constexpr uint64_t kCopyCallMax_bytes = 64 << 20;  // of one call; the count is short then
+
+struct CopyState {
+  enum class Stage : uint8_t { kBegin, kRead, kWritten, kCommitted };
+  Stage stage = Stage::kBegin;
+  uint64_t len = 0;   // to do in all
+  uint64_t done = 0;  // of it written
+  DataBuffer piece{};
+  Errno error{};  // that ended it early
+  bool commit_wanted = false;
+  ContentChangeRef change = std::make_shared<ContentChange>();
+};
+using CopyStateRef = std::shared_ptr<CopyState>;
+
+// EINVAL (overlapping ranges of one file, no regular file), EISDIR, EBADF, EACCES, EROFS, EFBIG,
+// ENOSPC, EIO.
+Errno copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply);
+
+}  // namespace myfs::server

@@ -1,0 +1,178 @@
+// copy_file_range, fiemap: errnos, effects, and what a second client sees of them.
+
+#include <climits>
+#include <vector>
+
+#include "tests/posix/api_test.h"
+
+namespace myfs::test {
+namespace {
+
+constexpr off_t kSizeMax = (off_t{1} << 54) - 1;
+
+std::string text_of(size_t size, uint32_t seed) {
+  std::string text(size, '\0');
+  for (size_t i = 0; i < size; ++i)
+    text[i] = static_cast<char>('a' + (i * 31 + i / 999 + seed) % 26);
+  return text;
+}
+
+class Copy : public ApiTest {
+ protected:
+  void SetUp() override {
+    ApiTest::SetUp();
+    make_file("in", "0123456789");
+    in_ = open("in", O_RDWR);
+    out_ = open("out", O_RDWR | O_CREAT);
+  }
+  ssize_t copy(off_t in, off_t out, size_t size, unsigned flags = 0) {
+    return myfs_copy_file_range(task_, in_, &in, out_, &out, size, flags);
+  }
+  int in_ = -1, out_ = -1;
+};
+
+TEST_F(Copy, copy_file_range_EBADF) {
+  EXPECT_EQ(-EBADF, myfs_copy_file_range(task_, 99, nullptr, out_, nullptr, 1, 0));
+  EXPECT_EQ(-EBADF, myfs_copy_file_range(task_, in_, nullptr, 99, nullptr, 1, 0));
+  int write_only = open("in", O_WRONLY), read_only = open("out", O_RDONLY);
+  EXPECT_EQ(-EBADF, myfs_copy_file_range(task_, write_only, nullptr, out_, nullptr, 1, 0));
+  EXPECT_EQ(-EBADF, myfs_copy_file_range(task_, in_, nullptr, read_only, nullptr, 1, 0));
+  int append = open("out", O_WRONLY | O_APPEND);
+  EXPECT_EQ(-EBADF, myfs_copy_file_range(task_, in_, nullptr, append, nullptr, 1, 0));
+}
+
+TEST_F(Copy, copy_file_range_EISDIR) {
+  make_dir("d");
+  int dir = open("d", O_RDONLY);
+  EXPECT_EQ(-EISDIR, myfs_copy_file_range(task_, dir, nullptr, out_, nullptr, 1, 0));
+  EXPECT_EQ(-EISDIR, myfs_copy_file_range(task_, in_, nullptr, dir, nullptr, 1, 0));
+}
+
+TEST_F(Copy, copy_file_range_EINVAL) {
+  EXPECT_EQ(-EINVAL, copy(0, 0, 1, 1));
+  EXPECT_EQ(-EINVAL, copy(-1, 0, 1));
+  EXPECT_EQ(-EINVAL, copy(0, -1, 1));
+  EXPECT_EQ(-EINVAL, copy(0, 0, size_t{SSIZE_MAX} + 1));
+  off_t from = 0, to = 4;
+  EXPECT_EQ(-EINVAL, myfs_copy_file_range(task_, in_, &from, in_, &to, 5, 0));
+  EXPECT_EQ(4, myfs_copy_file_range(task_, in_, &from, in_, &to, 4, 0));
+  EXPECT_EQ("0123012389", content("in"));
+}
+
+TEST_F(Copy, copy_file_range_EXDEV) {
+  ASSERT_EQ(0, myfs_mkdir(task_, "m", 0755));
+  ASSERT_EQ(0, myfs_mount(task_, server_->url().c_str(), "m", nullptr)) << last_message();
+  int far = open(("m" + home() + "/out").c_str(), O_RDWR);
+  EXPECT_EQ(-EXDEV, myfs_copy_file_range(task_, in_, nullptr, far, nullptr, 1, 0));
+  close(far);
+}
+
+TEST_F(Copy, copy_file_range_EFBIG) {
+  EXPECT_EQ(-EFBIG, copy(0, kSizeMax, 1));
+  EXPECT_EQ(5, copy(0, kSizeMax - 5, 10)) << "as much as fits";
+}
+
+TEST_F(Copy, copy_file_range_EOVERFLOW) {
+  EXPECT_EQ(-EOVERFLOW, copy(LONG_MAX - 1, 0, 10));
+  EXPECT_EQ(-EOVERFLOW, copy(0, LONG_MAX - 1, 10));
+}
+
+TEST_F(Copy, fiemap_EINVAL) {
+  myfs_extent extent;
+  EXPECT_EQ(-EINVAL, myfs_fiemap(task_, in_, 0, 10, nullptr, 1));
+  EXPECT_EQ(-EINVAL, myfs_fiemap(task_, in_, 0, 10, &extent, 0));
+  EXPECT_EQ(-EINVAL, myfs_fiemap(task_, in_, -1, 10, &extent, 1));
+  EXPECT_EQ(-EINVAL, myfs_fiemap(task_, in_, 0, 0, &extent, 1));
+}
+
+TEST_F(Copy, fiemap_EBADF) {
+  myfs_extent extent;
+  EXPECT_EQ(-EBADF, myfs_fiemap(task_, 99, 0, 10, &extent, 1));
+}
+
+TEST_F(Copy, fiemap_EOPNOTSUPP) {
+  make_dir("d");
+  myfs_extent extent;
+  EXPECT_EQ(-EOPNOTSUPP, myfs_fiemap(task_, open("d", O_RDONLY), 0, 10, &extent, 1));
+}
+
+TEST_F(Copy, offsets_and_positions_move_on) {
+  off_t from = 2;
+  EXPECT_EQ(3, myfs_copy_file_range(task_, in_, &from, out_, nullptr, 3, 0));
+  EXPECT_EQ(5, from);
+  EXPECT_EQ(3, myfs_lseek(task_, out_, 0, SEEK_CUR));
+  EXPECT_EQ(0, myfs_lseek(task_, in_, 0, SEEK_CUR));
+  EXPECT_EQ(10, myfs_copy_file_range(task_, in_, nullptr, out_, nullptr, 100, 0));
+  EXPECT_EQ(10, myfs_lseek(task_, in_, 0, SEEK_CUR));
+  EXPECT_EQ(0, myfs_copy_file_range(task_, in_, nullptr, out_, nullptr, 100, 0));
+  EXPECT_EQ("2340123456789", content("out"));
+}
+
+// What is dirty in the cache is copied, and what is cached of the target is not old afterwards.
+TEST_F(Copy, the_cache_of_both_files_counts) {
+  const std::string old_text = text_of(300'000, 1), text = text_of(200'000, 2);
+  pwrite(out_, old_text, 0);
+  EXPECT_EQ(old_text, pread(out_, old_text.size(), 0));
+  pwrite(in_, text, 0);
+  EXPECT_EQ(200'000, copy(0, 50'000, 1 << 20));
+  EXPECT_EQ(old_text.substr(0, 50'000) + text + old_text.substr(250'000), pread(out_, 1 << 20, 0));
+}
+
+TEST_F(Copy, another_client_sees_it_at_once) {
+  myfs_task* other = nullptr;
+  ASSERT_EQ(0, myfs_open_url(server_->url().c_str(), nullptr, &other)) << last_message();
+  ASSERT_EQ(0, myfs_chdir(other, home().c_str()));
+  int theirs = myfs_open(other, "out", O_RDONLY, 0);
+  int source = myfs_open(other, "in", O_RDWR, 0);
+  for (uint32_t round = 0; round < 20; ++round) {
+    const std::string text = text_of(70'000 + round, round);
+    // Written and still dirty in the other client's cache.
+    ASSERT_EQ(static_cast<ssize_t>(text.size()),
+              myfs_pwrite(other, source, text.data(), text.size(), 0));
+    ASSERT_EQ(static_cast<ssize_t>(text.size()), copy(0, 0, text.size()));
+    std::string seen(text.size(), '?');
+    ASSERT_EQ(static_cast<ssize_t>(seen.size()),
+              myfs_pread(other, theirs, seen.data(), seen.size(), 0));
+    ASSERT_EQ(text, seen) << round;
+    struct stat st;
+    ASSERT_EQ(0, myfs_fstat(other, theirs, &st));
+    ASSERT_EQ(static_cast<off_t>(text.size()), st.st_size);
+  }
+  EXPECT_EQ(0, myfs_task_destroy(other));
+}
+
+TEST_F(Copy, more_than_one_call_of_the_protocol) {
+  constexpr off_t kSize = 130 << 20;
+  ASSERT_EQ(0, myfs_ftruncate(task_, in_, kSize));
+  pwrite(in_, "end", kSize - 3);
+  EXPECT_EQ(kSize, copy(0, 0, kSize + 5));
+  EXPECT_EQ("end", pread(out_, 10, kSize - 3));
+}
+
+TEST_F(Copy, survives_the_server) {
+  const std::string text = text_of(100'000, 3);
+  pwrite(in_, text, 0);
+  ASSERT_EQ(100'000, copy(0, 0, text.size()));
+  restart_server();
+  EXPECT_EQ(text, content("out"));
+}
+
+TEST_F(Copy, fiemap_tells_data_from_holes) {
+  constexpr off_t kAt = 8 << 20;
+  int fd = open("sparse");
+  pwrite(fd, text_of(65'536, 1), 0);
+  pwrite(fd, text_of(65'536, 1), kAt);
+  std::vector<myfs_extent> extents(8);
+  ASSERT_EQ(2, myfs_fiemap(task_, fd, 0, LONG_MAX, extents.data(), extents.size()));
+  EXPECT_EQ(0u, extents[0].offset);
+  EXPECT_EQ(65'536u, extents[0].size);
+  EXPECT_EQ(0u, extents[0].flags);
+  EXPECT_EQ(static_cast<uint64_t>(kAt), extents[1].offset);
+  EXPECT_EQ(unsigned{MYFS_EXTENT_LAST}, extents[1].flags);
+  ASSERT_EQ(1, myfs_fiemap(task_, fd, 100'000, LONG_MAX, extents.data(), extents.size()));
+  EXPECT_EQ(static_cast<uint64_t>(kAt), extents[0].offset);
+  EXPECT_EQ(0, myfs_fiemap(task_, fd, 100'000, 1000, extents.data(), extents.size()));
+}
+
+}  // namespace
+}  // namespace myfs::test

@@ -1,0 +1,204 @@
+// COPY: ranges that go from file to file at the server.
+#include <gtest/gtest.h>
+
+#include "server/copy_handlers.h"
+#include "tests/unit/server/rig.h"
+
+namespace myfs::server {
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+
+std::string text_of(size_t size, uint32_t seed) {
+  std::string text(size, '\0');
+  for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>('a' + (i * 31 + seed) % 26);
+  return text;
+}
+
+class Copy : public testing::Test {
+ protected:
+  Pending<CopyAnswer> start_copy(Client& c, CopyArgs args) {
+    Op op = c.next_op();
+    auto state = std::make_shared<CopyState>();
+    if (args.from_opener.open_id == 0) args.from_opener.cred = c.cred;
+    if (args.to_opener.open_id == 0) args.to_opener.cred = c.cred;
+    return rig.start<CopyAnswer>(
+        c, &op, [args, state](Turn& t, CopyAnswer& r) { return server::copy(t, args, state, r); });
+  }
+  CopyAnswer copy(Client& c, CopyArgs args) { return rig.finish(start_copy(c, std::move(args))); }
+  CopyArgs whole() const { return {.from = from, .to = to, .len = UINT32_MAX}; }
+  void boot_again() {
+    rig.halt(true);
+    rig.boot();
+    a = rig.login();
+    from = rig.lookup(a, a.root.handle, {"from"}).nodes[0].handle;
+    to = rig.lookup(a, a.root.handle, {"to"}).nodes[0].handle;
+  }
+
+  Rig rig;
+  Client a = rig.login();
+  Handle from = rig.create(a, a.root.handle, "from").node.handle;
+  Handle to = rig.create(a, a.root.handle, "to").node.handle;
+};
+
+TEST_F(Copy, content_is_durable_when_it_is_answered) {
+  const std::string text = text_of(300'000, 1);
+  rig.write(a, from, 0, text);
+  CopyAnswer answer = copy(a, whole());
+  EXPECT_EQ(answer.error, 0);
+  EXPECT_EQ(answer.count, text.size());
+  EXPECT_EQ(answer.node.attr.size, text.size());
+  boot_again();
+  EXPECT_EQ(rig.content(a, to), text);
+  EXPECT_EQ(rig.content(a, from), text);
+}
+
+TEST_F(Copy, ranges_are_cut_to_the_source_and_leave_the_rest_alone) {
+  rig.write(a, from, 0, "0123456789");
+  rig.write(a, to, 0, "abcdefghij");
+  EXPECT_EQ(copy(a, {.from = from, .to = to, .from_off = 7, .to_off = 2, .len = 100}).count, 3u);
+  EXPECT_EQ(rig.content(a, to), "ab789fghij");
+  EXPECT_EQ(copy(a, {.from = from, .to = to, .from_off = 10, .to_off = 2, .len = 100}).count, 0u);
+  EXPECT_EQ(copy(a, {.from = from, .to = from, .from_off = 0, .to_off = 10, .len = 10}).count, 10u);
+  EXPECT_EQ(rig.content(a, from), "01234567890123456789");
+}
+
+TEST_F(Copy, refuses_what_the_kernel_refuses) {
+  rig.write(a, from, 0, text_of(100, 1));
+  auto error = [&](CopyArgs args) { return copy(a, std::move(args)).error; };
+  EXPECT_EQ(error({.from = from, .to = from, .from_off = 0, .to_off = 50, .len = 51}), EINVAL);
+  EXPECT_EQ(error({.from = from, .to = from, .from_off = 50, .to_off = 0, .len = 60}), 0);
+  EXPECT_EQ(error({.from = from, .to = to, .to_off = kFileSizeMax_bytes, .len = 1}), EFBIG);
+  EXPECT_EQ(error({.from = from, .to = to, .from_off = UINT64_MAX, .len = 2}), EOVERFLOW);
+  Handle dir = rig.mkdir(a, a.root.handle, "d").node.handle;
+  EXPECT_EQ(error({.from = dir, .to = to, .len = 1}), EISDIR);
+  EXPECT_EQ(error({.from = from, .to = dir, .len = 1}), EISDIR);
+  Handle fifo = rig.create(a, a.root.handle, "p", S_IFIFO | 0644).node.handle;
+  EXPECT_EQ(error({.from = fifo, .to = to, .len = 1}), EINVAL);
+  EXPECT_EQ(rig.content(a, to), "");
+}
+
+TEST_F(Copy, is_permitted_by_opens_or_modes) {
+  rig.write(a, from, 0, "text");
+  Client b = rig.login(user(1000), false, "", true);
+  Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
+  Handle to_b = rig.lookup(b, b.root.handle, {"to"}).nodes[0].handle;
+  EXPECT_EQ(copy(b, {.from = from_b, .to = to_b, .len = 4}).error, EACCES);
+  rig.setattr(a, to, kSetMode, mode_of(0666));
+  EXPECT_EQ(copy(b, {.from = from_b, .to = to_b, .len = 4}).error, 0);
+  rig.open(a, from, opener(9, kAccessWrite));
+  CopyArgs args{.from = from, .to = to, .from_opener = opener(9, kAccessWrite), .len = 4};
+  EXPECT_EQ(copy(a, args).error, EBADF);
+}
+
+TEST_F(Copy, a_read_only_session_may_copy_from_but_not_to) {
+  Client b = rig.login({}, true);
+  Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
+  Handle to_b = rig.lookup(b, b.root.handle, {"to"}).nodes[0].handle;
+  EXPECT_EQ(copy(b, {.from = from_b, .to = to_b, .len = 4}).error, EROFS);
+}
+
+// What another client has written under W, and what we have, comes first; nobody's cache is old.
+TEST_F(Copy, recalls_the_writers_of_the_source_and_all_of_the_target) {
+  Client b = rig.login();
+  Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
+  Handle to_b = rig.lookup(b, b.root.handle, {"to"}).nodes[0].handle;
+  rig.getattr(b, from_b, kPartW, true);
+  rig.write(b, from_b, 0, "dirty", kWriteWriteback);
+  rig.getattr(b, to_b, kPartA | kPartR, true);
+  b.peer->silent();
+  auto copying = start_copy(a, whole());
+  rig.settle();
+  EXPECT_FALSE(copying->has_value());
+  ASSERT_EQ(b.peer->recalls.size(), 2u);
+  for (const RecallItem& item : std::vector(b.peer->recalls)) {
+    EXPECT_EQ(item.parts & (kPartR | kPartW), item.ino == from.ino ? kPartW : kPartR);
+    rig.ack(b, item, item.ino == from.ino ? kPartR : 0);
+  }
+  EXPECT_EQ(rig.finish(copying).count, 5u);
+  EXPECT_EQ(rig.content(a, to), "dirty");
+  EXPECT_EQ(rig.held(b, from.ino) & kPartR, kPartR) << "readers of the source stay";
+}
+
+TEST_F(Copy, the_own_W_of_both_files_comes_back_first) {
+  rig.getattr(a, from, kPartW, true);
+  rig.getattr(a, to, kPartW, true);
+  rig.write(a, from, 0, "source", kWriteWriteback);
+  rig.write(a, to, 0, "target and tail", kWriteWriteback);
+  a.slot = 4;
+  EXPECT_EQ(copy(a, whole()).count, 6u);
+  EXPECT_EQ(rig.content(a, to), "source and tail");
+  EXPECT_EQ(rig.held(a, to.ino) & kPartW, 0);
+}
+
+TEST_F(Copy, nobody_gets_W_on_the_source_meanwhile) {
+  rig.write(a, from, 0, text_of(kMiB, 1));
+  Client b = rig.login();
+  Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
+  auto copying = start_copy(a, whole());
+  auto asking = rig.start_getattr(b, from_b, kPartW);
+  ASSERT_FALSE(copying->has_value());
+  ASSERT_TRUE(asking->has_value());
+  EXPECT_EQ((*asking)->node.grant.parts & kPartW, 0);
+  EXPECT_EQ(rig.finish(copying).error, 0);
+}
+
+TEST_F(Copy, a_replay_tells_the_count) {
+  rig.write(a, from, 0, "text");
+  EXPECT_EQ(copy(a, whole()).count, 4u);
+  auto again = rig.finish(rig.start<CopyAnswer>(a, &a.op, [](Turn&, CopyAnswer&) {
+    ADD_FAILURE() << "executed twice";
+    return Errno(EIO);
+  }));
+  EXPECT_TRUE(again.replayed);
+  EXPECT_EQ(again.count, 4u);
+}
+
+TEST_F(Copy, takes_privileges_away_and_stamps) {
+  Client b = rig.login(user(1000), false, "", true);
+  rig.write(a, from, 0, "text");
+  rig.setattr(a, from, kSetMode, mode_of(0644));
+  rig.setattr(a, to, kSetMode, mode_of(06777));
+  Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
+  Handle to_b = rig.lookup(b, b.root.handle, {"to"}).nodes[0].handle;
+  rig.wall_ns += kNsPerSec;
+  CopyAnswer answer = copy(b, {.from = from_b, .to = to_b, .len = 4});
+  EXPECT_EQ(answer.node.attr.mode & 07777, 0777u);
+  EXPECT_EQ(answer.node.attr.mtime, Time::from_ns(rig.wall_ns));
+  EXPECT_EQ(answer.node.attr.ctime, Time::from_ns(rig.wall_ns));
+}
+
+// One call does not hold a file for longer than some pieces take.
+TEST_F(Copy, more_than_one_call_may_do_is_short) {
+  Kstat size;
+  size.size = kCopyCallMax_bytes + kMiB;
+  rig.setattr(a, from, kSetSize, size);
+  CopyAnswer answer = copy(a, whole());
+  EXPECT_EQ(answer.count, kCopyCallMax_bytes);
+  EXPECT_EQ(copy(a, {.from = from,
+                     .to = to,
+                     .from_off = answer.count,
+                     .to_off = answer.count,
+                     .len = UINT32_MAX})
+                .count,
+            kMiB);
+}
+
+// Between two pieces the loop is free.
+TEST_F(Copy, others_are_answered_between_the_pieces) {
+  Kstat size;
+  size.size = 4 * kCopyPiece_bytes;
+  rig.setattr(a, from, kSetSize, size);
+  Client b = rig.login();
+  auto copying = start_copy(a, whole());
+  int answered = 0;
+  while (!copying->has_value()) {
+    auto null_call = rig.start_getattr(b, b.root.handle);
+    answered += null_call->has_value();
+    ASSERT_TRUE(rig.step());
+  }
+  EXPECT_GE(answered, 4);
+}
+
+}  // namespace
+}  // namespace myfs::server
