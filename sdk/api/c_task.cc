@@ -56,6 +56,8 @@ int myfs_task_destroy(myfs_task* task) {
     ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
     const int closed = scope.run([&] { return scope.task().exit_files(ctx); });
     if (result == 0) result = closed;
+    const int released = scope.run([&] { return task->lowlevel.close_all(ctx); });
+    if (result == 0) result = released;
   }
   delete task;
   return result;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sdk/api/client.h"
+#include "sdk/api/lowlevel.h"
 #include "sdk/base/metrics.h"
 #include "sdk/base/sync.h"
 #include "sdk/fs/task.h"
@@ -27,6 +28,7 @@ struct myfs_task {
   myfs::Counter bytes_read, bytes_written;
   myfs::api::ClientTable clients;  // of the mounts; declared first: outlives the name space
   myfs::fs::TaskStruct task;
+  myfs::api::LowLevel lowlevel{this};  // its places and files are of the name space
 };
 
 struct myfs_cancel {

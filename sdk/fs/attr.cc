@@ -134,6 +134,25 @@ Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, Fil
   return inode.i_op().setattr(change.context(ctx), inode, attr, file);
 }
 
+Result<void> vfs_setattr(const CallContext& ctx, const Path& path, Iattr attr, File* file) {
+  Inode& inode = path.inode();
+  if ((attr.ia_valid & Iattr::kSize) != 0) {
+    if (inode.is_dir()) return Errno(EISDIR);
+    if (!inode.is_regular()) return Errno(EINVAL);
+    MYFS_TRY(check_length(static_cast<int64_t>(attr.ia_size)));
+    if (file != nullptr && !file->may_write()) return Errno(EINVAL);
+  }
+  MYFS_TRY(check_writable(path));
+  if ((attr.ia_valid & Iattr::kMode) != 0 && inode.is_symlink()) return Errno(EOPNOTSUPP);
+  if ((attr.ia_valid & Iattr::kSize) != 0 && file == nullptr) {
+    MYFS_TRY(inode_permission(ctx, inode, MAY_WRITE));
+  }
+  const bool chowns = (attr.ia_valid & (Iattr::kUid | Iattr::kGid)) != 0;
+  if (chowns && !inode.is_dir()) attr.ia_valid |= Iattr::kKillPriv;
+  attr.ia_mode &= kModeMask;
+  return notify_change(ctx, inode, attr, file);
+}
+
 Result<void> vfs_chmod(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode,
                        int at_flags) {
   return retry_estale([&]() -> Result<void> {

@@ -25,6 +25,11 @@ Errno setattr_prepare(const Cred& cred, const Kstat& stat, Iattr* attr);
 // null.
 Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, File* file);
 
+// The change that a caller asks for who holds the place, or has it open as `file`: with the checks
+// of chmod, chown, truncate and utimes on the way. EROFS, EISDIR, EINVAL (size of what is no file),
+// EFBIG, EOPNOTSUPP (mode of a symbolic link).
+Result<void> vfs_setattr(const CallContext& ctx, const Path& path, Iattr attr, File* file);
+
 Result<void> vfs_chmod(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode,
                        int at_flags);
 Result<void> vfs_fchmod(const CallContext& ctx, TaskStruct& task, int fd, uint32_t mode);

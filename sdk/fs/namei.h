@@ -35,6 +35,7 @@ enum LookupFlags : uint32_t {
 struct At {
   int dfd = AT_FDCWD;
   std::string_view path;
+  const Path* start = nullptr;  // instead of dfd, for callers that hold a place; outlives the call
 };
 
 enum class LastType : uint8_t { kNorm, kRoot, kDot, kDotDot };

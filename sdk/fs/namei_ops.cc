@@ -41,8 +41,8 @@ Errno early_may_delete(const CallContext& ctx, const Inode& dir, const Inode& vi
 }
 
 // Creates a name that must not exist [filename_create + vfs_mkdir, vfs_mknod, ...].
-Result<void> create_new(const CallContext& ctx, TaskStruct& task, const WalkResult& parent,
-                        const CreateArgs& args) {
+Result<CreateResult> create_new(const CallContext& ctx, TaskStruct& task, const WalkResult& parent,
+                                const CreateArgs& args) {
   if (parent.last_type != LastType::kNorm) return Errno(EEXIST);
   Inode& dir = parent.path.inode();
   RefPtr<Dentry> child;
@@ -56,8 +56,7 @@ Result<void> create_new(const CallContext& ctx, TaskStruct& task, const WalkResu
   WriteLock lock(dir.i_rwsem);
   if (is_dead(dir)) return Errno(ENOENT);
   ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
-  MYFS_TRY(dir.i_op().create(change.context(ctx), *parent.path.dentry, parent.last, args));
-  return ok_result();
+  return dir.i_op().create(change.context(ctx), *parent.path.dentry, parent.last, args);
 }
 
 // For a path with a slash at its end: what the name is.
@@ -238,11 +237,20 @@ CallContext ChangeInFlight::context(const CallContext& ctx) const {
   return with;
 }
 
+Result<CreateResult> vfs_create(const CallContext& ctx, TaskStruct& task, At at,
+                                const CreateArgs& args, Path* place) {
+  MYFS_ASSIGN(const WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
+  MYFS_ASSIGN(CreateResult made, create_new(ctx, task, parent, args));
+  *place = Path{parent.path.mnt, made.dentry};
+  return made;
+}
+
 Result<void> vfs_mkdir(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode) {
   MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
   CreateArgs args;
   args.mode = S_IFDIR | (mode & 01777 & ~task.fs.umask());
-  return create_new(ctx, task, parent, args);
+  MYFS_TRY(create_new(ctx, task, parent, args));
+  return ok_result();
 }
 
 Result<void> vfs_mknod(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode,
@@ -256,7 +264,8 @@ Result<void> vfs_mknod(const CallContext& ctx, TaskStruct& task, At at, uint32_t
   CreateArgs args;
   args.mode = type | (mode & kModeMask & ~task.fs.umask());
   args.rdev = device ? rdev : 0;
-  return create_new(ctx, task, parent, args);
+  MYFS_TRY(create_new(ctx, task, parent, args));
+  return ok_result();
 }
 
 Result<void> vfs_symlink(const CallContext& ctx, TaskStruct& task, std::string_view target, At at) {
@@ -266,7 +275,8 @@ Result<void> vfs_symlink(const CallContext& ctx, TaskStruct& task, std::string_v
   CreateArgs args;
   args.mode = S_IFLNK | 0777;
   args.target = target;
-  return create_new(ctx, task, parent, args);
+  MYFS_TRY(create_new(ctx, task, parent, args));
+  return ok_result();
 }
 
 Result<void> vfs_link(const CallContext& ctx, TaskStruct& task, At from, At to, int flags) {

@@ -19,6 +19,10 @@
 
 namespace myfs::fs {
 
+// Makes what `args` says under a name that must not exist, and tells what it has become. `name` is
+// the place of the result: its mount is set, and its dentry.
+Result<CreateResult> vfs_create(const CallContext& ctx, TaskStruct& task, At at,
+                                const CreateArgs& args, Path* place);
 Result<void> vfs_mkdir(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode);
 // mode with S_IFMT (0: regular).
 Result<void> vfs_mknod(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode,

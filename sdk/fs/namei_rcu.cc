@@ -22,6 +22,9 @@ WalkOutcome RcuWalk::start(At at) {
   if (!at.path.empty() && at.path[0] == '/') {
     mnt = view_.root_mnt;
     dentry = view_.root;
+  } else if (at.start != nullptr) {
+    mnt = at.start->mnt.get();
+    dentry = at.start->dentry.get();
   } else if (at.dfd == AT_FDCWD) {
     mnt = view_.pwd_mnt;
     dentry = view_.pwd;

@@ -21,7 +21,7 @@ struct OpenHow {
 };
 
 // [build_open_flags]
-Result<OpenHow> build_open_flags(const TaskStruct& task, uint32_t flags, uint32_t mode) {
+Result<OpenHow> build_open_flags(uint32_t flags, uint32_t mode) {
   OpenHow how{};
   if ((flags & O_PATH) != 0) flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   if ((flags & (O_TMPFILE & ~O_DIRECTORY)) != 0) return Errno(EOPNOTSUPP);
@@ -41,7 +41,7 @@ Result<OpenHow> build_open_flags(const TaskStruct& task, uint32_t flags, uint32_
   }
   if ((flags & O_TRUNC) != 0) how.access |= MAY_WRITE;
   how.flags = flags;
-  how.mode = S_IFREG | (mode & 07777 & ~task.fs.umask());
+  how.mode = S_IFREG | (mode & 07777);
   how.lookup = ((flags & O_NOFOLLOW) == 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
                ((flags & O_DIRECTORY) != 0 ? uint32_t{LOOKUP_DIRECTORY} : 0);
   how.intent = (flags & O_PATH) != 0           ? LookupIntent::kWalk
@@ -216,12 +216,23 @@ Result<void> set_dir(const CallContext& ctx, Path path, FsStruct& fs, void (FsSt
 
 Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                             uint32_t mode) {
-  MYFS_ASSIGN(OpenHow how, build_open_flags(task, flags, mode));
+  return filp_open_unmasked(ctx, task, at, flags, mode & ~task.fs.umask());
+}
+
+Result<Ref<File>> filp_open_unmasked(const CallContext& ctx, TaskStruct& task, At at,
+                                     uint32_t flags, uint32_t mode) {
+  MYFS_ASSIGN(OpenHow how, build_open_flags(flags, mode));
   return retry_estale([&]() -> Result<Ref<File>> {
     if ((how.flags & O_CREAT) != 0) return CreatingOpen(ctx, task, how).run(at);
     MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, how.lookup, how.intent));
     return open_path(ctx, std::move(found.path), how, found.has_stat ? &found.stat : nullptr);
   });
+}
+
+Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags) {
+  MYFS_ASSIGN(const OpenHow how, build_open_flags(flags & ~uint32_t{O_CREAT | O_EXCL}, 0));
+  if ((flags & O_DIRECTORY) != 0 && !path.inode().is_dir()) return Errno(ENOTDIR);
+  return open_path(ctx, std::move(path), how, nullptr);
 }
 
 Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,

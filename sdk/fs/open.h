@@ -19,6 +19,11 @@ Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t f
 // The same without a descriptor.
 Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                             uint32_t mode);
+// The same, for callers who have applied a umask of their own.
+Result<Ref<File>> filp_open_unmasked(const CallContext& ctx, TaskStruct& task, At at,
+                                     uint32_t flags, uint32_t mode);
+// [dentry_open] Opens what a place holds, without a walk. flags: O_*; nothing is created.
+Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags);
 // The descriptor is free whatever the result; the result is that of flush.
 Result<void> vfs_close(const CallContext& ctx, TaskStruct& task, int fd);
 Result<int> vfs_dup(TaskStruct& task, int fd, int lowest);

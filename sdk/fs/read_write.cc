@@ -177,9 +177,7 @@ Result<int64_t> seek_dir(File& file, int64_t offset, int whence) {
   MutexLock lock(file.f_pos_lock);
   if (whence == SEEK_CUR) offset += file.f_pos;
   if ((whence != SEEK_SET && whence != SEEK_CUR) || offset < 0) return Errno(EINVAL);
-  // A new position, or the start again: what was fetched is not what comes next.
-  if (offset != file.f_pos || offset == 0) file.f_dir = nullptr;
-  file.f_pos = offset;
+  seek_dir_locked(file, offset);
   return offset;
 }
 
@@ -265,10 +263,36 @@ Result<size_t> vfs_writev(const CallContext& ctx, const TaskStruct& task, int fd
 Result<int64_t> vfs_lseek(const CallContext& ctx, const TaskStruct& task, int fd, int64_t offset,
                           int whence) {
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
-  if (file->f_inode().is_dir()) return seek_dir(*file, offset, whence);
-  MutexLock lock(file->f_pos_lock);
-  MYFS_ASSIGN(int64_t target, seek_target(ctx, *file, file->f_pos, offset, whence));
-  file->f_pos = target;
+  return vfs_llseek(ctx, *file, offset, whence);
+}
+
+Result<size_t> vfs_iter_read(const CallContext& ctx, File& file, IoVec to, int64_t offset) {
+  IoVector copy;
+  if (offset < 0) return Errno(EINVAL);
+  MYFS_TRY(check_vector(to));
+  const IoVec checked = clip(to, kRwCountMax_bytes, &copy);
+  if (Errno error = check_readable(file); !error.ok()) return error;
+  {
+    RcuReadGuard guard;
+    if (auto hit = read_hit(file, checked, static_cast<uint64_t>(offset)); hit.has_value()) {
+      return *hit;
+    }
+  }
+  return read_file(ctx, file, checked, static_cast<uint64_t>(offset));
+}
+
+Result<WriteResult> vfs_iter_write(const CallContext& ctx, File& file, IoVec from, int64_t offset) {
+  IoVector copy;
+  if (offset < 0) return Errno(EINVAL);
+  MYFS_TRY(check_vector(from));
+  return write_file(ctx, file, clip(from, kRwCountMax_bytes, &copy), static_cast<uint64_t>(offset));
+}
+
+Result<int64_t> vfs_llseek(const CallContext& ctx, File& file, int64_t offset, int whence) {
+  if (file.f_inode().is_dir()) return seek_dir(file, offset, whence);
+  MutexLock lock(file.f_pos_lock);
+  MYFS_ASSIGN(int64_t target, seek_target(ctx, file, file.f_pos, offset, whence));
+  file.f_pos = target;
   return target;
 }
 
@@ -279,10 +303,15 @@ Result<void> vfs_fsync(const CallContext& ctx, const TaskStruct& task, int fd, b
 
 Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int fd, int mode,
                            int64_t offset, int64_t length) {
-  if (offset < 0 || length <= 0) return Errno(EINVAL);
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
-  if (!file->may_write()) return Errno(EBADF);
-  Inode& inode = file->f_inode();
+  return vfs_fallocate(ctx, *file, mode, offset, length);
+}
+
+Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t offset,
+                           int64_t length) {
+  if (offset < 0 || length <= 0) return Errno(EINVAL);
+  if (!file.may_write()) return Errno(EBADF);
+  Inode& inode = file.f_inode();
   if (!inode.is_regular()) return Errno(ENODEV);
   int64_t end;
   if (__builtin_add_overflow(offset, length, &end) ||
@@ -291,8 +320,8 @@ Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int f
   }
   WriteLock lock(inode.i_rwsem);
   ChangeInFlight change({}, {&inode});
-  return file->f_op().fallocate(change.context(ctx), *file, mode, static_cast<uint64_t>(offset),
-                                static_cast<uint64_t>(length));
+  return file.f_op().fallocate(change.context(ctx), file, mode, static_cast<uint64_t>(offset),
+                               static_cast<uint64_t>(length));
 }
 
 Result<void> sync_filesystem(const CallContext& ctx, SuperBlock& sb) {

@@ -42,6 +42,13 @@ Result<int64_t> vfs_lseek(const CallContext& ctx, const TaskStruct& task, int fd
 Result<void> vfs_fsync(const CallContext& ctx, const TaskStruct& task, int fd, bool datasync);
 Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int fd, int mode,
                            int64_t offset, int64_t length);
+
+// The same by open file, for callers without descriptors [vfs_iter_read, vfs_llseek].
+Result<size_t> vfs_iter_read(const CallContext& ctx, File& file, IoVec to, int64_t offset);
+Result<WriteResult> vfs_iter_write(const CallContext& ctx, File& file, IoVec from, int64_t offset);
+Result<int64_t> vfs_llseek(const CallContext& ctx, File& file, int64_t offset, int whence);
+Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t offset,
+                           int64_t length);
 // sync(2), for every mount of the task; the first error.
 Result<void> vfs_sync(const CallContext& ctx, const TaskStruct& task);
 Result<void> vfs_syncfs(const CallContext& ctx, const TaskStruct& task, int fd);

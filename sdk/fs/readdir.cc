@@ -171,11 +171,17 @@ size_t DirListing::first_above(uint64_t cookie) const {
 
 void DirListing::last_ref_dropped() { rcu_delete(this); }
 
-Result<size_t> iterate_dir(const CallContext& ctx, File& file, EmitFn emit) {
+namespace {
+
+Result<void> check_iterable(const File& file) {
   if ((file.f_mode & File::kPath) != 0) return Errno(EBADF);
+  if (!file.f_inode().is_dir()) return Errno(ENOTDIR);
+  return ok_result();
+}
+
+Result<size_t> iterate_locked(const CallContext& ctx, File& file, EmitFn emit)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(file.f_pos_lock) {
   Inode& dir = file.f_inode();
-  if (!dir.is_dir()) return Errno(ENOTDIR);
-  MutexLock lock(file.f_pos_lock);
   if ((dir.i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0) return Errno(ENOENT);
   size_t taken = 0;
   if (!emit_dots(file, emit, &taken)) return taken;
@@ -186,6 +192,28 @@ Result<size_t> iterate_dir(const CallContext& ctx, File& file, EmitFn emit) {
   Result<size_t> more = iterate_uncached(ctx, file, emit);
   if (!more.ok() && taken == 0) return more.error();
   return taken + (more.ok() ? *more : 0);
+}
+
+}  // namespace
+
+Result<size_t> iterate_dir(const CallContext& ctx, File& file, EmitFn emit) {
+  MYFS_TRY(check_iterable(file));
+  MutexLock lock(file.f_pos_lock);
+  return iterate_locked(ctx, file, emit);
+}
+
+Result<size_t> iterate_dir_at(const CallContext& ctx, File& file, int64_t position, EmitFn emit) {
+  MYFS_TRY(check_iterable(file));
+  if (position < 0) return Errno(EINVAL);
+  MutexLock lock(file.f_pos_lock);
+  seek_dir_locked(file, position);
+  return iterate_locked(ctx, file, emit);
+}
+
+void seek_dir_locked(File& file, int64_t position) {
+  // A new position, or the start again: what was fetched is not what comes next.
+  if (position != file.f_pos || position == 0) file.f_dir = nullptr;
+  file.f_pos = position;
 }
 
 Result<size_t> vfs_readdir(const CallContext& ctx, const TaskStruct& task, int fd, EmitFn emit) {

@@ -76,6 +76,10 @@ using EmitFn = absl::FunctionRef<bool(const DirEntry&)>;  // false: no room, thi
 // Emits from the position on, and advances it past what was taken. Returns the number taken; 0 at
 // the end. ENOTDIR, EBADF; ENOENT for a removed directory.
 Result<size_t> iterate_dir(const CallContext& ctx, File& file, EmitFn emit);
+// The same from `position` on: one that an entry's d_off told, or 0. EINVAL: negative.
+Result<size_t> iterate_dir_at(const CallContext& ctx, File& file, int64_t position, EmitFn emit);
+// Its position; what was fetched for another one is forgotten.
+void seek_dir_locked(File& file, int64_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file.f_pos_lock);
 Result<size_t> vfs_readdir(const CallContext& ctx, const TaskStruct& task, int fd, EmitFn emit);
 
 }  // namespace myfs::fs

@@ -99,9 +99,7 @@ Result<void> vfs_access(const CallContext& ctx, const TaskStruct& task, At at, i
   return inode_permission(ctx, inode, static_cast<uint32_t>(mode));
 }
 
-namespace {
-
-Result<Kstatfs> statfs_of(const CallContext& ctx, const Path& path) {
+Result<Kstatfs> vfs_statfs_at(const CallContext& ctx, const Path& path) {
   MYFS_ASSIGN(Kstatfs result, path.dentry->d_sb().s_op().statfs(ctx, *path.dentry));
   if (path.mnt->is_read_only() || path.dentry->d_sb().is_read_only()) {
     result.f_flags |= 1;  // ST_RDONLY
@@ -109,17 +107,15 @@ Result<Kstatfs> statfs_of(const CallContext& ctx, const Path& path) {
   return result;
 }
 
-}  // namespace
-
 Result<Kstatfs> vfs_statfs(const CallContext& ctx, const TaskStruct& task, At at) {
   MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, LOOKUP_FOLLOW));
-  return statfs_of(ctx, found.path);
+  return vfs_statfs_at(ctx, found.path);
 }
 
 Result<Kstatfs> vfs_fstatfs(const CallContext& ctx, const TaskStruct& task, int fd) {
   RefPtr<File> file = task.files.fget(fd);
   if (!file) return Errno(EBADF);
-  return statfs_of(ctx, file->f_path());
+  return vfs_statfs_at(ctx, file->f_path());
 }
 
 }  // namespace myfs::fs

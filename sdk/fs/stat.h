@@ -22,6 +22,7 @@ Result<Kstat> vfs_getattr(const CallContext& ctx, Inode& inode, bool force_sync 
 Result<void> vfs_access(const CallContext& ctx, const TaskStruct& task, At at, int mode,
                         int at_flags);
 Result<Kstatfs> vfs_statfs(const CallContext& ctx, const TaskStruct& task, At at);
+Result<Kstatfs> vfs_statfs_at(const CallContext& ctx, const Path& place);
 Result<Kstatfs> vfs_fstatfs(const CallContext& ctx, const TaskStruct& task, int fd);
 
 }  // namespace myfs::fs

@@ -1,0 +1,63 @@
+// Bridge: a mount of MyFS in the kernel: what its requests work on.
+// Kernel counterpart: struct fuse_conn (fs/fuse/fuse_i.h), the other side of it.
+//
+// What the kernel may keep. Names and attributes: nothing, time-outs are 0: each look-up and stat
+// comes here and is answered from the library's cache as long as its leases cover it. Targets of
+// symbolic links: for good, they never change. Content: read() and write() pass the kernel's page
+// cache by (direct_io). The kernel would take pages for good until the mtime that it sees changes,
+// and it cannot be made to drop them before a recall is acknowledged: it locks pages while it waits
+// for a READ or WRITE, which may wait for the very recall. Mapped files go through the page cache:
+// what a mapping shows is as old as the page, and a page's change arrives here with msync, munmap
+// or the kernel's write-back.
+//
+// Permission is checked by the server, for the caller's uid, gid and groups; the kernel checks
+// nothing (no default_permissions). setuid and setgid bits are the server's to clear
+// (FUSE_CAP_HANDLE_KILLPRIV). The umask is the kernel's to apply.
+//
+// Thread safety: all.
+// Owns / is owned by: main; the task is its own and outlives every request.
+#pragma once
+
+#include <myfs/lowlevel.h>
+
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+#include "bindings/fuse/fuse_api.h"
+#include "bindings/fuse/nodes.h"
+
+namespace bridge {
+
+// What the kernel has open; fuse_file_info::fh points to it.
+struct FileHandle {
+  myfs_file* file = nullptr;
+  std::atomic<int> flags{0};  // those of F_SETFL
+
+  // Of a directory: entries fetched and not delivered.
+  std::mutex mutex;
+  std::vector<myfs_dirent> batch;
+  size_t next = 0;
+  int64_t position = -1;  // that batch[next] follows
+
+  static FileHandle* of(const fuse_file_info* info) {
+    return reinterpret_cast<FileHandle*>(info->fh);
+  }
+};
+
+struct Bridge {
+  myfs_task* task = nullptr;
+  Nodes nodes;
+  int ready_fd = -1;  // of the parent that waits for the mount to stand, or -1
+};
+
+// Requests of at most this many bytes; the kernel splits larger ones.
+inline constexpr unsigned kIoMax_bytes = 1 << 20;
+
+// The handlers, by what they are about.
+void set_name_handlers(fuse_lowlevel_ops* ops);
+void set_attr_handlers(fuse_lowlevel_ops* ops);
+void set_file_handlers(fuse_lowlevel_ops* ops);
+void set_dir_handlers(fuse_lowlevel_ops* ops);
+
+}  // namespace bridge

@@ -1,0 +1,125 @@
+// Requests about open files.
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include <memory>
+
+#include "bindings/fuse/request.h"
+
+namespace bridge {
+
+namespace {
+
+constexpr int kStatusFlags = O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT;
+
+std::unique_ptr<FileHandle> new_handle(int flags) {
+  auto handle = std::make_unique<FileHandle>();
+  handle->flags.store(flags & kStatusFlags);
+  return handle;
+}
+
+void on_open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
+  Request request(req);
+  myfs_inode* inode = request.node(ino);
+  if (inode == nullptr) return;
+  auto handle = new_handle(info->flags);
+  const int result = myfs_ll_open(inode, request.call(), info->flags, &handle->file);
+  if (result < 0) return request.error(result);
+  info->direct_io = 1;
+  request.open(handle.release(), info);
+}
+
+void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
+               fuse_file_info* info) {
+  Request request(req);
+  myfs_inode* dir = request.node(parent);
+  if (dir == nullptr) return;
+  auto handle = new_handle(info->flags);
+  myfs_entry entry{};
+  entry.size = sizeof entry;
+  const int result =
+      myfs_ll_create(dir, request.call(), name, info->flags, mode & 07777, &entry, &handle->file);
+  if (result < 0) return request.error(result);
+  info->direct_io = 1;
+  request.create(entry, handle.release(), info);
+}
+
+// One buffer per thread: it serves one request at a time.
+char* thread_buffer() {
+  thread_local const std::unique_ptr<char[]> buffer(new char[kIoMax_bytes]);
+  return buffer.get();
+}
+
+void on_read(fuse_req_t req, fuse_ino_t, size_t size, off_t offset, fuse_file_info* info) {
+  Request request(req);
+  if (size > kIoMax_bytes) size = kIoMax_bytes;
+  const iovec to{thread_buffer(), size};
+  const ssize_t count = myfs_ll_read(FileHandle::of(info)->file, request.call(), &to, 1, offset);
+  if (count < 0) return request.error(static_cast<int>(count));
+  request.buffer(to.iov_base, static_cast<size_t>(count));
+}
+
+// The library appends by itself what is opened so; the kernel's offset may be old.
+void follow_flags(FileHandle& handle, int flags) {
+  const int wanted = flags & kStatusFlags;
+  if (handle.flags.exchange(wanted) != wanted) myfs_ll_set_flags(handle.file, wanted);
+}
+
+void on_write(fuse_req_t req, fuse_ino_t, const char* data, size_t size, off_t offset,
+              fuse_file_info* info) {
+  Request request(req);
+  FileHandle& handle = *FileHandle::of(info);
+  if (info->writepage == 0) follow_flags(handle, info->flags);
+  const iovec from{const_cast<char*>(data), size};
+  const ssize_t count = myfs_ll_write(handle.file, request.call(), &from, 1, offset);
+  if (count < 0) return request.error(static_cast<int>(count));
+  request.written(static_cast<size_t>(count));
+}
+
+void on_flush(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  Request request(req);
+  request.error(myfs_ll_flush(FileHandle::of(info)->file, request.call()));
+}
+
+void on_fsync(fuse_req_t req, fuse_ino_t, int datasync, fuse_file_info* info) {
+  Request request(req);
+  request.error(myfs_ll_fsync(FileHandle::of(info)->file, request.call(), datasync));
+}
+
+void on_release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  FileHandle* handle = FileHandle::of(info);
+  myfs_ll_release(handle->file);
+  delete handle;
+  fuse_reply_err(req, 0);
+}
+
+void on_lseek(fuse_req_t req, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
+  Request request(req);
+  const off_t found = myfs_ll_lseek(FileHandle::of(info)->file, request.call(), offset, whence);
+  if (found < 0) return request.error(static_cast<int>(found));
+  request.offset(found);
+}
+
+void on_fallocate(fuse_req_t req, fuse_ino_t, int mode, off_t offset, off_t length,
+                  fuse_file_info* info) {
+  Request request(req);
+  request.error(
+      myfs_ll_fallocate(FileHandle::of(info)->file, request.call(), mode, offset, length));
+}
+
+}  // namespace
+
+void set_file_handlers(fuse_lowlevel_ops* ops) {
+  ops->open = on_open;
+  ops->create = on_create;
+  ops->read = on_read;
+  ops->write = on_write;
+  ops->flush = on_flush;
+  ops->fsync = on_fsync;
+  ops->release = on_release;
+  ops->lseek = on_lseek;
+  ops->fallocate = on_fallocate;
+}
+
+}  // namespace bridge

@@ -1,0 +1,61 @@
+// Request: one request of the kernel from its arrival to its answer: on whose behalf it is made,
+// its cancellation, and the answer, which is given exactly once.
+// Kernel counterpart: struct fuse_req (fs/fuse/dev.c).
+// Thread safety: lives on the stack of the thread that serves the request.
+// Invariants: (1) nothing can interrupt the request once the answer is on its way.
+#pragma once
+
+#include <myfs/lowlevel.h>
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "bindings/fuse/bridge.h"
+#include "bindings/fuse/fuse_api.h"
+
+namespace bridge {
+
+class Request {
+ public:
+  explicit Request(fuse_req_t req);
+  ~Request();
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  Bridge& bridge() const { return bridge_; }
+  // How the library is to be called.
+  const myfs_call* call() const { return &call_; }
+  // The node of a number; null, and the request is answered, if there is none.
+  myfs_inode* node(fuse_ino_t ino);
+
+  // The answers; `result`: of a call, negative: -errno.
+  void error(int result);
+  void none() { error(0); }
+  void entry(const myfs_entry& entry);
+  void attr(const struct stat& attr);
+  void open(FileHandle* file, fuse_file_info* info);
+  void create(const myfs_entry& entry, FileHandle* file, fuse_file_info* info);
+  // False: nobody took it.
+  bool buffer(const void* data, size_t size);
+  void readlink(const char* target);
+  void written(size_t count);
+  void length(size_t size);
+  void offset(int64_t offset);
+  void statfs(const struct statfs& stat);
+
+ private:
+  static void interrupted(fuse_req_t req, void* self);
+  // Nobody can interrupt any more; the request is libfuse's to answer.
+  fuse_req_t end();
+  fuse_entry_param to_param(const myfs_entry& entry, fuse_ino_t ino) const;
+
+  fuse_req_t req_;
+  Bridge& bridge_;
+  std::vector<gid_t> groups_;
+  myfs_cred cred_{};
+  myfs_call call_{};
+  std::atomic<bool> fired_{false};
+};
+
+}  // namespace bridge

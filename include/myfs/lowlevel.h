@@ -1,0 +1,202 @@
+/* MyFS by inode: for bridges that bring an inode cache of their own, as a kernel's does.
+ *
+ * OBJECTS. A *myfs_inode* is a place that a look-up has found: an inode of a mount and, of a
+ * directory, a dentry from which names go on. Of one inode of a mount there is one object, however
+ * many names lead to it, so pointers can be compared. It counts look-ups: each entry that a call
+ * returns adds one, myfs_ll_forget() takes any number away, and with the last one the object goes.
+ * The inode may lose its names meanwhile; then calls on it go on as they do on an open file whose
+ * name was removed: of a file while somebody has it open; a removed directory is empty (ENOENT),
+ * and everything else is ESTALE.
+ *
+ * A directory stays itself wherever it is moved to, and by whomever. ".." is asked for when it is
+ * wanted: it is the parent of that moment, and of the root of the task the root itself.
+ *
+ * A *myfs_file* is an open file or directory. It has neither a descriptor nor a limit on their
+ * number, and no position: reads and writes name theirs. It outlives its myfs_inode.
+ *
+ * Both hold the mount: umount of it is EBUSY, MNT_DETACH leaves it to them, after MNT_FORCE calls
+ * on them are ENOTCONN. myfs_task_destroy() closes and forgets what is left; after it no pointer is
+ * good.
+ *
+ * CALLS. Each takes a myfs_call, as the _x twins of <myfs/myfs.h>: the credentials, the deadline
+ * and the cancel token of this call; NULL: the task's credentials. The server checks them: a bridge
+ * passes on who its caller is and decides nothing itself. Results are >= 0 or -errno;
+ * myfs_last_error() tells more. Threads: any function at any time, but nothing may run on an object
+ * while its last look-up is forgotten or while it is released.
+ *
+ * NAMES are NUL-terminated and single: one with a '/' is EINVAL. Nothing follows symbolic links.
+ * Mounts of the task that lie below are crossed.
+ *
+ * MODES are taken as they are given: the umask is the caller's business.
+ *
+ * FAILURES. As <myfs/myfs.h> defines them:
+ *
+ *   [task]    EINVAL (a null or malformed argument), ESTALE (used after fork).
+ *
+ *   [inode]   ESTALE (it was removed and nobody has it open), ENOTDIR (a directory is wanted).
+ *
+ *   [name]    ENOENT, EACCES (of the directory), ENAMETOOLONG (above 255 bytes), EINVAL (a '/').
+ *
+ *   [change]  EROFS, EPERM, ENOSPC.
+ *
+ *   [call]    ETIMEDOUT, ECANCELED, EIO, ENOMEM, ENOTCONN.
+ *
+ * Every call can return [task], [inode] and [call], every call with a name [name].
+ */
+#ifndef MYFS_LOWLEVEL_H_
+#define MYFS_LOWLEVEL_H_
+
+#include <myfs/myfs.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct myfs_inode myfs_inode;
+typedef struct myfs_file myfs_file;
+
+/* What a look-up has found. */
+typedef struct myfs_entry {
+  size_t size;         /* sizeof(myfs_entry), set by the caller */
+  myfs_inode* inode;   /* one look-up more of it: to be forgotten */
+  uint64_t generation; /* with st_ino unique for ever; st_ino alone is so, too */
+  struct stat attr;    /* st_dev is the mount's */
+} myfs_entry;
+
+/* ---- Look-ups ---- */
+
+/* The place that `path` of the task leads to, symbolic links followed: "/" is where a bridge
+ * begins. Failures: ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG. */
+MYFS_API int myfs_ll_open_path(myfs_task* task, const myfs_call* call, const char* path,
+                               myfs_entry* entry);
+/* `name` in `dir`; "." and ".." are understood. */
+MYFS_API int myfs_ll_lookup(myfs_inode* dir, const myfs_call* call, const char* name,
+                            myfs_entry* entry);
+/* Takes `count` look-ups back. Failures: EINVAL (more than there were; none is taken). */
+MYFS_API int myfs_ll_forget(myfs_inode* inode, uint64_t count);
+
+/* ---- Attributes ---- */
+
+/* `file`: through which open file, or NULL. */
+MYFS_API int myfs_ll_getattr(myfs_inode* inode, const myfs_call* call, myfs_file* file,
+                             struct stat* out);
+
+/* Bits of myfs_setattr.valid. */
+#define MYFS_SET_MODE 1u
+#define MYFS_SET_UID 2u
+#define MYFS_SET_GID 4u
+#define MYFS_SET_SIZE 8u
+#define MYFS_SET_ATIME 16u
+#define MYFS_SET_MTIME 32u
+#define MYFS_SET_ATIME_NOW 64u  /* with MYFS_SET_ATIME: the server's time */
+#define MYFS_SET_MTIME_NOW 128u /* with MYFS_SET_MTIME */
+#define MYFS_SET_KILL_PRIV 256u /* setuid and setgid go; a change of owner implies it */
+
+typedef struct myfs_setattr {
+  size_t size;    /* sizeof(myfs_setattr) */
+  unsigned valid; /* MYFS_SET_* */
+  mode_t mode;    /* bits 07777 */
+  uid_t uid;
+  gid_t gid;
+  off_t length; /* bytes; those beyond the old size read as zeros */
+  struct timespec atime, mtime;
+} myfs_setattr;
+
+/* chmod, chown, truncate and utimensat in one: all of it happens, or nothing. `file`: an open file
+ * whose access decides about the size instead of the permission bits, or NULL. `out`: the
+ * attributes afterwards, may be NULL. Failures: [change]; EACCES, EFBIG, EISDIR, EINVAL (unknown
+ * bit, negative size, a size of what is no file, `file` not open for writing), EOPNOTSUPP (mode of
+ * a symbolic link). */
+MYFS_API int myfs_ll_setattr(myfs_inode* inode, const myfs_call* call, myfs_file* file,
+                             const myfs_setattr* attr, struct stat* out);
+/* mode: F_OK or R_OK | W_OK | X_OK, for the call's credentials. Failures: EACCES, EROFS, EINVAL. */
+MYFS_API int myfs_ll_access(myfs_inode* inode, const myfs_call* call, int mode);
+MYFS_API int myfs_ll_statfs(myfs_inode* inode, const myfs_call* call, struct statfs* out);
+/* As myfs_readlink. Failures: EINVAL (no symbolic link, size 0). */
+MYFS_API ssize_t myfs_ll_readlink(myfs_inode* inode, const myfs_call* call, char* buffer,
+                                  size_t size);
+
+/* As the namesakes in <myfs/myfs.h>. Failures: ENODATA, ERANGE, EOPNOTSUPP. */
+MYFS_API ssize_t myfs_ll_getxattr(myfs_inode* inode, const myfs_call* call, const char* name,
+                                  void* value, size_t size);
+/* Failures: [change]; EEXIST, ENODATA, E2BIG, EOPNOTSUPP, EINVAL. */
+MYFS_API int myfs_ll_setxattr(myfs_inode* inode, const myfs_call* call, const char* name,
+                              const void* value, size_t size, int flags);
+/* Failures: ERANGE. */
+MYFS_API ssize_t myfs_ll_listxattr(myfs_inode* inode, const myfs_call* call, char* list,
+                                   size_t size);
+/* Failures: [change]; ENODATA, EOPNOTSUPP. */
+MYFS_API int myfs_ll_removexattr(myfs_inode* inode, const myfs_call* call, const char* name);
+
+/* ---- Names ---- */
+
+/* mode with S_IFREG (or 0), S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK (devices: root only). Failures:
+ * [change]; EEXIST, EINVAL, EPERM. */
+MYFS_API int myfs_ll_mknod(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode,
+                           dev_t dev, myfs_entry* entry);
+/* Failures: [change]; EEXIST. */
+MYFS_API int myfs_ll_mkdir(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode,
+                           myfs_entry* entry);
+/* Target 1..4095 bytes. Failures: [change]; EEXIST, ENOENT (empty target), ENAMETOOLONG. */
+MYFS_API int myfs_ll_symlink(myfs_inode* dir, const myfs_call* call, const char* target,
+                             const char* name, myfs_entry* entry);
+/* Another name of `inode`; a symbolic link is linked itself. Failures: [change]; EEXIST, EMLINK,
+ * EXDEV, EPERM (directory). */
+MYFS_API int myfs_ll_link(myfs_inode* inode, const myfs_call* call, myfs_inode* dir,
+                          const char* name, myfs_entry* entry);
+/* Failures: [change]; EISDIR, EBUSY (a mount point). */
+MYFS_API int myfs_ll_unlink(myfs_inode* dir, const myfs_call* call, const char* name);
+/* Failures: [change]; ENOTEMPTY, EBUSY (a mount point), EINVAL ("."). */
+MYFS_API int myfs_ll_rmdir(myfs_inode* dir, const myfs_call* call, const char* name);
+/* flags: 0, RENAME_NOREPLACE (1) or RENAME_EXCHANGE (2). Failures: [change]; EEXIST, ENOTEMPTY,
+ * EISDIR, EINVAL (into an own descendant, unknown flags), EXDEV, EBUSY. */
+MYFS_API int myfs_ll_rename(myfs_inode* from_dir, const myfs_call* call, const char* from,
+                            myfs_inode* to_dir, const char* to, unsigned flags);
+
+/* ---- Open files ---- */
+
+/* flags: of myfs_open, without O_CREAT and O_EXCL; O_NOFOLLOW has no effect. Failures: [change];
+ * EACCES, EISDIR, ELOOP (symbolic link), ENXIO (fifo, socket or device). */
+MYFS_API int myfs_ll_open(myfs_inode* inode, const myfs_call* call, int flags, myfs_file** file);
+/* Opens `name`, and makes it if it is not there; O_CREAT is implied. Failures: [change]; EEXIST
+ * (O_EXCL), EISDIR, ELOOP (symbolic link), ENXIO. */
+MYFS_API int myfs_ll_create(myfs_inode* dir, const myfs_call* call, const char* name, int flags,
+                            mode_t mode, myfs_entry* entry, myfs_file** file);
+/* What a close() of one of several descriptors does: as myfs_close, but the file stays open.
+ * Failures: EIO, ENOSPC. */
+MYFS_API int myfs_ll_flush(myfs_file* file, const myfs_call* call);
+/* The end of the open file; nothing is waited for. What nobody flushed is written soon all the
+ * same. NULL: 0. */
+MYFS_API int myfs_ll_release(myfs_file* file);
+
+/* As myfs_preadv and myfs_pwritev. A file with O_APPEND is appended to, whatever `offset` says.
+ * Failures: EISDIR, EBADF (not open for reading), EINVAL. */
+MYFS_API ssize_t myfs_ll_read(myfs_file* file, const myfs_call* call, const struct iovec* iov,
+                              int count, off_t offset);
+/* Failures: EBADF (not open for writing), EFBIG, EINVAL, ENOSPC, EIO. */
+MYFS_API ssize_t myfs_ll_write(myfs_file* file, const myfs_call* call, const struct iovec* iov,
+                               int count, off_t offset);
+/* O_APPEND, O_NONBLOCK, O_NOATIME and O_DIRECT of the open file from now on [F_SETFL]. */
+MYFS_API int myfs_ll_set_flags(myfs_file* file, int flags);
+/* datasync: 0 or 1. Of a directory, too. Failures: EIO (once per open file), ENOSPC. */
+MYFS_API int myfs_ll_fsync(myfs_file* file, const myfs_call* call, int datasync);
+/* whence: SEEK_DATA, SEEK_HOLE. Failures: ENXIO, EINVAL. */
+MYFS_API off_t myfs_ll_lseek(myfs_file* file, const myfs_call* call, off_t offset, int whence);
+/* mode: FALLOC_FL_* of fallocate(2). Failures: [change]; EBADF, EFBIG, EINVAL, ENODEV, EOPNOTSUPP.
+ */
+MYFS_API int myfs_ll_fallocate(myfs_file* file, const myfs_call* call, int mode, off_t offset,
+                               off_t length);
+
+/* ---- Directories ---- */
+
+/* Up to `count` entries of an open directory that follow `position`: 0, or the `next` of an entry.
+ * Returns their number, 0 at the end. What myfs_readdir promises holds. Failures: ENOTDIR, EINVAL
+ * (position), ENOENT (removed). */
+MYFS_API int myfs_ll_readdir(myfs_file* dir, const myfs_call* call, int64_t position,
+                             myfs_dirent* entries, int count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MYFS_LOWLEVEL_H_ */
