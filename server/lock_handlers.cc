@@ -38,22 +38,49 @@ LockRange mine(Turn& turn, const LockArgs& args) {
   return range;
 }
 
+// As Turn::node(), but what is known of it may be undone yet: its locks are of memory, too. The
+// session may have ended since the first attempt.
+Result<InodeRef> lockable(Turn& turn, const Handle& node) {
+  if (!turn.session().live()) return Errno(ESTALE);
+  if (!turn.session().mac.valid(node)) return Errno(EACCES);
+  MYFS_ASSIGN(InodeRef inode, turn.view().inode(node.ino));
+  if (inode == nullptr || inode->generation != node.gen) return Errno(ESTALE);
+  return inode;
+}
+
+// True: sessions that have expired hold what is wanted; the attempt is made again without them.
+bool ends_the_expired(Turn& turn, uint64_t ino, const LockRange& wanted) {
+  std::vector<SessionRef> expired = turn.shard().expired(turn.shard().locks().holders(ino, wanted));
+  if (expired.empty()) return false;
+  turn.go_async([&shard = turn.shard(), request = turn.request(), expired = std::move(expired)] {
+    shard.resume_without(expired, request);
+  });
+  return true;
+}
+
 }  // namespace
 
 Errno lock(Turn& turn, const LockArgs& args, LockReply& reply) {
-  Result<InodeRef> inode = turn.node(args.node);
+  Result<InodeRef> inode = lockable(turn, args.node);
   if (!inode.ok()) return inode.error();
   if (Errno error = may_lock(turn, args, **inode); !error.ok()) return error;
+  if (args.range.type != LockType::kUnlock) {
+    turn.outlast_grace(args.node.ino);
+    if (turn.blocked() || ends_the_expired(turn, args.node.ino, mine(turn, args))) return {};
+  }
   LockTable::Answer answer = turn.shard().locks().set(args.node.ino, mine(turn, args), args.wait);
   reply.lock_id = answer.ticket;
   reply.queued = answer.queued;
+  reply.seq = answer.seq;
   turn.shard().tell_lock_grants();
   return answer.error;
 }
 
 Errno lock_test(Turn& turn, const LockArgs& args, LockReply& reply) {
-  Result<InodeRef> inode = turn.node(args.node);
+  Result<InodeRef> inode = lockable(turn, args.node);
   if (!inode.ok()) return inode.error();
+  turn.outlast_grace(args.node.ino);
+  if (turn.blocked() || ends_the_expired(turn, args.node.ino, mine(turn, args))) return {};
   auto conflict = turn.shard().locks().conflict(args.node.ino, mine(turn, args));
   reply.conflicts = conflict.has_value();
   if (conflict) reply.conflict = *conflict;
@@ -61,17 +88,18 @@ Errno lock_test(Turn& turn, const LockArgs& args, LockReply& reply) {
 }
 
 Errno lock_cancel(Turn& turn, uint64_t lock_id, LockReply& reply) {
-  Result<bool> granted = turn.shard().locks().cancel(turn.session().id, lock_id);
+  Result<uint64_t> granted = turn.shard().locks().cancel(turn.session().id, lock_id);
   if (!granted.ok()) return granted.error();
-  reply.granted = *granted;
-  turn.shard().tell_lock_grants();
+  reply.granted = *granted != 0;
+  reply.seq = *granted;
   return {};
 }
 
-Errno lock_release(Turn& turn, const Handle& node, uint64_t owner, LockKind kind) {
+Errno lock_release(Turn& turn, const Handle& node, uint64_t owner, LockKind kind,
+                   LockReply& reply) {
   // The file may be gone; its locks are not in anybody's way then.
   if (!turn.session().mac.valid(node)) return Errno(EACCES);
-  turn.shard().locks().release_owner(
+  reply.seq = turn.shard().locks().release_owner(
       node.ino, LockOwner{.session = turn.session().id, .kind = kind, .number = owner});
   turn.shard().tell_lock_grants();
   return {};

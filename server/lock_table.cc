@@ -20,15 +20,59 @@ const LockRange* LockTable::find_conflict(const Entry& entry, const LockRange& l
   return nullptr;
 }
 
+const LockRange* LockTable::find_own_flock(const Entry& entry, const LockOwner& owner) {
+  if (owner.kind != LockKind::kFlock) return nullptr;
+  for (const LockRange& held : entry.held) {
+    if (held.owner == owner) return &held;
+  }
+  return nullptr;
+}
+
 std::optional<LockRange> LockTable::conflict(uint64_t ino, const LockRange& lock) const {
   auto it = inodes_.find(ino);
   if (it == inodes_.end()) return std::nullopt;
-  const LockRange* held = find_conflict(it->second, lock);
-  return held == nullptr ? std::nullopt : std::optional(*held);
+  const LockRange* first = nullptr;
+  for (const LockRange& held : it->second.held) {
+    if (conflicts(held, lock) && (first == nullptr || held.first < first->first)) first = &held;
+  }
+  return first == nullptr ? std::nullopt : std::optional(*first);
+}
+
+std::set<SessionId> LockTable::holders(uint64_t ino, const LockRange& lock) const {
+  std::set<SessionId> sessions;
+  auto it = inodes_.find(ino);
+  if (it == inodes_.end()) return sessions;
+  for (const LockRange& held : it->second.held) {
+    if (conflicts(held, lock)) sessions.insert(held.owner.session);
+  }
+  return sessions;
+}
+
+std::set<SessionId> LockTable::in_the_way() const {
+  std::set<uint64_t> waited_for;
+  for (const auto& [number, ticket] : tickets_) waited_for.insert(ticket.second);
+  std::set<SessionId> sessions;
+  for (uint64_t ino : waited_for) {
+    const Entry& entry = inodes_.at(ino);
+    for (const Ticket& ticket : entry.waiting) {
+      for (const LockRange& held : entry.held) {
+        if (held.owner.session != ticket.lock.owner.session && conflicts(held, ticket.lock))
+          sessions.insert(held.owner.session);
+      }
+    }
+  }
+  return sessions;
+}
+
+void LockTable::count(SessionId session, ptrdiff_t more) {
+  if (more == 0) return;
+  auto it = counts_.try_emplace(session).first;
+  it->second += static_cast<size_t>(more);
+  if (it->second == 0) counts_.erase(it);
 }
 
 // Cuts the range out of what the owner holds, puts the new lock there and joins neighbours.
-void LockTable::apply(Entry& entry, const LockRange& lock) {
+uint64_t LockTable::apply(Entry& entry, const LockRange& lock) {
   std::vector<LockRange> next;
   LockRange merged = lock;
   for (const LockRange& held : entry.held) {
@@ -57,26 +101,23 @@ void LockTable::apply(Entry& entry, const LockRange& lock) {
     }
   }
   if (lock.type != LockType::kUnlock) next.push_back(merged);
+  count(lock.owner.session,
+        static_cast<ptrdiff_t>(next.size()) - static_cast<ptrdiff_t>(entry.held.size()));
   entry.held = std::move(next);
+  return ++seq_;
 }
 
-size_t LockTable::count_of(SessionId session) const {
-  size_t count = 0;
-  for (const auto& [ino, entry] : inodes_) {
-    for (const LockRange& held : entry.held) count += held.owner.session == session;
-    for (const Ticket& ticket : entry.waiting) count += ticket.lock.owner.session == session;
-  }
-  return count;
-}
-
-// As the kernel: among POSIX owners only, the others have no process that could be named. Every
-// owner is looked at once, by however many ways he is waited for.
+// As the kernel: among POSIX owners only. Of an open file description nobody knows whether whoever
+// would unlock it is among those who wait. Every owner is looked at once, by however many ways he
+// is waited for.
 bool LockTable::would_deadlock(const Entry& entry, const LockRange& lock) const {
   if (lock.owner.kind != LockKind::kPosix) return false;
   std::map<LockOwner, std::vector<std::pair<const Entry*, const LockRange*>>> waits;
   for (const auto& [ino, other] : inodes_) {
-    for (const Ticket& ticket : other.waiting)
+    for (const Ticket& ticket : other.waiting) {
+      if (ticket.lock.owner.kind != LockKind::kPosix) continue;
       waits[ticket.lock.owner].emplace_back(&other, &ticket.lock);
+    }
   }
   std::set<LockOwner> seen;
   std::vector<LockOwner> todo;
@@ -99,31 +140,33 @@ bool LockTable::would_deadlock(const Entry& entry, const LockRange& lock) const 
 
 LockTable::Answer LockTable::set(uint64_t ino, const LockRange& lock, bool wait) {
   if (lock.type == LockType::kUnlock) {
-    if (auto it = inodes_.find(ino); it != inodes_.end()) apply(it->second, lock);
+    Answer answer{.seq = ++seq_};
+    if (auto it = inodes_.find(ino); it != inodes_.end()) answer.seq = apply(it->second, lock);
     serve_waiting(ino);
-    return {};
+    return answer;
   }
-  if (count_of(lock.owner.session) >= kSessionLocksMax) return {.error = Errno(ENOLCK)};
+  auto counted = counts_.find(lock.owner.session);
+  if (counted != counts_.end() && counted->second >= kSessionLocksMax)
+    return {.error = Errno(ENOLCK)};
   Entry& entry = inodes_[ino];
-  auto stands_before = [&](const Ticket& ticket) { return conflicts(ticket.lock, lock); };
-  bool free = find_conflict(entry, lock) == nullptr &&
-              std::none_of(entry.waiting.begin(), entry.waiting.end(), stands_before);
-  if (free) {
-    apply(entry, lock);
-    serve_waiting(ino);  // a lock made weaker may let others in
-    return {};
-  }
   Answer answer{.error = Errno(EAGAIN)};
-  if (wait) {
-    answer.error = would_deadlock(entry, lock) ? Errno(EDEADLK) : Errno();
-    if (answer.error.ok()) {
-      answer.ticket = next_ticket_++;
-      answer.queued = true;
-      entry.waiting.push_back(Ticket{.number = answer.ticket, .lock = lock});
-      tickets_[answer.ticket] = {lock.owner.session, ino};
-    }
+  if (const LockRange* own = find_own_flock(entry, lock.owner); own != nullptr) {
+    if (own->type == lock.type) return {.seq = ++seq_};
+    LockRange gone = lock;
+    gone.type = LockType::kUnlock;
+    answer.seq = apply(entry, gone);
   }
-  if (entry.held.empty() && entry.waiting.empty()) inodes_.erase(ino);
+  if (find_conflict(entry, lock) == nullptr) {
+    answer = {.seq = apply(entry, lock)};
+  } else if (wait && would_deadlock(entry, lock)) {
+    answer.error = Errno(EDEADLK);
+  } else if (wait) {
+    answer = {.ticket = next_ticket_++, .queued = true, .seq = answer.seq};
+    entry.waiting.push_back(Ticket{.number = answer.ticket, .lock = lock});
+    tickets_[answer.ticket] = {lock.owner.session, ino};
+    count(lock.owner.session, 1);
+  }
+  serve_waiting(ino);  // a lock made weaker may let others in
   return answer;
 }
 
@@ -133,57 +176,63 @@ void LockTable::serve_waiting(uint64_t ino) {
   Entry& entry = it->second;
   std::vector<Ticket> still;
   for (Ticket& ticket : entry.waiting) {
-    auto stands_before = [&](const Ticket& earlier) {
-      return conflicts(earlier.lock, ticket.lock);
-    };
-    if (find_conflict(entry, ticket.lock) != nullptr ||
-        std::any_of(still.begin(), still.end(), stands_before)) {
+    if (find_conflict(entry, ticket.lock) != nullptr) {
       still.push_back(ticket);
       continue;
     }
-    apply(entry, ticket.lock);
-    SessionId session = ticket.lock.owner.session;
+    const LockOwner& owner = ticket.lock.owner;
+    uint64_t seq = apply(entry, ticket.lock);
+    count(owner.session, -1);
     tickets_.erase(ticket.number);
-    unacknowledged_[ticket.number] = session;
-    granted_.push_back(Granted{.ticket = ticket.number, .session = session});
+    unacknowledged_[ticket.number] = Grant{.owner = owner, .ino = ino, .seq = seq};
+    granted_.push_back(Granted{.ticket = ticket.number, .session = owner.session, .seq = seq});
   }
   entry.waiting = std::move(still);
   if (entry.held.empty() && entry.waiting.empty()) inodes_.erase(it);
 }
 
-Result<bool> LockTable::cancel(SessionId session, uint64_t ticket) {
+Result<uint64_t> LockTable::cancel(SessionId session, uint64_t ticket) {
   if (auto it = unacknowledged_.find(ticket);
-      it != unacknowledged_.end() && it->second == session) {
+      it != unacknowledged_.end() && it->second.owner.session == session) {
+    uint64_t seq = it->second.seq;
     unacknowledged_.erase(it);
-    return true;
+    return seq;
   }
   auto it = tickets_.find(ticket);
   if (it == tickets_.end() || it->second.first != session) return Errno(ENOENT);
   uint64_t ino = it->second.second;
   tickets_.erase(it);
-  auto& waiting = inodes_[ino].waiting;
-  std::erase_if(waiting, [&](const Ticket& candidate) { return candidate.number == ticket; });
-  serve_waiting(ino);
-  return false;
+  count(session, -1);
+  Entry& entry = inodes_[ino];
+  std::erase_if(entry.waiting, [&](const Ticket& waiting) { return waiting.number == ticket; });
+  if (entry.held.empty() && entry.waiting.empty()) inodes_.erase(ino);
+  return uint64_t{0};
 }
 
 bool LockTable::acknowledge(SessionId session, uint64_t ticket) {
   auto it = unacknowledged_.find(ticket);
-  if (it == unacknowledged_.end() || it->second != session) return false;
+  if (it == unacknowledged_.end() || it->second.owner.session != session) return false;
   unacknowledged_.erase(it);
   return true;
 }
 
-void LockTable::release_owner(uint64_t ino, const LockOwner& owner) {
+uint64_t LockTable::release_owner(uint64_t ino, const LockOwner& owner) {
+  uint64_t seq = ++seq_;
+  std::erase_if(unacknowledged_, [&](const auto& grant) {
+    return grant.second.ino == ino && grant.second.owner == owner;
+  });
   auto it = inodes_.find(ino);
-  if (it == inodes_.end()) return;
-  std::erase_if(it->second.held, [&](const LockRange& held) { return held.owner == owner; });
-  std::erase_if(it->second.waiting, [&](const Ticket& ticket) {
+  if (it == inodes_.end()) return seq;
+  size_t gone =
+      std::erase_if(it->second.held, [&](const LockRange& held) { return held.owner == owner; });
+  gone += std::erase_if(it->second.waiting, [&](const Ticket& ticket) {
     if (!(ticket.lock.owner == owner)) return false;
     tickets_.erase(ticket.number);
     return true;
   });
+  count(owner.session, -static_cast<ptrdiff_t>(gone));
   serve_waiting(ino);
+  return seq;
 }
 
 void LockTable::remove_session(SessionId session) {
@@ -196,10 +245,21 @@ void LockTable::remove_session(SessionId session) {
     if (entry.held.size() + entry.waiting.size() != before) inodes.push_back(ino);
   }
   std::erase_if(tickets_, [&](const auto& ticket) { return ticket.second.first == session; });
-  std::erase_if(unacknowledged_, [&](const auto& ticket) { return ticket.second == session; });
+  std::erase_if(unacknowledged_,
+                [&](const auto& grant) { return grant.second.owner.session == session; });
+  counts_.erase(session);
   for (uint64_t ino : inodes) serve_waiting(ino);
 }
 
 std::vector<LockTable::Granted> LockTable::take_granted() { return std::exchange(granted_, {}); }
+
+std::vector<LockTable::Granted> LockTable::unacknowledged(SessionId session) const {
+  std::vector<Granted> grants;
+  for (const auto& [ticket, grant] : unacknowledged_) {
+    if (grant.owner.session == session)
+      grants.push_back(Granted{.ticket = ticket, .session = session, .seq = grant.seq});
+  }
+  return grants;
+}
 
 }  // namespace myfs::server

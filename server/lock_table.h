@@ -1,16 +1,21 @@
 // LockTable: byte-range, OFD and flock locks of all clients, and who waits for them.
 // Kernel counterpart: fs/locks.c (posix_lock_inode, flock_lock_inode, posix_locks_deadlock).
-// Differs: owners are (session, kind, number); a wait is a ticket that is granted by callback.
+// Differs: owners are (session, kind, number); a wait is a ticket that is granted by callback;
+// whatever changes what an owner holds has a number, by which the client knows the order.
 // Thread safety: the shard's loop only.
 // Owns / is owned by: member of Shard; knows sessions by number only.
 // Invariants: (1) locks of one owner on one inode never overlap, neighbours of one type are one;
-// (2) POSIX and OFD locks conflict with one another, flock only with flock; (3) a ticket is granted
-// once nothing that is held and no earlier ticket of another owner conflicts with it.
+// (2) POSIX and OFD locks conflict with one another, flock only with flock; (3) only what is held
+// stands in the way: a ticket is granted once nothing held conflicts with it, the earlier ones
+// first, and who waits holds up no newcomer. Fairness among them would make waits for one another
+// where the kernel has none; (4) a grant stays in unacknowledged_ until its client has it for sure,
+// gives it up or releases its owner's locks.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "sdk/base/result.h"
@@ -41,26 +46,39 @@ struct LockRange {
 class LockTable {
  public:
   struct Answer {
-    Errno error;  // EAGAIN, EDEADLK, ENOLCK
+    Errno error{};  // EAGAIN, EDEADLK, ENOLCK
     uint64_t ticket = 0;
     bool queued = false;
+    uint64_t seq = 0;  // of what it has changed; 0: nothing
   };
   struct Granted {
     uint64_t ticket = 0;
     SessionId session = 0;
+    uint64_t seq = 0;
   };
 
+  // A flock of another type than the one held takes its place: that one is gone also if the new one
+  // is not to be had, as in the kernel.
   Answer set(uint64_t ino, const LockRange& lock, bool wait);
-  // What keeps `lock` from being had.
+  // What keeps `lock` from being had; of several the one that begins first.
   std::optional<LockRange> conflict(uint64_t ino, const LockRange& lock) const;
-  // True: it had been granted before. ENOENT: no such ticket of the session.
-  Result<bool> cancel(SessionId session, uint64_t ticket);
+  // The sequence number of the grant if it had been granted before, else 0. ENOENT: no such ticket
+  // of the session.
+  Result<uint64_t> cancel(SessionId session, uint64_t ticket);
   bool acknowledge(SessionId session, uint64_t ticket);
-  void release_owner(uint64_t ino, const LockOwner& owner);
+  // Returns the sequence number.
+  uint64_t release_owner(uint64_t ino, const LockOwner& owner);
   void remove_session(SessionId session);
 
   // Tickets granted by the calls since the last one, for the callbacks.
   std::vector<Granted> take_granted();
+  // Of the session: what its client may not have heard of.
+  std::vector<Granted> unacknowledged(SessionId session) const;
+  // Sessions that hold what `lock` conflicts with.
+  std::set<SessionId> holders(uint64_t ino, const LockRange& lock) const;
+  // Sessions that hold what a ticket of another one waits for.
+  std::set<SessionId> in_the_way() const;
+  bool any_waits() const { return !tickets_.empty(); }
   size_t size() const { return inodes_.size(); }
 
  private:
@@ -72,19 +90,27 @@ class LockTable {
     std::vector<LockRange> held;
     std::vector<Ticket> waiting;  // in order of arrival
   };
+  struct Grant {
+    LockOwner owner;
+    uint64_t ino = 0;
+    uint64_t seq = 0;
+  };
 
   static bool conflicts(const LockRange& a, const LockRange& b);
   static const LockRange* find_conflict(const Entry& entry, const LockRange& lock);
-  static void apply(Entry& entry, const LockRange& lock);
+  static const LockRange* find_own_flock(const Entry& entry, const LockOwner& owner);
+  uint64_t apply(Entry& entry, const LockRange& lock);
   bool would_deadlock(const Entry& entry, const LockRange& lock) const;
-  size_t count_of(SessionId session) const;
+  void count(SessionId session, ptrdiff_t more);
   void serve_waiting(uint64_t ino);
 
   std::map<uint64_t, Entry> inodes_;
+  std::map<SessionId, size_t> counts_;                          // held and waited for
   std::map<uint64_t, std::pair<SessionId, uint64_t>> tickets_;  // waiting: session, inode
-  std::map<uint64_t, SessionId> unacknowledged_;                // granted
+  std::map<uint64_t, Grant> unacknowledged_;                    // granted
   std::vector<Granted> granted_;
   uint64_t next_ticket_ = 1;
+  uint64_t seq_ = 0;
 };
 
 }  // namespace myfs::server

@@ -303,6 +303,7 @@ class MetadataImpl final : public wire::MetadataService::Server {
           results.setErrno(reply.error);
           results.setLockId(reply.lock_id);
           results.setQueued(reply.queued);
+          results.setSeq(reply.seq);
         });
   }
 
@@ -341,6 +342,7 @@ class MetadataImpl final : public wire::MetadataService::Server {
         [](auto context, const LockReply& reply) {
           context.getResults().setErrno(reply.error);
           context.getResults().setGranted(reply.granted);
+          context.getResults().setSeq(reply.seq);
         });
   }
 
@@ -354,10 +356,13 @@ class MetadataImpl final : public wire::MetadataService::Server {
     }
     return run<LockReply>(
         context, without_cred(params, 16),
-        [node = decode(params.getNode()), range](Turn& turn, LockReply&) {
-          return lock_release(turn, node, range.owner.number, range.owner.kind);
+        [node = decode(params.getNode()), range](Turn& turn, LockReply& reply) {
+          return lock_release(turn, node, range.owner.number, range.owner.kind, reply);
         },
-        [](auto context, const LockReply& reply) { context.getResults().setErrno(reply.error); });
+        [](auto context, const LockReply& reply) {
+          context.getResults().setErrno(reply.error);
+          context.getResults().setSeq(reply.seq);
+        });
   }
 
   kj::Promise<void> watch(WatchContext context) override { return refuse(context); }

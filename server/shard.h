@@ -167,6 +167,10 @@ class Shard : public FileData::Host {
   LockTable& locks() { return locks_; }
   // Sends the callbacks of what the lock table has granted.
   void tell_lock_grants();
+  // Those of `sessions` whose time is over.
+  std::vector<SessionRef> expired(const std::set<SessionId>& sessions) const;
+  // Ends them; the request is resumed when what they held is free.
+  void resume_without(const std::vector<SessionRef>& sessions, const RequestRef& request);
   SessionTable& sessions() { return sessions_; }
   FileData& data() { return *data_; }
   const ShardOptions& options() const { return options_; }
@@ -270,6 +274,8 @@ class Shard : public FileData::Host {
   void session_is_gone(const SessionRef& session);
   void commit_written(const SessionRef& session);
   void reap_if_unused(uint64_t ino);
+  void tell_grants_again();
+  void look_after_locks();
   void apply_ack(Session& session, const AckArgs& args);
   bool has_unwritten(SessionId session, uint64_t ino) const;
   void give_up(SessionId session, const Grant& grant);
@@ -295,6 +301,8 @@ class Shard : public FileData::Host {
   LeaseTable leases_;
   OpenTable opens_;
   LockTable locks_;
+  std::set<SessionId> regrants_;  // to be told of grants that may not have reached them
+  std::map<SessionId, std::vector<RequestRef>> waits_for_end_;  // requests, of a session's end
   SessionTable sessions_;
   std::unique_ptr<FileData> data_;
   ShardStats stats_;

@@ -232,6 +232,8 @@ void Shard::tick() {
   arm_wanted_ = true;
   look_after_recalls();
   look_after_glimpses();
+  look_after_locks();
+  tell_grants_again();
   send_recalls(leases_.recalls_unsent());
   std::vector<SessionRef> over;
   int64_t now_ns = boottime();
@@ -262,6 +264,13 @@ void Shard::arm() {
     if (!out.sent && session->peer != nullptr) consider(session->quiet_until_ns);
   }
   for (const auto& [id, out] : glimpses_) consider(out.deadline_ns);
+  for (SessionId id : locks_.in_the_way()) {
+    SessionRef session = sessions_.find(id);
+    if (session != nullptr && session->live()) consider(session->deadline_ns + 1);
+  }
+  for (SessionId id : regrants_) {
+    if (SessionRef session = sessions_.find(id)) consider(session->quiet_until_ns);
+  }
   if (!to_end_again_.empty()) consider(now_ns + kNsPerSec);
   if (in_grace()) consider(grace_until_ns_);
   if (shutting_down_) consider(shutdown_deadline_ns_);

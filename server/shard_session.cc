@@ -155,6 +155,7 @@ void Shard::bind(BindArgs args, Done<SessionReply> done) {
     // would never have to.
     out->progress_ns = session->seen_ns;
   }
+  if (!locks_.unacknowledged(session->id).empty()) regrants_.insert(session->id);
   arm_wanted_ = true;
   welcome(session, [kept = std::move(kept), done = std::move(done)](SessionReply reply) mutable {
     reply.kept = std::move(kept);
@@ -353,8 +354,13 @@ void Shard::session_is_gone(const SessionRef& session) {
   leases_.remove_session(session->id);
   for (uint64_t ino : opens_.remove_session(session->id)) inodes.push_back(ino);
   locks_.remove_session(session->id);
+  regrants_.erase(session->id);
   sessions_.remove(session->id);
   tell_lock_grants();
+  auto waiting = waits_for_end_.extract(session->id);
+  if (!waiting.empty()) {
+    for (const RequestRef& request : waiting.mapped()) resume(request);
+  }
   for (uint64_t ino : inodes) {
     wake(ino);
     reap_if_unused(ino);
@@ -362,12 +368,53 @@ void Shard::session_is_gone(const SessionRef& session) {
   pump();
 }
 
+// Whoever cannot be reached is told when he has bound anew.
 void Shard::tell_lock_grants() {
+  arm_wanted_ |= locks_.any_waits();
   for (const LockTable::Granted& granted : locks_.take_granted()) {
     SessionRef session = sessions_.find(granted.session);
-    if (session != nullptr && session->peer != nullptr)
-      session->peer->lock_granted(granted.ticket, granted.ticket);
+    if (session == nullptr || session->peer == nullptr) continue;
+    if (boottime() < session->quiet_until_ns) {
+      regrants_.insert(session->id);
+      arm_wanted_ = true;
+    } else {
+      session->peer->lock_granted(granted.ticket, granted.seq);
+    }
   }
+}
+
+void Shard::tell_grants_again() {
+  for (SessionId id : std::exchange(regrants_, {})) {
+    SessionRef session = sessions_.find(id);
+    if (session == nullptr || session->peer == nullptr) continue;
+    if (boottime() < session->quiet_until_ns) {
+      regrants_.insert(id);
+      continue;
+    }
+    for (const LockTable::Granted& granted : locks_.unacknowledged(id))
+      session->peer->lock_granted(granted.ticket, granted.seq);
+  }
+}
+
+std::vector<SessionRef> Shard::expired(const std::set<SessionId>& sessions) const {
+  std::vector<SessionRef> found;
+  for (SessionId id : sessions) {
+    SessionRef session = sessions_.find(id);
+    if (session != nullptr && (!session->live() || boottime() > session->deadline_ns))
+      found.push_back(std::move(session));
+  }
+  return found;
+}
+
+void Shard::resume_without(const std::vector<SessionRef>& sessions, const RequestRef& request) {
+  waits_for_end_[sessions.front()->id].push_back(request);
+  for (const SessionRef& session : sessions) evict(session, "it has expired and holds a lock");
+}
+
+// Who has expired ends when somebody waits for what he has locked.
+void Shard::look_after_locks() {
+  for (const SessionRef& session : expired(locks_.in_the_way()))
+    evict(session, "it has expired and holds a lock");
 }
 
 void Shard::reap_if_unused(uint64_t ino) {

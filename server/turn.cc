@@ -82,6 +82,10 @@ void Turn::glimpse(uint64_t ino) {
   }
 }
 
+void Turn::outlast_grace(uint64_t ino) {
+  if (shard_.in_grace()) add_need(Need::Kind::kRecall, ino, 0, true);
+}
+
 void Turn::acquire(uint64_t ino, Parts want) {
   const LeaseTable& leases = shard_.leases_;
   SessionId me = request_.session->id;

@@ -57,6 +57,8 @@ class Turn {
   void recall_own(uint64_t ino, Parts parts);
   // As far as another session's W on the inode hides its size and times. Errors leave it.
   void glimpse(uint64_t ino);
+  // Waits for the end of the grace, if there is one.
+  void outlast_grace(uint64_t ino);
   // Makes `want` grantable, as far as the inode's kind has it.
   void acquire(uint64_t ino, Parts want);
   // Serialises the server's own I/O of the inode; held until the request is answered.

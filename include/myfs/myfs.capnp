@@ -223,12 +223,16 @@ interface MetadataService {
       :Bool) -> (reply :Changed);
     # XATTR_CREATE 1, XATTR_REPLACE 2
   lock @13 (op :Op, cred :Cred, node :Handle, opener :Opener, range :LockRange, wait :Bool) ->
-      (errno :Int32, lockId :UInt64, queued :Bool);
+      (errno :Int32, lockId :UInt64, queued :Bool, seq :UInt64);
     # At once: granted, refused (EAGAIN, EDEADLK) or queued with a ticket; the grant is a callback,
-    # acknowledged by Session.lockGranted.
+    # acknowledged by Session.lockGranted, and repeated after a bind until it is. seq orders
+    # whatever has changed what an owner holds, over all answers and callbacks; 0: nothing was. A
+    # flock held with another type is gone whatever the answer, also if that is EAGAIN or queued.
+    # kind 0 and 1 want an opener that may read (F_RDLCK) or write (F_WRLCK). In the grace it waits.
   lockTest @14 (cred :Cred, node :Handle, range :LockRange) -> (errno :Int32, conflict :LockRange);
-  lockCancel @15 (op :Op, lockId :UInt64) -> (errno :Int32, granted :Bool);
-  lockRelease @16 (op :Op, node :Handle, owner :UInt64, kind :UInt8) -> (errno :Int32);
+  lockCancel @15 (op :Op, lockId :UInt64) -> (errno :Int32, granted :Bool, seq :UInt64);
+    # granted: it was before, and stays so; seq is that of the grant. ENOENT: no such ticket.
+  lockRelease @16 (op :Op, node :Handle, owner :UInt64, kind :UInt8) -> (errno :Int32, seq :UInt64);
     # all of an owner's
   resolveHandle @17 (cred :Cred, ino :UInt64, gen :UInt32, persistent :Data, past :Handle,
       pastSession :UInt64) -> (errno :Int32, node :Node);

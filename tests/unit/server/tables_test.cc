@@ -61,6 +61,118 @@ TEST(Locks, waiters_are_granted_in_order) {
   EXPECT_EQ(table.size(), 0u);
 }
 
+// Else two who wait could be made to wait for one another by a third.
+TEST(Locks, who_waits_holds_up_no_newcomer) {
+  LockTable table;
+  table.set(1, range(LockType::kRead, 0, 9, 1), false);
+  auto writer = table.set(1, range(LockType::kWrite, 0, 9, 2, 2), true);
+  ASSERT_TRUE(writer.queued);
+  EXPECT_TRUE(table.set(1, range(LockType::kRead, 0, 9, 3, 3), false).error.ok());
+  EXPECT_TRUE(table.set(1, range(LockType::kRead, 0, 19, 1), false).error.ok());
+  table.set(1, range(LockType::kUnlock, 0, 19, 1), false);
+  EXPECT_TRUE(table.take_granted().empty());
+  table.set(1, range(LockType::kUnlock, 0, 9, 3, 3), false);
+  EXPECT_EQ(table.take_granted().size(), 1u);
+}
+
+LockRange flock_of(LockType type, uint64_t owner, SessionId session = 1) {
+  return range(type, 0, UINT64_MAX, owner, session, LockKind::kFlock);
+}
+
+// Not atomic, as in the kernel: two who share and both want to write do not wait for one another.
+TEST(Locks, a_flock_that_changes_its_type_is_given_up_first) {
+  LockTable table;
+  table.set(1, flock_of(LockType::kRead, 1), false);
+  table.set(1, flock_of(LockType::kRead, 2, 2), false);
+  auto refused = table.set(1, flock_of(LockType::kWrite, 1), false);
+  EXPECT_EQ(refused.error, Errno(EAGAIN));
+  EXPECT_NE(refused.seq, 0u) << "the one that it had is gone";
+  EXPECT_TRUE(table.set(1, flock_of(LockType::kWrite, 2, 2), false).error.ok());
+  table.set(1, flock_of(LockType::kRead, 2, 2), false);
+  table.set(1, flock_of(LockType::kRead, 1), false);
+  EXPECT_TRUE(table.set(1, flock_of(LockType::kWrite, 1), true).queued);
+  EXPECT_TRUE(table.take_granted().empty());
+  auto second = table.set(1, flock_of(LockType::kWrite, 2, 2), true);
+  EXPECT_TRUE(second.error.ok() && !second.queued) << "the first one has let go of its own";
+  table.set(1, flock_of(LockType::kUnlock, 2, 2), false);
+  auto granted = table.take_granted();
+  ASSERT_EQ(granted.size(), 1u);
+  EXPECT_EQ(granted[0].session, 1u);
+}
+
+TEST(Locks, the_same_flock_again_changes_nothing) {
+  LockTable table;
+  table.set(1, flock_of(LockType::kRead, 1), false);
+  table.set(1, flock_of(LockType::kWrite, 2, 2), true);
+  EXPECT_TRUE(table.set(1, flock_of(LockType::kRead, 1), false).error.ok());
+  EXPECT_TRUE(table.take_granted().empty());
+}
+
+// By them a client puts together what it holds, in whatever order it hears of it.
+TEST(Locks, whatever_changes_has_a_number_in_order) {
+  LockTable table;
+  uint64_t first = table.set(1, range(LockType::kWrite, 0, 9, 1), false).seq;
+  auto waits = table.set(1, range(LockType::kWrite, 0, 9, 2, 2), true);
+  EXPECT_EQ(waits.seq, 0u);
+  uint64_t unlocked = table.set(1, range(LockType::kUnlock, 0, 9, 1), false).seq;
+  auto granted = table.take_granted();
+  ASSERT_EQ(granted.size(), 1u);
+  EXPECT_LT(0u, first);
+  EXPECT_LT(first, unlocked);
+  EXPECT_LT(unlocked, granted[0].seq);
+  EXPECT_EQ(*table.cancel(2, waits.ticket), granted[0].seq);
+}
+
+// F_GETLK tells the first one; whoever looks on goes on behind it.
+TEST(Locks, the_conflict_told_is_the_one_that_begins_first) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 50, 59, 1), false);
+  table.set(1, range(LockType::kWrite, 0, 9, 1), false);
+  table.set(1, range(LockType::kRead, 20, 29, 1), false);
+  EXPECT_EQ(table.conflict(1, range(LockType::kWrite, 0, 99, 2))->first, 0u);
+  EXPECT_EQ(table.conflict(1, range(LockType::kWrite, 10, 99, 2))->first, 20u);
+}
+
+// A message may be lost with its connection: it is told again until it is known to have come.
+TEST(Locks, a_grant_is_remembered_until_it_is_acknowledged) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 0, 9, 1), false);
+  auto waits = table.set(1, range(LockType::kWrite, 0, 9, 2, 2), true);
+  auto other = table.set(1, range(LockType::kWrite, 0, 9, 3, 2), true);
+  table.set(1, range(LockType::kUnlock, 0, 9, 1), false);
+  ASSERT_EQ(table.unacknowledged(2).size(), 1u);
+  EXPECT_EQ(table.unacknowledged(2)[0].ticket, waits.ticket);
+  EXPECT_TRUE(table.unacknowledged(1).empty());
+  EXPECT_TRUE(table.acknowledge(2, waits.ticket));
+  EXPECT_TRUE(table.unacknowledged(2).empty());
+  table.release_owner(1, LockOwner{.session = 2, .number = 2});
+  ASSERT_EQ(table.unacknowledged(2).size(), 1u);
+  EXPECT_EQ(table.unacknowledged(2)[0].ticket, other.ticket);
+  table.release_owner(1, LockOwner{.session = 2, .number = 3});
+  EXPECT_TRUE(table.unacknowledged(2).empty()) << "the lock is not held any more";
+}
+
+// The kernel's rule: nobody knows who would unlock an open file description.
+TEST(Locks, a_circle_through_an_open_file_description_is_waited_in) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 0, 0, 1), false);
+  table.set(1, range(LockType::kWrite, 1, 1, 2, 1, LockKind::kOfd), false);
+  EXPECT_TRUE(table.set(1, range(LockType::kWrite, 0, 0, 2, 1, LockKind::kOfd), true).queued);
+  EXPECT_TRUE(table.set(1, range(LockType::kWrite, 1, 1, 1), true).queued);
+}
+
+TEST(Locks, each_session_may_have_so_many) {
+  LockTable table;
+  for (uint64_t i = 0; i < kSessionLocksMax; ++i)
+    ASSERT_TRUE(
+        table.set(i % 1000, range(LockType::kRead, 2 * (i / 1000), 2 * (i / 1000), 1), false)
+            .error.ok());
+  EXPECT_EQ(table.set(1, range(LockType::kRead, 500'000, 500'000, 1), false).error, Errno(ENOLCK));
+  EXPECT_TRUE(table.set(1, range(LockType::kRead, 500'000, 500'000, 1, 2), false).error.ok());
+  table.set(7, range(LockType::kUnlock, 0, UINT64_MAX, 1), false);
+  EXPECT_TRUE(table.set(1, range(LockType::kRead, 500'000, 500'000, 1), false).error.ok());
+}
+
 TEST(Locks, the_death_of_a_session_lets_others_in) {
   LockTable table;
   table.set(1, range(LockType::kWrite, 0, 9, 1, 1), false);
