@@ -1,5 +1,7 @@
 // myfs-shell: an interactive shell on a MyFS file system.
 
+#include <langinfo.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,8 +17,8 @@
 #include <sstream>
 #include <string>
 
-#include "cli/shell/interrupt.h"
-#include "cli/shell/line_editor.h"
+#include "cli/shell/line/line_editor.h"
+#include "cli/shell/run/interrupt.h"
 #include "cli/shell/shell.h"
 
 namespace {
@@ -43,8 +45,9 @@ std::string default_url() {
 }
 
 int run_interactively(shell::Shell& shell) {
-  std::setlocale(LC_CTYPE, "");
-  shell::LineEditor editor(user_directory() + "/history");
+  shell::LineEditor editor(user_directory() + "/history",
+                           [&](const std::string& typed) { return shell.complete(typed); });
+  shell.set_history(&editor);
   std::printf("MyFS %s on %s. `help` lists the commands.\n", myfs_version(), shell.url().c_str());
   int status = 0;
   while (!shell.done()) {
@@ -58,6 +61,7 @@ int run_interactively(shell::Shell& shell) {
     if (outcome == shell::LineEditor::Outcome::kInterrupted) continue;
     if (int result = shell.run(line); result != 0) status = result;
   }
+  shell.set_history(nullptr);
   return status;
 }
 
@@ -68,6 +72,19 @@ int run_stream(shell::Shell& shell, std::istream& in) {
     if (int result = shell.run(line); result != 0) status = result;
   }
   return status;
+}
+
+// Names are UTF-8, whatever the terminal's owner says of his texts.
+void set_characters() {
+  std::setlocale(LC_CTYPE, "");
+  if (std::strcmp(::nl_langinfo(CODESET), "UTF-8") != 0) std::setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+// A reader that goes away is an error of writing and not our end.
+void ignore_broken_pipes() {
+  struct sigaction action = {};
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, nullptr);
 }
 
 }  // namespace
@@ -85,7 +102,9 @@ int main(int argc, char** argv) try {
       app.add_option("-c,--command", commands, "run these commands, print only what they print");
   app.add_option("SCRIPT", script, "file of commands")->excludes(command);
   app.set_version_flag("--version", std::string("myfs-shell ") + myfs_version());
-  app.footer("Exit status: that of the last failed command, 0 if none failed.");
+  app.footer(
+      "Exit status: that of the last failed command, 0 if none failed. 1: it failed; 2: wrong "
+      "usage; 130: interrupted; 141: nobody reads the output; of a local program: its own.");
   CLI11_PARSE(app, argc, argv);
 
   if (url.empty()) url = default_url();
@@ -102,9 +121,13 @@ int main(int argc, char** argv) try {
     std::fprintf(stderr, "myfs-shell: %s: %s\n", url.c_str(), task.error().message().c_str());
     return 1;
   }
-  task->umask(::umask(022));
+  mode_t mask = ::umask(022);
+  ::umask(mask);
+  task->umask(mask);
   shell::install_interrupts();
-  shell::Shell shell(std::move(*task), url);
+  ignore_broken_pipes();
+  set_characters();
+  shell::Shell shell(std::move(*task), url, options);
   int status = 0;
   if (*command) {
     status = shell.run(commands);
@@ -114,11 +137,6 @@ int main(int argc, char** argv) try {
     status = run_interactively(shell);
   } else {
     status = run_stream(shell, std::cin);
-  }
-  // What could not be printed is no success.
-  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && status == 0) {
-    std::fprintf(stderr, "myfs-shell: cannot write the output\n");
-    status = 1;
   }
   int closed = shell.close();
   return status != 0 ? status : closed;

@@ -1,76 +1,16 @@
-// myfs-shell as people and scripts use it: -c, a script, stdin, a terminal; output, exit status,
-// quoting, Ctrl-C.
+// myfs-shell as people and scripts use it: -c, a script, stdin; output, exit status, quoting,
+// pipes, patterns.
 
-#include <poll.h>
-#include <pty.h>
-#include <signal.h>
+#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <chrono>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <nlohmann/json.hpp>
 
-#include "tests/integration/two_clients.h"
+#include "tests/integration/shell_fixture.h"
 
 namespace myfs::test {
 namespace {
-
-class Shell : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    suite_dir_ = std::make_unique<TempDir>();
-    server_ = std::make_unique<MyfsdProcess>(*suite_dir_ / "data");
-    ASSERT_TRUE(server_->start()) << server_->output();
-  }
-  static void TearDownTestSuite() {
-    server_.reset();
-    suite_dir_.reset();
-  }
-  void SetUp() override {
-    home_ = std::string("/") + testing::UnitTest::GetInstance()->current_test_info()->name();
-    ::setenv("HOME", dir_.path().c_str(), 1);
-    ::unsetenv("XDG_DATA_HOME");
-    ::unsetenv("MYFS_URL");
-    ASSERT_EQ(0, run("mkdir " + home_).status);
-  }
-
-  // Runs commands by -c, in this test's directory unless it is made just now.
-  ProgramResult run(const std::string& commands, const std::string& input = {}) {
-    std::string text = commands;
-    if (commands != "mkdir " + home_) text = "cd " + home_ + "; " + commands;
-    return run_program({bin("myfs-shell"), "-m", server_->url(), "-c", text}, input);
-  }
-  // Its stdout, which must be all that it says.
-  std::string out(const std::string& commands) {
-    ProgramResult result = run(commands);
-    EXPECT_EQ(0, result.status) << commands << ": " << result.err;
-    EXPECT_EQ("", result.err) << commands;
-    return result.out;
-  }
-  std::string local(const std::string& name, const std::string& content) {
-    std::string path = dir_ / name;
-    std::ofstream(path) << content;
-    return path;
-  }
-  static std::string slurp(const std::string& path) {
-    std::ifstream in(path);
-    std::stringstream text;
-    text << in.rdbuf();
-    return text.str();
-  }
-
-  static std::unique_ptr<TempDir> suite_dir_;
-  static std::unique_ptr<MyfsdProcess> server_;
-  TempDir dir_;
-  std::string home_;
-};
-
-std::unique_ptr<TempDir> Shell::suite_dir_;
-std::unique_ptr<MyfsdProcess> Shell::server_;
 
 TEST_F(Shell, OneLineOfTheReadme) {
   std::string text = local("h", "127.0.0.1 localhost\n");
@@ -84,8 +24,8 @@ TEST_F(Shell, WritesAndShows) {
   EXPECT_EQ("one two\nmore\n", out("write -a f more; cat f"));
   EXPECT_EQ("one two\n", out("head -n 1 f"));
   EXPECT_EQ("more\n", out("tail -n 1 f"));
-  EXPECT_EQ("one", out("truncate 3 f; cat f"));
-  EXPECT_EQ(std::string("one\0\0", 5), out("truncate 5 f; cat f"));
+  EXPECT_EQ("one", out("truncate -s 3 f; cat f"));
+  EXPECT_EQ(std::string("one\0\0", 5), out("truncate -s 5 f; cat f"));
   EXPECT_EQ("", out("touch empty; cat empty"));
   EXPECT_EQ("empty\nf\n", out("ls"));
 }
@@ -176,10 +116,10 @@ TEST_F(Shell, StatusIsThatOfTheLastFailedCommand) {
   EXPECT_NE(std::string::npos, result.err.find("nonsense")) << result.err;
   result = run("mkdir");
   EXPECT_EQ(2, result.status);
-  EXPECT_NE(std::string::npos, result.err.find("usage: mkdir [-p] DIR...")) << result.err;
+  EXPECT_NE(std::string::npos, result.err.find("usage: mkdir [-p] [-m MODE] DIR...")) << result.err;
   EXPECT_EQ(2, run("ls -z").status);
   EXPECT_EQ(2, run("chmod 99 .").status);
-  EXPECT_EQ(2, run("truncate big f").status);
+  EXPECT_EQ(2, run("truncate -s big f").status);
   EXPECT_EQ(2, run("head -n x f").status);
   result = run("write f 'open");
   EXPECT_EQ(2, result.status);
@@ -213,7 +153,8 @@ TEST_F(Shell, DfStatsAndHelp) {
   std::string df = out("df");
   EXPECT_EQ(0u, df.find("Filesystem")) << df;
   EXPECT_NE(std::string::npos, df.find(server_->url())) << df;
-  EXPECT_EQ('{', out("stats")[0]);
+  EXPECT_EQ('{', out("stats --json")[0]);
+  EXPECT_NE(std::string::npos, out("stats").find("RPCs"));
   std::string help = out("help");
   for (const char* command :
        {"ls",    "cd",       "pwd",   "cat",   "head", "tail",     "put",   "get",   "cp",
@@ -285,124 +226,176 @@ TEST_F(Shell, OutputThatCannotBeWritten) {
   EXPECT_NE(0, result.status);
 }
 
-// A shell on a terminal.
-class Terminal {
- public:
-  explicit Terminal(const std::vector<std::string>& command) {
-    std::vector<std::string> words = command;
-    std::vector<char*> pointers;
-    for (std::string& word : words) pointers.push_back(word.data());
-    pointers.push_back(nullptr);
-    winsize size{24, 200, 0, 0};
-    ::setenv("TERM", "dumb", 1);
-    pid_ = ::forkpty(&fd_, nullptr, nullptr, &size);
-    if (pid_ == 0) {
-      ::execv(pointers[0], pointers.data());
-      ::_exit(127);
-    }
-  }
-  ~Terminal() {
-    if (pid_ > 0) ::kill(pid_, SIGKILL);
-    if (pid_ > 0) wait();
-    ::close(fd_);
-  }
-  void type(const std::string& text) {
-    EXPECT_EQ(static_cast<ssize_t>(text.size()), ::write(fd_, text.data(), text.size()));
-  }
-  // Reads until `text` has come and forgets what was up to its end; a test that waits for too long
-  // fails and shows what came instead.
-  bool expect(const std::string& text) {
-    while (true) {
-      size_t found = seen_.find(text);
-      if (found != std::string::npos) {
-        seen_.erase(0, found + text.size());
-        return true;
-      }
-      pollfd waiting{fd_, POLLIN, 0};
-      char buffer[4096];
-      ssize_t n = ::poll(&waiting, 1, 30'000) == 1 ? ::read(fd_, buffer, sizeof buffer) : -1;
-      if (n <= 0) {
-        ADD_FAILURE() << "no '" << text << "' but: " << seen_;
-        return false;
-      }
-      seen_.append(buffer, static_cast<size_t>(n));
-    }
-  }
-  int wait() {
-    int status = 0;
-    char buffer[4096];
-    // Until it closes the terminal.
-    while (::read(fd_, buffer, sizeof buffer) > 0) {
-    }
-    ::waitpid(pid_, &status, 0);
-    pid_ = -1;
-    return exit_status(status);
-  }
-  pid_t pid() const { return pid_; }
-
- private:
-  pid_t pid_ = -1;
-  int fd_ = -1;
-  std::string seen_;
-};
-
-TEST_F(Shell, CtrlCStopsTheCommandAndNotTheShell) {
-  out("write seen first");
-  out("write f text");
-  Terminal terminal({bin("myfs-shell"), "-m", server_->url()});
-  ASSERT_TRUE(terminal.expect("myfs:/> "));
-  terminal.type("cat " + home_ + "/seen\n");
-  ASSERT_TRUE(terminal.expect("first\r\n"));
-  ASSERT_TRUE(terminal.expect("myfs:/> "));
-  // With a server that answers nothing cat prints what is cached and waits for the other file.
-  server_->send_signal(SIGSTOP);
-  terminal.type("cat " + home_ + "/seen " + home_ + "/f\n");
-  ASSERT_TRUE(terminal.expect("first\r\n"));
-  terminal.type("\x03");
-  EXPECT_TRUE(terminal.expect("myfs:/> "));
-  server_->send_signal(SIGCONT);
-  terminal.type("cat " + home_ + "/f\n");
-  EXPECT_TRUE(terminal.expect("text\r\n"));
-  ASSERT_TRUE(terminal.expect("myfs:/> "));
-  // At the prompt it drops the line.
-  terminal.type("rm " + home_ + "/f\x03");
-  ASSERT_TRUE(terminal.expect("myfs:/> "));
-  terminal.type("cd " + home_ + "\n");
-  ASSERT_TRUE(terminal.expect("myfs:" + home_ + "> "));
-  terminal.type("ls\n");
-  EXPECT_TRUE(terminal.expect("f\r\n"));
-  terminal.type("exit\n");
-  EXPECT_EQ(130, terminal.wait()) << "the status of the last failed command";
+TEST_F(Shell, PatternsStandForPaths) {
+  out("mkdir d; touch d/a.c d/b.c d/c.h '*' .hidden; mkdir e; touch e/a.c");
+  EXPECT_EQ("d/a.c\nd/b.c\n", out("ls d/*.c"));
+  EXPECT_EQ("d/a.c\ne/a.c\n", out("ls */a.c"));
+  EXPECT_EQ("d/a.c\nd/c.h\n", out("ls d/{a.c,c.h}"));
+  EXPECT_EQ("*\n", out("ls '*'")) << "quoting switches it off";
+  EXPECT_EQ("*\n", out("ls \\*"));
+  ProgramResult result = run("ls *.none");
+  EXPECT_EQ(1, result.status);
+  EXPECT_EQ("myfs-shell: ls: *.none: matches nothing (quote it if it is a name)\n", result.err);
+  local("one.txt", "1\n");
+  local("two.txt", "2\n");
+  EXPECT_EQ("1\n2\n", out("lcd " + dir_.path() + "; put *.txt d; cat d/*.txt"))
+      << "local patterns of put";
+  out("rm -r d e");
+  EXPECT_EQ("*\n", out("ls"));
 }
 
-TEST_F(Shell, CtrlDEndsItAndHistoryIsKept) {
-  {
-    Terminal terminal({bin("myfs-shell"), "-m", server_->url()});
-    ASSERT_TRUE(terminal.expect("myfs:/> "));
-    terminal.type("help pwd\n");
-    ASSERT_TRUE(terminal.expect("show the directory"));
-    ASSERT_TRUE(terminal.expect("myfs:/> "));
-    terminal.type("\x04");
-    EXPECT_EQ(0, terminal.wait());
-  }
-  EXPECT_NE(std::string::npos, slurp(dir_ / ".local/share/myfs/history").find("pwd"));
-  Terminal again({bin("myfs-shell"), "-m", server_->url()});
-  ASSERT_TRUE(again.expect("myfs:/> "));
-  again.type("\x10\n");  // Ctrl-P: the line before
-  EXPECT_TRUE(again.expect("show the directory"));
-  ASSERT_TRUE(again.expect("myfs:/> "));
-  again.type("exit\n");
-  again.wait();
+TEST_F(Shell, PipesIntoLocalPrograms) {
+  std::string bytes;
+  for (int i = 0; i < 600'000; ++i) bytes.push_back(static_cast<char>(i * 7 + i / 256));
+  local("bytes", bytes);
+  out("put " + dir_.path() + "/bytes f; write g some text");
+  EXPECT_EQ("600000\n", out("cat f | wc -c"));
+  EXPECT_EQ("", out("cat f | cmp - " + dir_.path() + "/bytes")) << "any bytes";
+  EXPECT_EQ("TEXT SOME\n", out("cat g | tr a-z A-Z | sed 's/\\(.*\\) \\(.*\\)/\\2 \\1/'"));
+  EXPECT_EQ("x;y\n/" + home_.substr(1) + "\n", out("write h 'x;y'; cat h | cat; pwd"));
+  ProgramResult result = run("cat missing | wc -c; cat g | (exit 5)");
+  EXPECT_EQ("0\n", result.out);
+  EXPECT_EQ(5, result.status) << "of the program, if the command did not fail";
+  EXPECT_EQ(1, run("cat missing | cat").status);
+  EXPECT_EQ(std::string(1, bytes[0]), out("cat f | head -c 1")) << "it has had enough";
 }
 
-TEST_F(Shell, TabCompletesCommands) {
-  Terminal terminal({bin("myfs-shell"), "-m", server_->url()});
-  ASSERT_TRUE(terminal.expect("myfs:/> "));
-  terminal.type("readl\t /none\n");
-  EXPECT_TRUE(terminal.expect("readlink: /none: No such file"));
-  ASSERT_TRUE(terminal.expect("myfs:/> "));
-  terminal.type("exit\n");
-  EXPECT_EQ(1, terminal.wait());
+TEST_F(Shell, OutputGoesToLocalFiles) {
+  std::string file = dir_ / "out put";
+  EXPECT_EQ("", out("write f text; cat f > '" + file + "'; cat f >> '" + file + "'"));
+  EXPECT_EQ("text\ntext\n", slurp(file));
+  ProgramResult result = run("pwd > " + dir_.path() + "/none/x");
+  EXPECT_EQ(1, result.status);
+  EXPECT_NE(std::string::npos, result.err.find("none/x: No such file or directory")) << result.err;
+  EXPECT_EQ(1, run("cat f > /dev/full").status);
+}
+
+TEST_F(Shell, ConnectsCommands) {
+  EXPECT_EQ("a\nc\n", run("write a a && cat a || cat missing; cat none || write c c && cat c").out);
+  EXPECT_EQ("", out("cd . || pwd"));
+  EXPECT_EQ("c\nc\n", run("cat missing && write x x; cat c 2 || write c c; cat c").out);
+}
+
+TEST_F(Shell, AReaderThatGoesAwayEndsIt) {
+  local("big", std::string(1'000'000, 'x'));
+  out("put " + dir_.path() + "/big big");
+  std::string command = bin("myfs-shell") + " -m " + server_->url() + " -c 'cat " + home_ +
+                        "/big; write " + home_ + "/after x'";
+  ProgramResult result =
+      run_program({"/bin/sh", "-c", "{ " + command + "; echo $? >&2; } | head -c 1"});
+  EXPECT_EQ("x", result.out);
+  EXPECT_EQ("141\n", result.err) << "and no complaint";
+  EXPECT_EQ("big\n", out("ls"));
+}
+
+TEST_F(Shell, AnInterruptThatIsSentToItEndsLocalProgramsToo) {
+  Program program;
+  ASSERT_TRUE(program.start(
+      {bin("myfs-shell"), "-m", server_->url(), "-c", "!echo ready; exec tail -f /dev/null"}));
+  std::string line;
+  ASSERT_TRUE(program.receive(&line));
+  EXPECT_EQ("ready", line);
+  program.kill(SIGINT);
+  EXPECT_EQ(130, program.wait());
+}
+
+TEST_F(Shell, JsonThatOthersRead) {
+  using nlohmann::json;
+  out("mkdir -m 751 d; write d/f text; ln -s f d/l; setfattr -n user.a -v 0x00ff d/f; touch "
+      "d/'q\"uote'");
+  json list = json::parse(out("ls --json d"));
+  ASSERT_EQ(3u, list.size());
+  EXPECT_EQ("f", list[0]["name"]);
+  EXPECT_EQ("d/f", list[0]["path"]);
+  EXPECT_EQ(5, list[0]["size"]);
+  EXPECT_EQ("f", list[1]["target"]);
+  EXPECT_EQ("q\"uote", list[2]["name"]);
+  json stat = json::parse(out("stat --json d d/f"));
+  EXPECT_EQ("0751", stat[0]["mode"]);
+  EXPECT_EQ("regular file", stat[1]["type"]);
+  json found = json::parse(out("find d -type f --json"));
+  ASSERT_EQ(2u, found.size());
+  EXPECT_EQ("d/f", found[0]["path"]);
+  EXPECT_EQ(server_->url(), json::parse(out("df --json"))[0]["url"]);
+  EXPECT_LT(0, json::parse(out("statfs --json /"))[0]["blocks"]);
+  EXPECT_TRUE(json::parse(out("stats --json")).is_object());
+  EXPECT_EQ(6, json::parse(out("du --json -b d"))[0]["bytes"]) << "five and those of the link";
+  json attributes = json::parse(out("getfattr --json d/f"));
+  EXPECT_EQ("user.a", attributes[0]["attributes"][0]["name"]);
+  EXPECT_EQ("AP8=", attributes[0]["attributes"][0]["value_base64"]);
+  ProgramResult result = run("stat --json missing");
+  EXPECT_EQ(1, result.status);
+  EXPECT_TRUE(json::parse(result.out).empty()) << "an array all the same";
+}
+
+TEST_F(Shell, TimesAndSizes) {
+  out("touch -d '2020-02-29 12:34:56.789Z' f; touch -r f g; touch -m -d @5 f; touch -c none");
+  nlohmann::json st = nlohmann::json::parse(out("stat --json f g"));
+  EXPECT_EQ("1970-01-01T00:00:05.000000000Z", st[0]["mtime"]);
+  EXPECT_EQ("2020-02-29T12:34:56.789000000Z", st[0]["atime"]);
+  EXPECT_EQ("2020-02-29T12:34:56.789000000Z", st[1]["mtime"]);
+  EXPECT_EQ("f\ng\n", out("ls"));
+  EXPECT_EQ("3 f\n", out("truncate -s 4 f; truncate -s -1 f; wc -c f"));
+  EXPECT_EQ("1027 f\n", out("truncate -s +1K f; truncate -s '<2K' f; wc -c f"));
+  EXPECT_EQ("1027 g\n", out("truncate -r f g; wc -c g"));
+  EXPECT_EQ(2, run("touch -d someday f").status);
+}
+
+TEST_F(Shell, ChangesWholeTrees) {
+  out("mkdir -p d/e; touch d/f d/e/g; ln -s none d/l; chmod 600 d/f d/e/g; chmod -R u+rwX,g=u d");
+  EXPECT_EQ("./d\n./d/e\n", out("find . -type d -perm 775"));
+  EXPECT_EQ("./d/e/g\n./d/f\n", out("find . -type f -perm 660"));
+  EXPECT_EQ("./d/f\n", out("chmod a-w d/f; find . -type f -perm 440"));
+  if (::geteuid() != 0) return;
+  EXPECT_EQ("d\nd/e\nd/e/g\nd/f\nd/l\n", out("chown -R 7 d; chgrp -R 8 d; find d -uid 7 -gid 8"));
+}
+
+TEST_F(Shell, CopiesNothingOntoItself) {
+  out("mkdir -p d/e; write d/f text; ln d/f same");
+  EXPECT_EQ(1, run("cp d/f d/f").status);
+  EXPECT_EQ(1, run("cp d/f same").status);
+  EXPECT_EQ("text\n", out("cat d/f")) << "and it is still there";
+  ProgramResult result = run("cp -r d d/e");
+  EXPECT_EQ(1, result.status);
+  EXPECT_NE(std::string::npos, result.err.find("into itself")) << result.err;
+  EXPECT_EQ("d/e/d\nd/e/d/e\n", out("find d/e/* -type d"));
+  EXPECT_EQ(1, run("rm -r .").status);
+  EXPECT_EQ(1, run("rm d").status);
+}
+
+TEST_F(Shell, MountsFurtherFileSystems) {
+  std::string other = "embedded:" + (dir_ / "other");
+  std::string at = home_ + "/m";
+  std::string begin = "mkdir m; mount " + other + " m; ";
+  EXPECT_EQ(server_->url() + " on /\n" + other + " on " + at + "\n", out(begin + "mount"));
+  EXPECT_EQ("f\n", out("mount " + other + " m; write m/f text; ls m"));
+  std::string mount = "mount " + other + " m; ";
+  EXPECT_EQ("text\n", out(mount + "cp m/f copy; umount m; ls m; cat copy"));
+  EXPECT_NE(std::string::npos, out(mount + "df m").find(other));
+  EXPECT_EQ("m\nm/f\n", out(mount + "find m"));
+  EXPECT_EQ("m\n", out(mount + "find m -xdev -maxdepth 0"));
+  EXPECT_EQ("sub\n",
+            out(mount + "mkdir -p t/sub; chmod 700 t/sub; mv t m; ls m/t; find . -name t -prune "
+                        "! -path './m/*'"));
+  EXPECT_EQ(1, run("mount myfs+unix:/none m").status);
+  EXPECT_EQ(1, run("umount m").status) << "nothing is mounted there";
+  EXPECT_EQ(1, run("umount /").status);
+  EXPECT_EQ(2, run("mount " + other).status);
+}
+
+TEST_F(Shell, EveryCommandHasHelp) {
+  std::istringstream list(out("help"));
+  std::string line;
+  int commands = 0;
+  while (std::getline(list, line) && !line.empty()) {
+    std::string name = line.substr(0, line.find(' '));
+    if (name == "!") continue;
+    EXPECT_EQ(0u, out("help " + name).find(name)) << name;
+    EXPECT_EQ(out("help " + name), out(name + " --help")) << name;
+    ++commands;
+  }
+  EXPECT_LT(40, commands);
+  EXPECT_EQ(1, run("help nonsense").status);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "cli/shell/format.h"
+#include "cli/shell/text/format.h"
 
 #include <gtest/gtest.h>
 #include <sys/sysmacros.h>

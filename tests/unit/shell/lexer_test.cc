@@ -1,4 +1,4 @@
-#include "cli/shell/lexer.h"
+#include "cli/shell/line/lexer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,24 +14,43 @@ using Words = std::vector<std::string>;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
+Words texts(const Statement& statement) {
+  Words result;
+  for (const Word& word : statement.words) result.push_back(word.text());
+  return result;
+}
+
+std::vector<Words> commands(std::string_view text) {
+  std::vector<Words> result;
+  for (const Statement& statement : lex(text).statements) result.push_back(texts(statement));
+  return result;
+}
+
 Words words(std::string_view line) {
   LexResult result = lex(line);
   EXPECT_EQ("", result.error) << line;
-  EXPECT_EQ(1u, result.commands.size()) << line;
-  return result.commands.empty() ? Words() : result.commands[0];
+  EXPECT_EQ(1u, result.statements.size()) << line;
+  return result.statements.empty() ? Words() : texts(result.statements[0]);
+}
+
+Statement statement(std::string_view line) {
+  LexResult result = lex(line);
+  EXPECT_EQ("", result.error) << line;
+  EXPECT_EQ(1u, result.statements.size()) << line;
+  return result.statements.empty() ? Statement() : result.statements[0];
 }
 
 TEST(Lexer, SplitsAtBlanks) {
   EXPECT_THAT(words("a b\tc"), ElementsAre("a", "b", "c"));
   EXPECT_THAT(words("  a   b  \r"), ElementsAre("a", "b"));
-  EXPECT_THAT(lex("").commands, IsEmpty());
-  EXPECT_THAT(lex(" \t ; ;\n;").commands, IsEmpty());
+  EXPECT_THAT(commands(""), IsEmpty());
+  EXPECT_THAT(commands(" \t ; ;\n;"), IsEmpty());
 }
 
 TEST(Lexer, SplitsCommands) {
-  EXPECT_THAT(lex("a b; c;;d\ne").commands,
+  EXPECT_THAT(commands("a b; c;;d\ne"),
               ElementsAre(Words{"a", "b"}, Words{"c"}, Words{"d"}, Words{"e"}));
-  EXPECT_THAT(lex("a;").commands, ElementsAre(Words{"a"}));
+  EXPECT_THAT(commands("a;"), ElementsAre(Words{"a"}));
 }
 
 TEST(Lexer, SingleQuotesAreLiteral) {
@@ -54,24 +73,73 @@ TEST(Lexer, BackslashTakesTheNextCharacter) {
 }
 
 TEST(Lexer, RemarksReachToTheEndOfTheLine) {
-  EXPECT_THAT(lex("a # b ; c\nd").commands, ElementsAre(Words{"a"}, Words{"d"}));
+  EXPECT_THAT(commands("a # b ; c\nd"), ElementsAre(Words{"a"}, Words{"d"}));
   EXPECT_THAT(words("a#b"), ElementsAre("a#b"));
-  EXPECT_THAT(lex("# only").commands, IsEmpty());
+  EXPECT_THAT(commands("# only"), IsEmpty());
 }
 
 TEST(Lexer, LocalCommandsAreNotSplit) {
-  EXPECT_THAT(lex("!echo 'a; b' | wc").commands, ElementsAre(Words{"!", "echo 'a; b' | wc"}));
-  EXPECT_THAT(lex("pwd; !ls\ncd").commands,
-              ElementsAre(Words{"pwd"}, Words{"!", "ls"}, Words{"cd"}));
+  EXPECT_THAT(commands("!echo 'a; b' | wc"), ElementsAre(Words{"!", "echo 'a; b' | wc"}));
+  EXPECT_THAT(commands("pwd; !ls\ncd"), ElementsAre(Words{"pwd"}, Words{"!", "ls"}, Words{"cd"}));
   EXPECT_THAT(words("echo a!b !"), ElementsAre("echo", "a!b", "!"));
 }
 
 TEST(Lexer, WhatIsOpenIsNamedAndWhatCameBeforeIsKept) {
   LexResult result = lex("pwd; write f 'open");
   EXPECT_EQ("unterminated quote '", result.error);
-  EXPECT_THAT(result.commands, ElementsAre(Words{"pwd"}));
+  EXPECT_THAT(commands("pwd; write f 'open"), ElementsAre(Words{"pwd"}));
   EXPECT_EQ("unterminated quote \"", lex("a \"b").error);
   EXPECT_NE("", lex("a \\").error);
+}
+
+TEST(Lexer, WhatIsQuotedIsNoPattern) {
+  EXPECT_EQ("*.c", statement("*.c").words[0].pattern);
+  EXPECT_EQ("\\*.c", statement("'*'.c").words[0].pattern);
+  EXPECT_EQ("a\\?\\[b\\]", statement("\"a?[b]\"").words[0].pattern);
+  EXPECT_EQ("\\{a\\,b\\}", statement("\\{a\\,b\\}").words[0].pattern);
+  EXPECT_EQ("{a\\,b}", statement("{'a,b'}").words[0].pattern);
+}
+
+TEST(Lexer, PipesGoToALocalProgram) {
+  Statement piped = statement("cat f | sort | uniq -c > out");
+  EXPECT_THAT(texts(piped), ElementsAre("cat", "f"));
+  EXPECT_EQ(Statement::Sink::kProgram, piped.sink);
+  EXPECT_EQ(" sort | uniq -c > out", piped.program);
+  EXPECT_EQ("wc -l", statement("cat f|wc -l").program);
+  EXPECT_THAT(commands("cat f | sed 's/;/|/'; ls"), ElementsAre(Words{"cat", "f"}, Words{"ls"}));
+  EXPECT_EQ(" sed 's/;/|/'", lex("cat f | sed 's/;/|/'; ls").statements[0].program);
+  EXPECT_EQ(" (wc; cat)", lex("cat f | (wc; cat) && ls").statements[0].program.substr(0, 10));
+  EXPECT_EQ(2u, lex("cat f | (wc; cat) && ls").statements.size());
+  EXPECT_EQ(2u, lex("cat f | wc # a; b\nls").statements.size());
+  EXPECT_THAT(words("write 'a|b' c\\|d"), ElementsAre("write", "a|b", "c|d"));
+  EXPECT_NE("", lex("| wc").error);
+  EXPECT_NE("", lex("cat f |").error);
+}
+
+TEST(Lexer, OutputGoesToLocalFiles) {
+  Statement file = statement("stats --json > 'the file' more");
+  EXPECT_EQ(Statement::Sink::kFile, file.sink);
+  EXPECT_EQ("the file", file.file.text());
+  EXPECT_THAT(texts(file), ElementsAre("stats", "--json", "more"));
+  EXPECT_EQ(Statement::Sink::kFileAppend, statement("ls>>f").sink);
+  EXPECT_THAT(words("write 'a>b' c\\>d"), ElementsAre("write", "a>b", "c>d"));
+  for (const char* wrong : {"> f", "ls >", "ls > a > b", "ls > a | b", "ls 2>x", "cat < f"}) {
+    EXPECT_NE("", lex(wrong).error) << wrong;
+  }
+}
+
+TEST(Lexer, ConnectsStatements) {
+  using When = Statement::When;
+  LexResult result = lex("a && b || c; d\ne &&\n f");
+  ASSERT_EQ("", result.error);
+  ASSERT_EQ(6u, result.statements.size());
+  const When expected[] = {When::kAlways, When::kAfterSuccess, When::kAfterFailure,
+                           When::kAlways, When::kAlways,       When::kAfterSuccess};
+  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(expected[i], result.statements[i].when) << i;
+  for (const char* wrong : {"&& a", "a && && b", "a ||"}) {
+    EXPECT_NE("", lex(wrong).error) << wrong;
+  }
+  EXPECT_THAT(words("a&b c"), ElementsAre("a&b", "c"));
 }
 
 TEST(Lexer, QuoteIsUndoneByLex) {
