@@ -108,6 +108,16 @@ void on_fallocate(fuse_req_t req, fuse_ino_t, int mode, off_t offset, off_t leng
       myfs_ll_fallocate(FileHandle::of(info)->file, request.call(), mode, offset, length));
 }
 
+void on_copy_file_range(fuse_req_t req, fuse_ino_t, off_t from_offset, fuse_file_info* from,
+                        fuse_ino_t, off_t to_offset, fuse_file_info* to, size_t size, int) {
+  Request request(req);
+  const ssize_t count =
+      myfs_ll_copy_file_range(FileHandle::of(from)->file, request.call(), from_offset,
+                              FileHandle::of(to)->file, to_offset, size);
+  if (count < 0) return request.error(static_cast<int>(count));
+  request.written(static_cast<size_t>(count));
+}
+
 }  // namespace
 
 void set_file_handlers(fuse_lowlevel_ops* ops) {
@@ -120,6 +130,7 @@ void set_file_handlers(fuse_lowlevel_ops* ops) {
   ops->release = on_release;
   ops->lseek = on_lseek;
   ops->fallocate = on_fallocate;
+  ops->copy_file_range = on_copy_file_range;
 }
 
 }  // namespace bridge

@@ -5,8 +5,8 @@
  * many names lead to it, so pointers can be compared. It counts look-ups: each entry that a call
  * returns adds one, myfs_ll_forget() takes any number away, and with the last one the object goes.
  * The inode may lose its names meanwhile; then calls on it go on as they do on an open file whose
- * name was removed: of a file while somebody has it open; a removed directory is empty (ENOENT),
- * and everything else is ESTALE.
+ * name was removed: for sure while somebody has it open, until the session ends; then they are
+ * ESTALE. A removed directory is empty: ENOENT.
  *
  * A directory stays itself wherever it is moved to, and by whomever. ".." is asked for when it is
  * wanted: it is the parent of that moment, and of the root of the task the root itself.
@@ -29,11 +29,11 @@
  *
  * MODES are taken as they are given: the umask is the caller's business.
  *
- * FAILURES. As <myfs/myfs.h> defines them:
+ * ERRORS. As <myfs/myfs.h> defines them:
  *
  *   [task]    EINVAL (a null or malformed argument), ESTALE (used after fork).
  *
- *   [inode]   ESTALE (it was removed and nobody has it open), ENOTDIR (a directory is wanted).
+ *   [inode]   ESTALE (it has no name and is not open), ENOTDIR (a directory is wanted).
  *
  *   [name]    ENOENT, EACCES (of the directory), ENAMETOOLONG (above 255 bytes), EINVAL (a '/').
  *
@@ -66,13 +66,13 @@ typedef struct myfs_entry {
 /* ---- Look-ups ---- */
 
 /* The place that `path` of the task leads to, symbolic links followed: "/" is where a bridge
- * begins. Failures: ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG. */
+ * begins. Errors: ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG. */
 MYFS_API int myfs_ll_open_path(myfs_task* task, const myfs_call* call, const char* path,
                                myfs_entry* entry);
 /* `name` in `dir`; "." and ".." are understood. */
 MYFS_API int myfs_ll_lookup(myfs_inode* dir, const myfs_call* call, const char* name,
                             myfs_entry* entry);
-/* Takes `count` look-ups back. Failures: EINVAL (more than there were; none is taken). */
+/* Takes `count` look-ups back. Errors: EINVAL (more than there were; none is taken). */
 MYFS_API int myfs_ll_forget(myfs_inode* inode, uint64_t count);
 
 /* ---- Attributes ---- */
@@ -104,85 +104,88 @@ typedef struct myfs_setattr {
 
 /* chmod, chown, truncate and utimensat in one: all of it happens, or nothing. `file`: an open file
  * whose access decides about the size instead of the permission bits, or NULL. `out`: the
- * attributes afterwards, may be NULL. Failures: [change]; EACCES, EFBIG, EISDIR, EINVAL (unknown
+ * attributes afterwards, may be NULL. Errors: [change]; EACCES, EFBIG, EISDIR, EINVAL (unknown
  * bit, negative size, a size of what is no file, `file` not open for writing), EOPNOTSUPP (mode of
  * a symbolic link). */
 MYFS_API int myfs_ll_setattr(myfs_inode* inode, const myfs_call* call, myfs_file* file,
                              const myfs_setattr* attr, struct stat* out);
-/* mode: F_OK or R_OK | W_OK | X_OK, for the call's credentials. Failures: EACCES, EROFS, EINVAL. */
+/* mode: F_OK or R_OK | W_OK | X_OK, for the call's credentials. Errors: EACCES, EROFS, EINVAL. */
 MYFS_API int myfs_ll_access(myfs_inode* inode, const myfs_call* call, int mode);
 MYFS_API int myfs_ll_statfs(myfs_inode* inode, const myfs_call* call, struct statfs* out);
-/* As myfs_readlink. Failures: EINVAL (no symbolic link, size 0). */
+/* As myfs_readlink. Errors: EINVAL (no symbolic link, size 0). */
 MYFS_API ssize_t myfs_ll_readlink(myfs_inode* inode, const myfs_call* call, char* buffer,
                                   size_t size);
 
-/* As the namesakes in <myfs/myfs.h>. Failures: ENODATA, ERANGE, EOPNOTSUPP. */
+/* As the namesakes in <myfs/myfs.h>. Errors: ENODATA, ERANGE, EOPNOTSUPP. */
 MYFS_API ssize_t myfs_ll_getxattr(myfs_inode* inode, const myfs_call* call, const char* name,
                                   void* value, size_t size);
-/* Failures: [change]; EEXIST, ENODATA, E2BIG, EOPNOTSUPP, EINVAL. */
+/* Errors: [change]; EEXIST, ENODATA, E2BIG, EOPNOTSUPP, EINVAL. */
 MYFS_API int myfs_ll_setxattr(myfs_inode* inode, const myfs_call* call, const char* name,
                               const void* value, size_t size, int flags);
-/* Failures: ERANGE. */
+/* Errors: ERANGE. */
 MYFS_API ssize_t myfs_ll_listxattr(myfs_inode* inode, const myfs_call* call, char* list,
                                    size_t size);
-/* Failures: [change]; ENODATA, EOPNOTSUPP. */
+/* Errors: [change]; ENODATA, EOPNOTSUPP. */
 MYFS_API int myfs_ll_removexattr(myfs_inode* inode, const myfs_call* call, const char* name);
 
 /* ---- Names ---- */
 
-/* mode with S_IFREG (or 0), S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK (devices: root only). Failures:
+/* mode with S_IFREG (or 0), S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK (devices: root only). Errors:
  * [change]; EEXIST, EINVAL, EPERM. */
 MYFS_API int myfs_ll_mknod(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode,
                            dev_t dev, myfs_entry* entry);
-/* Failures: [change]; EEXIST. */
+/* Errors: [change]; EEXIST. */
 MYFS_API int myfs_ll_mkdir(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode,
                            myfs_entry* entry);
-/* Target 1..4095 bytes. Failures: [change]; EEXIST, ENOENT (empty target), ENAMETOOLONG. */
+/* Target 1..4095 bytes. Errors: [change]; EEXIST, ENOENT (empty target), ENAMETOOLONG. */
 MYFS_API int myfs_ll_symlink(myfs_inode* dir, const myfs_call* call, const char* target,
                              const char* name, myfs_entry* entry);
-/* Another name of `inode`; a symbolic link is linked itself. Failures: [change]; EEXIST, EMLINK,
- * EXDEV, EPERM (directory). */
+/* Another name of `inode`; a symbolic link is linked itself. Errors: as myfs_link;
+ * EEXIST, EXDEV, EPERM (directory). */
 MYFS_API int myfs_ll_link(myfs_inode* inode, const myfs_call* call, myfs_inode* dir,
                           const char* name, myfs_entry* entry);
-/* Failures: [change]; EISDIR, EBUSY (a mount point). */
+/* Errors: [change]; EISDIR. */
 MYFS_API int myfs_ll_unlink(myfs_inode* dir, const myfs_call* call, const char* name);
-/* Failures: [change]; ENOTEMPTY, EBUSY (a mount point), EINVAL ("."). */
+/* Errors: [change]; ENOTEMPTY, EBUSY (a mount point), EINVAL ("."). */
 MYFS_API int myfs_ll_rmdir(myfs_inode* dir, const myfs_call* call, const char* name);
-/* flags: 0, RENAME_NOREPLACE (1) or RENAME_EXCHANGE (2). Failures: [change]; EEXIST, ENOTEMPTY,
+/* flags: 0, RENAME_NOREPLACE (1) or RENAME_EXCHANGE (2). Errors: [change]; EEXIST, ENOTEMPTY,
  * EISDIR, EINVAL (into an own descendant, unknown flags), EXDEV, EBUSY. */
 MYFS_API int myfs_ll_rename(myfs_inode* from_dir, const myfs_call* call, const char* from,
                             myfs_inode* to_dir, const char* to, unsigned flags);
 
 /* ---- Open files ---- */
 
-/* flags: of myfs_open, without O_CREAT and O_EXCL; O_NOFOLLOW has no effect. Failures: [change];
+/* flags: of myfs_open, without O_CREAT and O_EXCL; O_NOFOLLOW has no effect. Errors: [change];
  * EACCES, EISDIR, ELOOP (symbolic link), ENXIO (fifo, socket or device). */
 MYFS_API int myfs_ll_open(myfs_inode* inode, const myfs_call* call, int flags, myfs_file** file);
-/* Opens `name`, and makes it if it is not there; O_CREAT is implied. Failures: [change]; EEXIST
+/* Opens `name`, and makes it if it is not there; O_CREAT is implied. Errors: [change]; EEXIST
  * (O_EXCL), EISDIR, ELOOP (symbolic link), ENXIO. */
 MYFS_API int myfs_ll_create(myfs_inode* dir, const myfs_call* call, const char* name, int flags,
                             mode_t mode, myfs_entry* entry, myfs_file** file);
-/* What a close() of one of several descriptors does: as myfs_close, but the file stays open.
- * Failures: EIO, ENOSPC. */
+/* What each close() of a descriptor does: as myfs_close, but the file stays open. */
 MYFS_API int myfs_ll_flush(myfs_file* file, const myfs_call* call);
 /* The end of the open file; nothing is waited for. What nobody flushed is written soon all the
  * same. NULL: 0. */
 MYFS_API int myfs_ll_release(myfs_file* file);
 
 /* As myfs_preadv and myfs_pwritev. A file with O_APPEND is appended to, whatever `offset` says.
- * Failures: EISDIR, EBADF (not open for reading), EINVAL. */
+ * Errors: EISDIR, EBADF (not open for reading), EINVAL. */
 MYFS_API ssize_t myfs_ll_read(myfs_file* file, const myfs_call* call, const struct iovec* iov,
                               int count, off_t offset);
-/* Failures: EBADF (not open for writing), EFBIG, EINVAL, ENOSPC, EIO. */
+/* Errors: EBADF (not open for writing), EFBIG, EINVAL; as myfs_pwrite. */
 MYFS_API ssize_t myfs_ll_write(myfs_file* file, const myfs_call* call, const struct iovec* iov,
                                int count, off_t offset);
 /* O_APPEND, O_NONBLOCK, O_NOATIME and O_DIRECT of the open file from now on [F_SETFL]. */
 MYFS_API int myfs_ll_set_flags(myfs_file* file, int flags);
-/* datasync: 0 or 1. Of a directory, too. Failures: EIO (once per open file), ENOSPC. */
+/* As myfs_fsync, or myfs_fdatasync; of a directory, too. datasync: 0 or 1. */
 MYFS_API int myfs_ll_fsync(myfs_file* file, const myfs_call* call, int datasync);
-/* whence: SEEK_DATA, SEEK_HOLE. Failures: ENXIO, EINVAL. */
+/* whence: SEEK_DATA, SEEK_HOLE. Errors: ENXIO, EINVAL. */
 MYFS_API off_t myfs_ll_lseek(myfs_file* file, const myfs_call* call, off_t offset, int whence);
-/* mode: FALLOC_FL_* of fallocate(2). Failures: [change]; EBADF, EFBIG, EINVAL, ENODEV, EOPNOTSUPP.
+/* As myfs_copy_file_range: executed at the server. Bytes, 0 at the end of `from`. Errors: EBADF,
+ * EINVAL, EISDIR, EXDEV. */
+MYFS_API ssize_t myfs_ll_copy_file_range(myfs_file* from, const myfs_call* call, off_t from_offset,
+                                         myfs_file* to, off_t to_offset, size_t size);
+/* mode: FALLOC_FL_* of fallocate(2). Errors: [change]; EBADF, EFBIG, EINVAL, EOPNOTSUPP.
  */
 MYFS_API int myfs_ll_fallocate(myfs_file* file, const myfs_call* call, int mode, off_t offset,
                                off_t length);
@@ -190,7 +193,7 @@ MYFS_API int myfs_ll_fallocate(myfs_file* file, const myfs_call* call, int mode,
 /* ---- Directories ---- */
 
 /* Up to `count` entries of an open directory that follow `position`: 0, or the `next` of an entry.
- * Returns their number, 0 at the end. What myfs_readdir promises holds. Failures: ENOTDIR, EINVAL
+ * Returns their number, 0 at the end. What myfs_readdir promises holds. Errors: ENOTDIR, EINVAL
  * (position), ENOENT (removed). */
 MYFS_API int myfs_ll_readdir(myfs_file* dir, const myfs_call* call, int64_t position,
                              myfs_dirent* entries, int count);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "sdk/api/lowlevel_call.h"
+#include "sdk/fs/copy_range.h"
 #include "sdk/fs/open.h"
 #include "sdk/fs/read_write.h"
 #include "sdk/fs/readdir.h"
@@ -123,6 +124,18 @@ int myfs_ll_fallocate(myfs_file* file, const myfs_call* call, int mode, off_t of
   CallScope scope(api::task_of(file), call, "fallocate");
   return scope.run(
       [&] { return fs::vfs_fallocate(scope.ctx(), *file->file, mode, offset, length); });
+}
+
+ssize_t myfs_ll_copy_file_range(myfs_file* from, const myfs_call* call, off_t from_offset,
+                                myfs_file* to, off_t to_offset, size_t size) {
+  CallScope scope(api::task_of(from), call, "copy_file_range");
+  return scope.run([&]() -> Result<size_t> {
+    if (to == nullptr || to->task != from->task) {
+      return fail(Errno(EINVAL), "the files are of two tasks");
+    }
+    return fs::vfs_copy_file_range(scope.ctx(), *from->file, from_offset, *to->file, to_offset,
+                                   size);
+  });
 }
 
 int myfs_ll_readdir(myfs_file* dir, const myfs_call* call, int64_t position, myfs_dirent* entries,

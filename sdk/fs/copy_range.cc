@@ -72,32 +72,42 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, const TaskStruct& tas
   MYFS_ASSIGN(Ref<File> out, file_of(task, fd_out));
   if (Errno error = check_files(*in, *out); !error.ok()) return error;
   if (length > SSIZE_MAX) return Errno(EINVAL);
-  length = std::min(length, kRwCountMax_bytes);
   Position from(*in, offset_in), to(*out, offset_out);
-  if (from.start() < 0 || to.start() < 0) return Errno(EINVAL);
+  MYFS_ASSIGN(const size_t count,
+              vfs_copy_file_range(ctx, *in, from.start(), *out, to.start(), length));
+  if (count == 0) return size_t{0};
+  from.advance(count);
+  to.advance(count);
+  return count;
+}
+
+Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t offset_in, File& out,
+                                   int64_t offset_out, size_t length) {
+  if (Errno error = check_files(in, out); !error.ok()) return error;
+  if (length > SSIZE_MAX) return Errno(EINVAL);
+  length = std::min(length, kRwCountMax_bytes);
+  if (offset_in < 0 || offset_out < 0) return Errno(EINVAL);
   int64_t end;
-  if (__builtin_add_overflow(from.start(), static_cast<int64_t>(length), &end) ||
-      __builtin_add_overflow(to.start(), static_cast<int64_t>(length), &end)) {
+  if (__builtin_add_overflow(offset_in, static_cast<int64_t>(length), &end) ||
+      __builtin_add_overflow(offset_out, static_cast<int64_t>(length), &end)) {
     return Errno(EOVERFLOW);
   }
-  const auto start = static_cast<uint64_t>(to.start());
+  const auto start = static_cast<uint64_t>(offset_out);
   if (start >= kFileSizeMax_bytes) return Errno(EFBIG);
   length = std::min<uint64_t>(length, kFileSizeMax_bytes - start);
   if (length == 0) return size_t{0};
   uint64_t count = 0;
   {
-    Inode& inode = out->f_inode();
+    Inode& inode = out.f_inode();
     WriteLock lock(inode.i_rwsem);
     ChangeInFlight change({}, {&inode});
-    MYFS_ASSIGN(count, out->f_op().copy_file_range(change.context(ctx), *in,
-                                                   static_cast<uint64_t>(from.start()), *out, start,
-                                                   length));
+    MYFS_ASSIGN(
+        count, out.f_op().copy_file_range(change.context(ctx), in, static_cast<uint64_t>(offset_in),
+                                          out, start, length));
   }
   if (count == 0) return size_t{0};
-  from.advance(count);
-  to.advance(count);
-  if ((out->f_flags() & (O_SYNC | O_DSYNC)) != 0) {
-    MYFS_TRY(out->f_op().fsync(ctx, *out, (out->f_flags() & O_SYNC) != O_SYNC));
+  if ((out.f_flags() & (O_SYNC | O_DSYNC)) != 0) {
+    MYFS_TRY(out.f_op().fsync(ctx, out, (out.f_flags() & O_SYNC) != O_SYNC));
   }
   return static_cast<size_t>(count);
 }

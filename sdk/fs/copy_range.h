@@ -22,6 +22,9 @@ namespace myfs::fs {
 Result<size_t> vfs_copy_file_range(const CallContext& ctx, const TaskStruct& task, int fd_in,
                                    int64_t* offset_in, int fd_out, int64_t* offset_out,
                                    size_t length);
+// The same by open file, for callers without descriptors.
+Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t offset_in, File& out,
+                                   int64_t offset_out, size_t length);
 // FICLONERANGE. length 0: to the end of `fd_in`. EBADF, EINVAL (not on block boundaries, overlap),
 // EISDIR, EXDEV, EOPNOTSUPP.
 Result<void> vfs_clone_file_range(const CallContext& ctx, const TaskStruct& task, int fd_in,
