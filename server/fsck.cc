@@ -137,10 +137,19 @@ void FsckWalk::see_inode(std::string_view key, std::string_view value) {
   inode.size = record->size;
   inode.blocks = record->blocks;
   inode.parent = record->parent;
+  check_acl(*ino, *record);
   if (!record->is_regular()) return;
   inode.has_inline = !record->data.empty();
   inode.counted_blocks = inode.has_inline ? kInlineBlocks512 : 0;
   if (record->data.size() > record->size) fault_of(*ino, "inline content is longer than the file");
+}
+
+void FsckWalk::check_acl(uint64_t ino, const InodeRecord& record) {
+  if (record.acl.empty()) return;
+  uint32_t mode = record.mode;
+  if (record.is_symlink()) fault_of(ino, "symbolic link with an ACL");
+  if (record.acl.equiv_mode(&mode)) fault_of(ino, "has an ACL that its mode says all of");
+  if (mode != record.mode) fault_of(ino, "mode differs from the ACL");
 }
 
 void FsckWalk::see_orphan(std::string_view key, std::string_view value) {

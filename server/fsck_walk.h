@@ -52,6 +52,7 @@ class FsckWalk {
   void each(char type, Visit visit);
   void see_meta();
   void see_inode(std::string_view key, std::string_view value);
+  void check_acl(uint64_t ino, const InodeRecord& record);
   void see_orphan(std::string_view key, std::string_view value);
   void see_garbage(std::string_view key, std::string_view value);
   void see_dirent(std::string_view key, std::string_view value);

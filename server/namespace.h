@@ -82,4 +82,13 @@ Errno getxattr(Turn& turn, const XattrArgs& args, XattrReply& reply);
 Errno listxattr(Turn& turn, const Handle& node, XattrReply& reply);
 Errno setxattr(Turn& turn, const XattrArgs& args, ChangedReply& reply);
 
+// ---- namespace_acl.cc: of the two names for which is_posix_acl_xattr() is true
+// ENODATA; EOPNOTSUPP for a symbolic link.
+Errno get_acl(const InodeRecord& inode, std::string_view name, std::string* value);
+// The body of setxattr, also to remove. EOPNOTSUPP: symbolic link, version. EINVAL: no list that
+// could be evaluated. EACCES: a default list of what is no directory. EPERM: not the owner.
+Errno set_acl(Turn& turn, const XattrArgs& args, ChangedReply& reply);
+// What something new in `dir` takes over; without a default list there the umask goes off its mode.
+void inherit_acl(const InodeRecord& dir, uint32_t umask, InodeRecord* inode);
+
 }  // namespace myfs::server

@@ -81,6 +81,7 @@ void apply_setattr(Turn& turn, const SetattrArgs& args, const NewAttributes& att
   InodeRecord& inode = turn.edit(args.node.ino);
   bool size_only = (mask & (kSetMode | kSetUid | kSetGid | kSetKillPrivileges)) == 0;
   if (!size_only) inode.mode = attributes.mode;
+  if ((mask & kSetMode) != 0) inode.acl.chmod_masq(inode.mode);
   if ((mask & kSetUid) != 0) inode.uid = args.attr.uid;
   if ((mask & kSetGid) != 0) inode.gid = args.attr.gid;
   if ((mask & kSetAtimeNow) != 0) {
@@ -155,6 +156,7 @@ Errno setattr(Turn& turn, const SetattrArgs& args, ContentChangeRef change, Chan
 Errno getxattr(Turn& turn, const XattrArgs& args, XattrReply& reply) {
   Result<InodeRef> inode = turn.node(args.node);
   if (!inode.ok()) return inode.error();
+  if (is_posix_acl_xattr(args.name)) return get_acl(**inode, args.name, &reply.value);
   if (Errno error = check_xattr(turn, **inode, args.name, false); !error.ok()) return error;
   auto value = turn.view().get(xattr_key(args.node.ino, args.name));
   if (!value.ok()) return value.error();
@@ -166,6 +168,12 @@ Errno getxattr(Turn& turn, const XattrArgs& args, XattrReply& reply) {
 Errno listxattr(Turn& turn, const Handle& node, XattrReply& reply) {
   Result<InodeRef> inode = turn.node(node);
   if (!inode.ok()) return inode.error();
+  for (std::string_view name : {kXattrAclAccess, kXattrAclDefault}) {
+    std::string value;
+    if (!get_acl(**inode, name, &value).ok()) continue;
+    reply.names.emplace_back(name);
+    reply.values.push_back(std::move(value));
+  }
   auto [from, to] = number_range('X', node.ino);
   bool all_readable = true;
   Result<void> scanned =
@@ -183,6 +191,7 @@ Errno listxattr(Turn& turn, const Handle& node, XattrReply& reply) {
 }
 
 Errno setxattr(Turn& turn, const XattrArgs& args, ChangedReply& reply) {
+  if (is_posix_acl_xattr(args.name)) return set_acl(turn, args, reply);
   Result<InodeRef> inode = turn.node(args.node);
   if (!inode.ok()) return inode.error();
   if (Errno error = turn.may_change(); !error.ok()) return error;

@@ -85,6 +85,7 @@ InodeRecord new_inode(Turn& turn, const CreateArgs& args, const InodeRecord& dir
   inode.mode = S_ISLNK(owner.mode) ? S_IFLNK | 0777 : owner.mode;
   inode.uid = owner.uid;
   inode.gid = owner.gid;
+  inherit_acl(dir, args.umask, &inode);
   inode.nlink = 1;
   if (S_ISDIR(inode.mode)) {
     inode.nlink = 2;

@@ -11,6 +11,7 @@ constexpr uint32_t kReaddirDefault_bytes = 64 << 10;
 constexpr uint32_t kReaddirMax_bytes = 1 << 20;
 constexpr size_t kEntryCost_bytes = 48;       // of an entry on the wire, without its name
 constexpr size_t kEntryNodeCost_bytes = 280;  // of its node
+constexpr size_t kAclEntry_bytes = 8;
 constexpr size_t kGetattrsMax = 1024;
 constexpr int kDepthMax = 1 << 20;  // of a directory below the root: a cycle is damage
 
@@ -165,7 +166,11 @@ Errno readdir(Turn& turn, const ReaddirArgs& args, ReaddirReply& reply) {
   if (!damage.ok()) return damage;
   reply.dir = turn.reply(args.dir.ino, kPartA | kPartD);
   if (!plus) return {};
+  size_t acls_bytes = 0;
   for (EntryReply& entry : reply.entries) {
+    Result<InodeRef> inode = turn.inode(entry.ino);
+    if (inode.ok()) acls_bytes += (*inode)->acl.entries().size() * kAclEntry_bytes;
+    if (acls_bytes > kReaddirMax_bytes) continue;
     // Another's W hides size and times; who wants them asks for this one.
     if (turn.shard().leases().writer(entry.ino, turn.session().id) != 0) continue;
     entry.node = turn.reply(entry.ino, args.want);

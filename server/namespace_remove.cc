@@ -47,6 +47,7 @@ NodeReply show_victim(Turn& turn, uint64_t ino, const InodeRecord& before) {
   reply.attr.ctime = std::max(reply.attr.ctime, turn.now());
   reply.attr.change = turn.shard().next_change(before.change);
   reply.has_attr = true;
+  reply.acl = before.acl.to_xattr();
   return reply;
 }
 

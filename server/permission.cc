@@ -12,6 +12,9 @@ Errno may(const Owner& inode, const Cred& cred, int mask) {
   uint32_t bits = inode.mode & 7;
   if (cred.uid == inode.uid) {
     bits = (inode.mode >> 6) & 7;
+  } else if (inode.acl != nullptr && (inode.mode & S_IRWXG) != 0) {
+    // Without any right in the mask the kernel does not look at the list.
+    return inode.acl->permission(cred, inode.uid, inode.gid, static_cast<uint32_t>(mask));
   } else if (cred.in_group(inode.gid)) {
     bits = (inode.mode >> 3) & 7;
   }

@@ -1,6 +1,6 @@
-// Permission: who may do what to an inode, by mode bits alone.
-// Kernel counterpart: generic_permission, may_delete, setattr_prepare, chown_common.  Differs: the
-// capabilities of uid 0 are implied, nobody else has any; no ACLs in this version.
+// Permission: who may do what to an inode, by its mode bits and its ACL.
+// Kernel counterpart: generic_permission, acl_permission_check, may_delete, setattr_prepare,
+// chown_common.  Differs: the capabilities of uid 0 are implied, nobody else has any.
 // Thread safety: pure functions.
 #pragma once
 
@@ -8,6 +8,7 @@
 
 #include "sdk/base/cred.h"
 #include "sdk/base/errno.h"
+#include "sdk/base/posix_acl.h"
 
 namespace myfs::server {
 
@@ -17,6 +18,7 @@ struct Owner {
   uint32_t mode = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
+  const PosixAcl* acl = nullptr;  // of the record that this was made from; null: none
 };
 
 // EACCES, or 0.

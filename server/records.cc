@@ -112,6 +112,7 @@ class Decoder {
   }
   void require(bool condition) { ok_ = ok_ && condition; }
   bool ok() const { return ok_; }
+  bool more() const { return ok_ && !in_.empty(); }
   bool finished() const { return ok_ && in_.empty(); }
 
  private:
@@ -261,6 +262,8 @@ Kstat InodeRecord::to_kstat(uint64_t ino) const {
   stat.size = size;
   stat.blocks = blocks;
   stat.flags = flags;
+  stat.has_acl = !acl.empty();
+  stat.has_default_acl = !default_acl.empty();
   stat.atime = atime;
   stat.mtime = mtime;
   stat.ctime = ctime;
@@ -277,6 +280,8 @@ std::string InodeRecord::encode() const {
   out.number(rdev).number(size).number(blocks);
   out.when(atime).when(mtime).when(ctime).when(btime);
   out.number(change).number(trunc_gen).number(trunc_size).number(parent).bytes(data);
+  // Few inodes have any; the records of the others end here.
+  if (!acl.empty() || !default_acl.empty()) out.bytes(acl.to_xattr()).bytes(default_acl.to_xattr());
   return out.take();
 }
 
@@ -287,6 +292,15 @@ Result<InodeRecord> InodeRecord::decode(std::string_view value) {
   in.number(r.flags).number(r.rdev).number(r.size).number(r.blocks);
   in.when(r.atime).when(r.mtime).when(r.ctime).when(r.btime);
   in.number(r.change).number(r.trunc_gen).number(r.trunc_size).number(r.parent).bytes(r.data);
+  if (in.more()) {
+    std::string access, inherited;
+    in.bytes(access).bytes(inherited);
+    Result<PosixAcl> acl = PosixAcl::decode(access), default_acl = PosixAcl::decode(inherited);
+    in.require(acl.ok() && default_acl.ok());
+    if (acl.ok()) r.acl = std::move(*acl);
+    if (default_acl.ok()) r.default_acl = std::move(*default_acl);
+    in.require(r.default_acl.empty() || r.is_dir());
+  }
   in.require(r.size <= kFileSizeMax_bytes);
   in.require(!r.is_regular() || r.data.size() <= kInlineDataMax_bytes);
   in.require(r.data.size() <= kSymlinkMax_bytes + 1);

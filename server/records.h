@@ -25,6 +25,7 @@
 
 #include "sdk/base/cred.h"
 #include "sdk/base/kstat.h"
+#include "sdk/base/posix_acl.h"
 #include "sdk/base/result.h"
 #include "server/siphash.h"
 #include "server/store/block_store.h"
@@ -99,8 +100,10 @@ struct InodeRecord {
   uint64_t change = 0;
   uint32_t trunc_gen = 0;
   uint64_t trunc_size = 0;
-  uint64_t parent = 0;  // directories
-  std::string data;     // symbolic link: its target. Regular file: inline content, see FileData
+  uint64_t parent = 0;   // directories
+  std::string data;      // symbolic link: its target. Regular file: inline content, see FileData
+  PosixAcl acl;          // never one that the mode says all of; its classes are the mode's
+  PosixAcl default_acl;  // directories
 
   bool is_dir() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }

@@ -69,6 +69,7 @@ struct CreateArgs {
   Handle dir{};
   std::string name{};
   uint32_t mode = 0;
+  uint32_t umask = 0;  // applied unless the directory has a default ACL
   uint64_t rdev = 0;
   std::string target{};
   uint32_t flags = 0;

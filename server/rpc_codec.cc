@@ -167,6 +167,8 @@ void encode(const NodeReply& from, wire::Node::Builder to) {
   if (from.grant.seq != 0) encode(from.grant, to.initGrant());
   if (!from.target.empty()) to.setTarget(to_data(from.target));
   if (!from.data.empty()) to.setData(to_data(from.data));
+  if (!from.acl.empty()) to.setAcl(to_data(from.acl));
+  to.setHasDefaultAcl(from.attr.has_default_acl);
 }
 
 void encode(const ChangedReply& from, wire::Changed::Builder to) {

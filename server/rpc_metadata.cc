@@ -84,6 +84,7 @@ class MetadataImpl final : public wire::MetadataService::Server {
     CreateArgs args{.dir = decode(params.getDir()),
                     .name = to_string(params.getName()),
                     .mode = params.getMode(),
+                    .umask = params.getUmask(),
                     .rdev = params.getRdev(),
                     .target = to_string(params.getTarget()),
                     .flags = params.getFlags(),

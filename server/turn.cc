@@ -197,6 +197,7 @@ NodeReply Turn::reply(uint64_t ino, Parts want, const Opener* opener) {
   reply.attr = inode.to_kstat(ino);
   reply.has_attr = true;
   if (inode.is_symlink()) reply.target = inode.data;
+  reply.acl = inode.acl.to_xattr();
   if (auto it = request_.glimpses.find(ino); it != request_.glimpses.end() && it->second.valid) {
     reply.attr.size = it->second.size;
     reply.attr.mtime = it->second.mtime;

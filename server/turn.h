@@ -24,8 +24,12 @@ namespace myfs::server {
 
 class Shard;
 
+// Refers to the record's ACL.
 inline Owner owner_of(const InodeRecord& inode) {
-  return Owner{.mode = inode.mode, .uid = inode.uid, .gid = inode.gid};
+  return Owner{.mode = inode.mode,
+               .uid = inode.uid,
+               .gid = inode.gid,
+               .acl = inode.acl.empty() ? nullptr : &inode.acl};
 }
 
 class Turn {

@@ -76,6 +76,7 @@ struct NodeReply {
   Grant grant{};
   std::string target{};
   std::string data{};
+  std::string acl{};  // as PosixAcl::to_xattr()
 };
 
 struct ChangedReply {

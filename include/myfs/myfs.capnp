@@ -88,6 +88,10 @@ struct Node {                                     # one inode as an answer shows
   target @4 :Data;                                # of a symbolic link
   data @5 :Data;                                  # file content if asked for and small
   hasAttr @6 :Bool;                               # false: attr is absent (error, replayed)
+  acl @7 :Data;
+    # with attr: the access ACL, in the format of the xattr system.posix_acl_access; empty: none,
+    # and the mode decides
+  hasDefaultAcl @8 :Bool;                         # with attr
 }
 struct Extent { off @0 :UInt64; len @1 :UInt64; server @2 :UInt32; hole @3 :Bool; }
 struct Layout { epoch @0 :UInt64; stripes @1 :List(Extent); }        # one entry: this server
@@ -192,10 +196,10 @@ interface MetadataService {
     # mask: 1 mode, 2 uid, 4 gid, 8 size, 16 atime, 32 mtime, 64 atime now, 128 mtime now, 256 force
     # clearing of setuid/setgid. opener: for size.
   create @3 (op :Op, cred :Cred, dir :Handle, name :Data, mode :UInt32, rdev :UInt64, target :Data,
-      flags :UInt32, want :UInt16, opener :Opener)
+      flags :UInt32, want :UInt16, opener :Opener, umask :UInt32)
          -> (reply :Changed);
-    # mode with S_IFMT: any type; umask applied by the client unless the directory has a default
-    # ACL. flags: 1 EXCL (EEXIST),
+    # mode with S_IFMT: any type; the server takes umask off it unless the directory has a default
+    # ACL, which it applies instead. flags: 1 EXCL (EEXIST),
     # 2 TMPFILE (no name), 4 OPEN (register `opener`), 8 TRUNC an existing file, 16 DIRECTORY
     #    wanted, 32 NOFOLLOW. Without EXCL an existing
     # regular file is answered as found (replayed false, node as lookup) if cred may open it as
@@ -218,10 +222,12 @@ interface MetadataService {
          -> (errno :Int32, blockSize :UInt32, blocks :UInt64, blocksFree :UInt64, blocksAvail
              :UInt64, files :UInt64, filesFree :UInt64, fsid :UInt64, nameMax :UInt32);
   getxattr @10 (cred :Cred, node :Handle, name :Data) -> (errno :Int32, value :Data);
+    # user., trusted., security., and system.posix_acl_access and _default in the kernel's format.
   listxattr @11 (cred :Cred, node :Handle) -> (errno :Int32, names :List(Data), values :List(Data));
   setxattr @12 (op :Op, cred :Cred, node :Handle, name :Data, value :Data, flags :UInt32, remove
       :Bool) -> (reply :Changed);
-    # XATTR_CREATE 1, XATTR_REPLACE 2
+    # XATTR_CREATE 1, XATTR_REPLACE 2; they mean nothing for ACLs. An access ACL sets the mode's
+    # permission bits; one that is no more than these is not kept. An empty ACL removes.
   lock @13 (op :Op, cred :Cred, node :Handle, opener :Opener, range :LockRange, wait :Bool) ->
       (errno :Int32, lockId :UInt64, queued :Bool, seq :UInt64);
     # At once: granted, refused (EAGAIN, EDEADLK) or queued with a ticket; the grant is a callback,

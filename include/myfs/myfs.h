@@ -425,14 +425,22 @@ MYFS_API ssize_t myfs_getcwd(myfs_task* task, char* buffer, size_t size);
 /* ---- Extended attributes ---- */
 
 /* Names begin with user., trusted. (root only) or security.; values up to 64 KiB. size 0: returns
- * the length needed. Errors: ENODATA, ERANGE, EOPNOTSUPP (other name spaces). nofollow: 0 or 1. */
+ * the length needed. Errors: ENODATA, ERANGE, EOPNOTSUPP (other name spaces). nofollow: 0 or 1.
+ *
+ * "system.posix_acl_access" and "system.posix_acl_default" are access control lists, in the
+ * kernel's format: 2 as a 32 bit number, then for each entry tag and permissions (16 bits each) and
+ * id (32 bits), little-endian. They are evaluated, inherited and kept in step with the mode as the
+ * kernel does it on ext4; at most 1024 entries. Symbolic links have none: EOPNOTSUPP. */
 MYFS_API ssize_t myfs_getxattr(myfs_task* task, const char* path, const char* name, void* value,
                                size_t size, int nofollow);
 MYFS_API ssize_t myfs_getxattr_x(myfs_task* task, const myfs_call* call, const char* path,
                                  const char* name, void* value, size_t size, int nofollow);
 /* flags: 0, XATTR_CREATE (1), XATTR_REPLACE (2). user. on other than files and directories: EPERM,
- * as everywhere on Linux. Errors: [change]; EEXIST, ENODATA, E2BIG,
- * EOPNOTSUPP, EINVAL. */
+ * as everywhere on Linux. An access control list, for which the flags mean nothing, sets the mode's
+ * permission bits, and is not kept if it says no more than these; an empty one removes. It is the
+ * owner's to set (EPERM); EINVAL: the entries are incomplete or not in order; EOPNOTSUPP: another
+ * version than 2; ENOSPC: too many of them. Errors: [change]; EEXIST, ENODATA, E2BIG, EOPNOTSUPP,
+ * EINVAL, EACCES (a default list of what is no directory). */
 MYFS_API int myfs_setxattr(myfs_task* task, const char* path, const char* name, const void* value,
                            size_t size, int flags, int nofollow);
 MYFS_API int myfs_setxattr_x(myfs_task* task, const myfs_call* call, const char* path,

@@ -50,8 +50,8 @@ int myfs_ll_create(myfs_inode* dir, const myfs_call* call, const char* name, int
     MYFS_ASSIGN(const fs::At at, api::name_at(dir, name));
     constexpr uint32_t kAlways = O_CREAT | O_NOFOLLOW;
     MYFS_ASSIGN(Ref<fs::File> opened,
-                fs::filp_open_unmasked(scope.ctx(), scope.task(), at,
-                                       static_cast<uint32_t>(flags) | kAlways, mode));
+                fs::filp_open(scope.ctx(), scope.task(), at, static_cast<uint32_t>(flags) | kAlways,
+                              mode, 0));
     api::LowLevel& lowlevel = dir->task->lowlevel;
     MYFS_TRY(api::fill_entry(scope.ctx(), lowlevel, opened->f_path(), nullptr, entry));
     *file = lowlevel.add_file(std::move(opened));

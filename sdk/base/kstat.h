@@ -34,6 +34,8 @@ struct Kstat {
   uint64_t blocks = 0;  // of 512 bytes
   uint32_t blksize = 4096;
   uint32_t flags = 0;
+  bool has_acl = false;  // the mode's bits do not say all of who may do what
+  bool has_default_acl = false;
   Time atime, mtime, ctime, btime;
   uint64_t change = 0;  // rises with every change; high 16 bits: boot number of the server
   uint32_t trunc_gen =

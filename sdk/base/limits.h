@@ -15,6 +15,7 @@ inline constexpr uint64_t kFileSizeMax_bytes = (uint64_t{1} << 54) - 1;
 inline constexpr uint32_t kLinkMax = 65'000;
 inline constexpr size_t kXattrValueMax_bytes = 64 << 10;
 inline constexpr size_t kXattrTotalMax_bytes = 1 << 20;  // of an inode
+inline constexpr size_t kAclEntriesMax = 1024;           // of one list
 inline constexpr size_t kGroupsMax = 65'536;
 inline constexpr size_t kMessageMax_bytes = 4 << 20;  // payload; headers come on top
 inline constexpr size_t kIoMax_bytes = 4 << 20;       // rsize, wsize

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sdk/base/limits.h"
+#include "sdk/base/rcu.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/super_block.h"
@@ -95,7 +96,7 @@ Result<Iattr> utimes_attr(const timespec* times) {
 
 }  // namespace
 
-Errno setattr_prepare(const Cred& cred, const Kstat& stat, Iattr* attr) {
+Errno setattr_prepare(const Cred& cred, const Perm& stat, Iattr* attr) {
   if (cred.is_root()) return Errno();
   const uint32_t valid = attr->ia_valid;
   const bool owner = cred.uid == stat.uid;
@@ -120,11 +121,12 @@ Errno setattr_prepare(const Cred& cred, const Kstat& stat, Iattr* attr) {
 
 Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, File* file) {
   if (attr.ia_valid == 0) return ok_result();
-  Kstat stat;
-  const bool has_acl = (inode.i_flags.load(std::memory_order_acquire) & Inode::kHasAcl) != 0;
-  if (!has_acl && inode.perm_hit(&stat.mode, &stat.uid, &stat.gid) &&
-      inode.i_sb().s_validity.alive()) {
-    if (Errno error = setattr_prepare(*ctx.cred, stat, &attr); !error.ok()) return error;
+  {
+    RcuReadGuard guard;
+    Perm perm;
+    if (inode.perm_hit(&perm) && inode.i_sb().s_validity.alive()) {
+      if (Errno error = setattr_prepare(*ctx.cred, perm, &attr); !error.ok()) return error;
+    }
   }
   const uint32_t weight = (attr.ia_valid & kPermParts) != 0
                               ? Inode::kChanging + Inode::kChangingPerm

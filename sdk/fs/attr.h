@@ -20,7 +20,7 @@ inline constexpr uint32_t kNoId = UINT32_MAX;  // chown: leave it
 
 // Errno{}, EPERM, EACCES by the rules of chmod, chown, utimes for an inode with `stat`. May clear
 // S_ISGID in attr.
-Errno setattr_prepare(const Cred& cred, const Kstat& stat, Iattr* attr);
+Errno setattr_prepare(const Cred& cred, const Perm& stat, Iattr* attr);
 // The server's word, or the rule's, whichever comes first. `file`: through which descriptor, or
 // null.
 Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, File* file);

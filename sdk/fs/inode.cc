@@ -1,16 +1,27 @@
 #include "sdk/fs/inode.h"
 
+#include <cassert>
+
 #include "sdk/base/rcu.h"
+#include "sdk/fs/permission.h"
 #include "sdk/fs/readdir.h"
 #include "sdk/fs/super_block.h"
 
 namespace myfs::fs {
 
+namespace {
+
+uint32_t mode_hint(const Kstat& stat) {
+  return stat.has_acl ? stat.mode & ~uint32_t{0111} : stat.mode;
+}
+
+}  // namespace
+
 Inode::Inode(SuperBlock& sb, const Kstat& stat, InodeOps& op, FileOps& fop)
     : i_ino(stat.ino),
       i_generation(stat.generation),
       i_type(stat.mode & S_IFMT),
-      i_mode_hint(stat.mode),
+      i_mode_hint(mode_hint(stat)),
       i_change(stat.change),
       i_sb_(&sb),
       i_op_(&op),
@@ -19,6 +30,7 @@ Inode::Inode(SuperBlock& sb, const Kstat& stat, InodeOps& op, FileOps& fop)
 
 Inode::~Inode() {
   delete i_link_.load(std::memory_order_relaxed);
+  delete i_acl_.load(std::memory_order_relaxed);
   if (DirListing* listing = i_listing_.load(std::memory_order_relaxed); listing != nullptr) {
     listing->unref();
   }
@@ -52,24 +64,43 @@ uint64_t Inode::i_size() const {
   return size;
 }
 
-void Inode::publish_locked(const Kstat& next) {
+void Inode::publish_locked(const Kstat& next, const PosixAcl* acl) {
   i_seq_.write_begin();
   racy_copy(&i_attr_, &next, sizeof next);
+  i_acl_.store(acl, std::memory_order_release);
   i_seq_.write_end();
-  i_mode_hint.store(next.mode, std::memory_order_release);
+  i_mode_hint.store(mode_hint(next), std::memory_order_release);
   if (next.change > i_change.load(std::memory_order_relaxed)) {
     i_change.store(next.change, std::memory_order_release);
   }
 }
 
-bool Inode::learn_attr(const Kstat& stat) {
-  MutexLock lock(i_lock);
-  if (stat.change < i_change.load(std::memory_order_relaxed)) return false;
-  publish_locked(stat);
-  if (i_sb_->s_validity.attr_timeout_ns != kNoDeadline) {
-    i_learned_ns_.store(boottime_ns(), std::memory_order_release);
+bool Inode::learn_attr(const Kstat& stat, const PosixAcl& acl) {
+  assert(stat.has_acl == !acl.empty());
+  const PosixAcl* old = nullptr;  // freed outside of the lock
+  {
+    MutexLock lock(i_lock);
+    if (stat.change < i_change.load(std::memory_order_relaxed)) return false;
+    const PosixAcl* known = i_acl_.load(std::memory_order_relaxed);
+    const bool same = known == nullptr ? acl.empty() : *known == acl;
+    if (!same) {
+      old = known;
+      known = acl.empty() ? nullptr : new PosixAcl(acl);
+    }
+    publish_locked(stat, known);
+    if (i_sb_->s_validity.attr_timeout_ns != kNoDeadline) {
+      i_learned_ns_.store(boottime_ns(), std::memory_order_release);
+    }
   }
+  if (old != nullptr) rcu_delete(const_cast<PosixAcl*>(old));
   return true;
+}
+
+Kstat Inode::i_attr_and_acl(PosixAcl* acl) const {
+  MutexLock lock(i_lock);
+  const PosixAcl* known = i_acl_.load(std::memory_order_relaxed);
+  *acl = known == nullptr ? PosixAcl() : *known;
+  return i_attr_;
 }
 
 bool Inode::attr_young() const {
@@ -97,16 +128,18 @@ bool Inode::attr_hit(Kstat* stat) const {
   return i_lease.still(sample, held);
 }
 
-bool Inode::perm_hit(uint32_t* mode, uint32_t* uid, uint32_t* gid) const {
+bool Inode::perm_hit(Perm* perm) const {
   LeaseWord::Sample sample = i_lease.sample();
   if (!LeaseWord::covers(sample, kLeaseA, i_sb_->s_validity)) return false;
   if (i_changing.load(std::memory_order_acquire) >= kChangingPerm) return false;
   uint32_t seq;
   do {
     seq = i_seq_.read_begin();
-    racy_copy(mode, &i_attr_.mode, sizeof *mode);
-    racy_copy(uid, &i_attr_.uid, sizeof *uid);
-    racy_copy(gid, &i_attr_.gid, sizeof *gid);
+    racy_copy(&perm->mode, &i_attr_.mode, sizeof perm->mode);
+    racy_copy(&perm->uid, &i_attr_.uid, sizeof perm->uid);
+    racy_copy(&perm->gid, &i_attr_.gid, sizeof perm->gid);
+    racy_copy(&perm->has_default_acl, &i_attr_.has_default_acl, sizeof perm->has_default_acl);
+    perm->acl = i_acl_.load(std::memory_order_acquire);
   } while (i_seq_.retry(seq));
   return i_lease.still(sample, kLeaseA);
 }
@@ -161,7 +194,10 @@ Result<void> InodeOps::setattr(const CallContext&, Inode&, const Iattr&, File*) 
 }
 Result<std::string> InodeOps::readlink(const CallContext&, Inode&) { return Errno(EINVAL); }
 Result<Ref<Dentry>> InodeOps::get_parent(const CallContext&, Dentry&) { return Errno(ESTALE); }
-Result<void> InodeOps::permission(const CallContext&, Inode&, uint32_t) { return Errno(EACCES); }
+Result<void> InodeOps::permission(const CallContext& ctx, Inode& inode, uint32_t mask) {
+  MYFS_ASSIGN(const Kstat stat, getattr(ctx, inode));
+  return generic_permission(*ctx.cred, Perm(stat), mask);
+}
 Result<CreateResult> InodeOps::create(const CallContext&, Dentry&, std::string_view,
                                       const CreateArgs&) {
   return Errno(EACCES);

@@ -28,6 +28,7 @@
 #include "sdk/base/call_context.h"
 #include "sdk/base/errno.h"
 #include "sdk/base/kstat.h"
+#include "sdk/base/posix_acl.h"
 #include "sdk/base/ref.h"
 #include "sdk/base/result.h"
 #include "sdk/base/seqcount.h"
@@ -46,6 +47,16 @@ class File;
 class FileOps;
 class InodeOps;
 class SuperBlock;
+
+// What decides who may do what to an inode.
+struct Perm {
+  uint32_t mode = 0, uid = 0, gid = 0;
+  bool has_default_acl = false;
+  const PosixAcl* acl = nullptr;  // null: mode bits decide
+  Perm() = default;
+  // Of an inode without an ACL.
+  explicit Perm(const Kstat& stat) : mode(stat.mode), uid(stat.uid), gid(stat.gid) {}
+};
 
 class Inode : public RefCounted<Inode> {
  public:
@@ -68,10 +79,11 @@ class Inode : public RefCounted<Inode> {
   LeaseWord i_lease;
   // Changes by this client under way at the server: while not 0, the cache does not answer for what
   // they may change. Raised by the VFS (ChangeInFlight in namei_ops.h) around every changing call.
-  std::atomic<uint32_t> i_changing{0};   // kChanging + kChangingPerm * (those of mode and owner)
-  std::atomic<uint32_t> i_mode_hint{0};  // the cached mode, for the check that everybody may search
-  std::atomic<uint64_t> i_complete{0};   // see Dcache: sequence << 33 | version << 1 | set
-  std::atomic<uint64_t> i_change{0};     // newest change counter seen
+  std::atomic<uint32_t> i_changing{0};  // kChanging + kChangingPerm * (those of mode and owner)
+  // The cached mode, for the check that everybody may search; without an x if an ACL decides.
+  std::atomic<uint32_t> i_mode_hint{0};
+  std::atomic<uint64_t> i_complete{0};  // see Dcache: sequence << 33 | version << 1 | set
+  std::atomic<uint64_t> i_change{0};    // newest change counter seen
   std::atomic<uint32_t> i_flags{0};
   // Whether stat and the permission to use the file itself may be answered from the cache, by the
   // age of what it knows [attribute_timeout of fs/nfs]; asked before the copy. Names, and who may
@@ -79,8 +91,7 @@ class Inode : public RefCounted<Inode> {
   bool attr_young() const;
   static constexpr uint32_t kChanging = 1, kChangingPerm = 1 << 16;
   enum Flags : uint32_t {
-    kHasAcl = 1,  // mode bits alone do not decide: ask InodeOps::permission
-    kDead = 2,    // a directory that this client removed: nothing can be created in it
+    kDead = 2,  // a directory that this client removed: nothing can be created in it
   };
 
   // --- locks ---
@@ -97,17 +108,21 @@ class Inode : public RefCounted<Inode> {
   // Under an rcu read section or a reference: copies true attributes, but for Validity::alive(),
   // which the caller asks last.
   bool attr_hit(Kstat* stat) const;
-  // mode, uid, gid under A alone. Same contract.
-  bool perm_hit(uint32_t* mode, uint32_t* uid, uint32_t* gid) const;
-  // Takes over attributes of an answer. False, and nothing changed, if newer ones are known.
-  bool learn_attr(const Kstat& stat);
+  // What permission hangs on, under A alone. Same contract; inside of an rcu read section, in which
+  // perm->acl is valid.
+  bool perm_hit(Perm* perm) const;
+  // Attributes and ACL as they are known together, true or not.
+  Kstat i_attr_and_acl(PosixAcl* acl) const;
+  // Takes over attributes of an answer, with the ACL if stat.has_acl. False, and nothing changed,
+  // if newer ones are known.
+  bool learn_attr(const Kstat& stat, const PosixAcl& acl = {});
   // Changes attributes in place (a W holder's size and times). fn(Kstat&).
   template <typename Fn>
   void update_attr(Fn&& fn) {
     MutexLock lock(i_lock);
     Kstat next = i_attr_;
     fn(next);
-    publish_locked(next);
+    publish_locked(next, i_acl_.load(std::memory_order_relaxed));
   }
   uint64_t i_size() const;
 
@@ -133,7 +148,7 @@ class Inode : public RefCounted<Inode> {
 
  private:
   friend class InodeCache;
-  void publish_locked(const Kstat& next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_lock);
+  void publish_locked(const Kstat& next, const PosixAcl* acl) ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_lock);
 
   SuperBlock* const i_sb_;
   InodeOps* const i_op_;
@@ -141,6 +156,8 @@ class Inode : public RefCounted<Inode> {
   std::atomic<int64_t> i_learned_ns_{0};  // only where a super block bounds the age
   SeqCount i_seq_;                        // of i_attr_
   Kstat i_attr_;                          // written under i_lock
+  // [i_acl] Freed by rcu; null: none. Changes under i_lock and i_seq_.
+  std::atomic<const PosixAcl*> i_acl_{nullptr};
   std::atomic<const std::string*> i_link_{nullptr};
   std::atomic<DirListing*> i_listing_{nullptr};
   // InodeCache's, under its lock.
@@ -163,7 +180,8 @@ using LookupChain = absl::InlinedVector<LookupStep, 4>;
 enum class LookupIntent : uint8_t { kWalk, kStat, kOpenRead, kOpenWrite };
 
 struct CreateArgs {
-  uint32_t mode = 0;        // with S_IFMT; the umask is applied
+  uint32_t mode = 0;        // with S_IFMT
+  uint32_t umask = 0;       // to be taken off unless the directory has a default ACL
   uint64_t rdev = 0;        // of a device
   std::string_view target;  // of a symbolic link
   bool exclusive =
@@ -223,7 +241,8 @@ class InodeOps {
   // now. The answer is a dentry of the same inode with the right d_parent and d_name (d_learn makes
   // it). ENOENT: it was removed.
   virtual Result<Ref<Dentry>> get_parent(const CallContext& ctx, Dentry& dir);
-  // Asked instead of the mode bits if kHasAcl is set. mask: MAY_* of permission.h.
+  // Asked if the cache cannot tell. mask: MAY_* of permission.h. Default: by the mode bits of
+  // getattr().
   virtual Result<void> permission(const CallContext& ctx, Inode& inode, uint32_t mask);
 
   // Changes of names. dir's i_rwsem is held exclusive (both of them for rename, and s_rename_mutex

@@ -22,22 +22,17 @@ bool is_dead(const Inode& dir) {
   return (dir.i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0;
 }
 
-// Early answers from true attributes; Errno{} if they are not known or an ACL decides.
+// Early answers from true attributes; Errno{} if they are not known.
 Errno early_may_create(const CallContext& ctx, const Inode& dir) {
-  Kstat stat;
-  const bool known = (dir.i_flags.load(std::memory_order_acquire) & Inode::kHasAcl) == 0 &&
-                     dir.perm_hit(&stat.mode, &stat.uid, &stat.gid) &&
-                     dir.i_sb().s_validity.alive();
-  return known ? may_create(*ctx.cred, stat) : Errno();
+  return permission_hit(*ctx.cred, dir, MAY_WRITE | MAY_EXEC).value_or(Errno());
 }
 
 Errno early_may_delete(const CallContext& ctx, const Inode& dir, const Inode& victim, bool rmdir) {
-  Kstat dir_stat, stat;
-  const bool known = (dir.i_flags.load(std::memory_order_acquire) & Inode::kHasAcl) == 0 &&
-                     dir.perm_hit(&dir_stat.mode, &dir_stat.uid, &dir_stat.gid) &&
-                     victim.perm_hit(&stat.mode, &stat.uid, &stat.gid) &&
-                     dir.i_sb().s_validity.alive();
-  return known ? may_delete(*ctx.cred, dir_stat, stat, rmdir) : Errno();
+  RcuReadGuard guard;
+  Perm dir_perm, perm;
+  const bool known =
+      dir.perm_hit(&dir_perm) && victim.perm_hit(&perm) && dir.i_sb().s_validity.alive();
+  return known ? may_delete(*ctx.cred, dir_perm, perm, rmdir) : Errno();
 }
 
 // Creates a name that must not exist [filename_create + vfs_mkdir, vfs_mknod, ...].
@@ -248,7 +243,8 @@ Result<CreateResult> vfs_create(const CallContext& ctx, TaskStruct& task, At at,
 Result<void> vfs_mkdir(const CallContext& ctx, TaskStruct& task, At at, uint32_t mode) {
   MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
   CreateArgs args;
-  args.mode = S_IFDIR | (mode & 01777 & ~task.fs.umask());
+  args.mode = S_IFDIR | (mode & 01777);
+  args.umask = task.fs.umask();
   MYFS_TRY(create_new(ctx, task, parent, args));
   return ok_result();
 }
@@ -262,7 +258,8 @@ Result<void> vfs_mknod(const CallContext& ctx, TaskStruct& task, At at, uint32_t
   MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
   if (device && !ctx.cred->is_root()) return Errno(EPERM);
   CreateArgs args;
-  args.mode = type | (mode & kModeMask & ~task.fs.umask());
+  args.mode = type | (mode & kModeMask);
+  args.umask = task.fs.umask();
   args.rdev = device ? rdev : 0;
   MYFS_TRY(create_new(ctx, task, parent, args));
   return ok_result();

@@ -95,13 +95,11 @@ WalkOutcome RcuWalk::may_search(const Inode& dir) {
       dir.i_changing.load(std::memory_order_acquire) >= Inode::kChangingPerm) {
     return WalkOutcome::kMiss;
   }
-  const bool has_acl = (dir.i_flags.load(std::memory_order_acquire) & Inode::kHasAcl) != 0;
   const bool anybody = (dir.i_mode_hint.load(std::memory_order_acquire) & 0111) == 0111;
-  if ((anybody && !has_acl) || cred_.is_root()) return WalkOutcome::kHit;
-  uint32_t mode, uid, gid;
-  if (!dir.perm_hit(&mode, &uid, &gid)) return WalkOutcome::kMiss;
-  if (has_acl && cred_.uid != uid) return WalkOutcome::kMiss;
-  error = generic_permission(cred_, mode, uid, gid, MAY_EXEC);
+  if (anybody || cred_.is_root()) return WalkOutcome::kHit;
+  Perm perm;
+  if (!dir.perm_hit(&perm)) return WalkOutcome::kMiss;
+  error = generic_permission(cred_, perm, MAY_EXEC);
   return error.ok() ? WalkOutcome::kHit : WalkOutcome::kError;
 }
 

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "sdk/base/rcu.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/super_block.h"
@@ -14,14 +15,14 @@ namespace {
 
 struct OpenHow {
   uint32_t flags;
-  uint32_t mode;
+  uint32_t mode, umask;
   uint32_t access;  // MAY_*
   uint32_t lookup;
   LookupIntent intent;
 };
 
 // [build_open_flags]
-Result<OpenHow> build_open_flags(uint32_t flags, uint32_t mode) {
+Result<OpenHow> build_open_flags(uint32_t flags, uint32_t mode, uint32_t umask) {
   OpenHow how{};
   if ((flags & O_PATH) != 0) flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   if ((flags & (O_TMPFILE & ~O_DIRECTORY)) != 0) return Errno(EOPNOTSUPP);
@@ -42,6 +43,7 @@ Result<OpenHow> build_open_flags(uint32_t flags, uint32_t mode) {
   if ((flags & O_TRUNC) != 0) how.access |= MAY_WRITE;
   how.flags = flags;
   how.mode = S_IFREG | (mode & 07777);
+  how.umask = umask;
   how.lookup = ((flags & O_NOFOLLOW) == 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
                ((flags & O_DIRECTORY) != 0 ? uint32_t{LOOKUP_DIRECTORY} : 0);
   how.intent = (flags & O_PATH) != 0           ? LookupIntent::kWalk
@@ -65,21 +67,15 @@ Result<void> may_open(const CallContext& ctx, const Path& path, const OpenHow& h
   // Devices, pipes and sockets live in a kernel; here they are names only.
   if (!inode.is_dir() && !inode.is_regular()) return Errno(ENXIO);
   if ((how.access & MAY_WRITE) != 0 && is_read_only(path)) return Errno(EROFS);
-  const bool has_acl = (inode.i_flags.load(std::memory_order_acquire) & Inode::kHasAcl) != 0;
-  uint32_t mode, uid, gid;
-  if (stat != nullptr) {
-    mode = stat->mode;
-    uid = stat->uid;
-    gid = stat->gid;
-  } else if (!inode.attr_young() || !inode.perm_hit(&mode, &uid, &gid) ||
-             !inode.i_sb().s_validity.alive()) {
+  RcuReadGuard guard;
+  Perm perm;
+  if (stat != nullptr && !stat->has_acl) {
+    perm = Perm(*stat);
+  } else if (!inode.attr_young() || !inode.perm_hit(&perm) || !inode.i_sb().s_validity.alive()) {
     return ok_result();
   }
-  if (has_acl && !ctx.cred->is_root() && ctx.cred->uid != uid) return ok_result();
-  if (Errno error = generic_permission(*ctx.cred, mode, uid, gid, how.access); !error.ok()) {
-    return error;
-  }
-  if ((how.flags & O_NOATIME) != 0 && !ctx.cred->is_root() && ctx.cred->uid != uid) {
+  if (Errno error = generic_permission(*ctx.cred, perm, how.access); !error.ok()) return error;
+  if ((how.flags & O_NOATIME) != 0 && !ctx.cred->is_root() && ctx.cred->uid != perm.uid) {
     return Errno(EPERM);
   }
   *permitted = true;
@@ -136,6 +132,7 @@ class CreatingOpen {
     Ref<File> unbound = File::create_unbound(dir.d_sb(), how_.flags, ctx_.cred);
     CreateArgs args;
     args.mode = how_.mode;
+    args.umask = how_.umask;
     args.exclusive = (how_.flags & O_EXCL) != 0;
     args.file = unbound.get();
     WriteLock lock(inode.i_rwsem);
@@ -216,12 +213,12 @@ Result<void> set_dir(const CallContext& ctx, Path path, FsStruct& fs, void (FsSt
 
 Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                             uint32_t mode) {
-  return filp_open_unmasked(ctx, task, at, flags, mode & ~task.fs.umask());
+  return filp_open(ctx, task, at, flags, mode, task.fs.umask());
 }
 
-Result<Ref<File>> filp_open_unmasked(const CallContext& ctx, TaskStruct& task, At at,
-                                     uint32_t flags, uint32_t mode) {
-  MYFS_ASSIGN(OpenHow how, build_open_flags(flags, mode));
+Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
+                            uint32_t mode, uint32_t umask) {
+  MYFS_ASSIGN(OpenHow how, build_open_flags(flags, mode, umask));
   return retry_estale([&]() -> Result<Ref<File>> {
     if ((how.flags & O_CREAT) != 0) return CreatingOpen(ctx, task, how).run(at);
     MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, how.lookup, how.intent));
@@ -230,7 +227,7 @@ Result<Ref<File>> filp_open_unmasked(const CallContext& ctx, TaskStruct& task, A
 }
 
 Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags) {
-  MYFS_ASSIGN(const OpenHow how, build_open_flags(flags & ~uint32_t{O_CREAT | O_EXCL}, 0));
+  MYFS_ASSIGN(const OpenHow how, build_open_flags(flags & ~uint32_t{O_CREAT | O_EXCL}, 0, 0));
   if ((flags & O_DIRECTORY) != 0 && !path.inode().is_dir()) return Errno(ENOTDIR);
   return open_path(ctx, std::move(path), how, nullptr);
 }

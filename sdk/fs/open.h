@@ -19,9 +19,9 @@ Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t f
 // The same without a descriptor.
 Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                             uint32_t mode);
-// The same, for callers who have applied a umask of their own.
-Result<Ref<File>> filp_open_unmasked(const CallContext& ctx, TaskStruct& task, At at,
-                                     uint32_t flags, uint32_t mode);
+// The same with a umask of the caller's own.
+Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
+                            uint32_t mode, uint32_t umask);
 // [dentry_open] Opens what a place holds, without a walk. flags: O_*; nothing is created.
 Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags);
 // The descriptor is free whatever the result; the result is that of flush.

@@ -1,12 +1,13 @@
 // Permission: whether a credential may read, write, search, create, delete.
-// Kernel counterpart: inode_permission, generic_permission, may_create, may_delete, check_sticky
-// (fs/namei.c).
+// Kernel counterpart: inode_permission, generic_permission, acl_permission_check, may_create,
+// may_delete, check_sticky (fs/namei.c).
 // Differs: works on attributes that the caller knows to be true; what is not known is left to the
 // server.
-// Thread safety: pure functions.
+// Thread safety: pure functions; who passes a Perm of the cache is in its read section.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "sdk/base/call_context.h"
 #include "sdk/base/cred.h"
@@ -19,18 +20,16 @@ namespace myfs::fs {
 
 inline constexpr uint32_t MAY_EXEC = 1, MAY_WRITE = 2, MAY_READ = 4;  // the mode bits' order
 
-// Errno{} or EACCES, by mode bits alone.
-Errno generic_permission(const Cred& cred, uint32_t mode, uint32_t uid, uint32_t gid,
-                         uint32_t mask);
-inline Errno generic_permission(const Cred& cred, const Kstat& stat, uint32_t mask) {
-  return generic_permission(cred, stat.mode, stat.uid, stat.gid, mask);
-}
-// From the cache if the lease allows, else asks for the attributes. ACLs included.
+// Errno{} or EACCES.
+Errno generic_permission(const Cred& cred, const Perm& perm, uint32_t mask);
+// By the cache; nothing: it cannot tell.
+std::optional<Errno> permission_hit(const Cred& cred, const Inode& inode, uint32_t mask);
+// By the cache if it can tell and is young enough, else the file system is asked.
 Result<void> inode_permission(const CallContext& ctx, Inode& inode, uint32_t mask);
 // The sticky bit forbids `cred` to remove what `victim` owns from `dir`.
-bool check_sticky(const Cred& cred, const Kstat& dir, const Kstat& victim);
-Errno may_create(const Cred& cred, const Kstat& dir);
+bool check_sticky(const Cred& cred, const Perm& dir, const Perm& victim);
+Errno may_create(const Cred& cred, const Perm& dir);
 // EACCES, EPERM (sticky), ENOTDIR and EISDIR (by what the caller removes).
-Errno may_delete(const Cred& cred, const Kstat& dir, const Kstat& victim, bool is_dir);
+Errno may_delete(const Cred& cred, const Perm& dir, const Perm& victim, bool is_dir);
 
 }  // namespace myfs::fs

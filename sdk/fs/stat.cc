@@ -92,9 +92,8 @@ Result<void> vfs_access(const CallContext& ctx, const TaskStruct& task, At at, i
   const bool read_only = found.path.mnt->is_read_only() || inode.i_sb().is_read_only();
   const bool writes_content = inode.is_dir() || inode.is_regular() || inode.is_symlink();
   if ((mode & W_OK) != 0 && read_only && writes_content) return Errno(EROFS);
-  const bool has_acl = (inode.i_flags.load(std::memory_order_acquire) & Inode::kHasAcl) != 0;
-  if (found.has_stat && !has_acl) {
-    return generic_permission(*ctx.cred, found.stat, static_cast<uint32_t>(mode));
+  if (found.has_stat && !found.stat.has_acl) {
+    return generic_permission(*ctx.cred, Perm(found.stat), static_cast<uint32_t>(mode));
   }
   return inode_permission(ctx, inode, static_cast<uint32_t>(mode));
 }

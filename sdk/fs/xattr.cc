@@ -3,9 +3,11 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "sdk/base/limits.h"
+#include "sdk/base/rcu.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/super_block.h"
 
@@ -27,9 +29,19 @@ Errno check_name(const Cred& cred, const Inode& inode, std::string_view name, bo
     if (!cred.is_root()) return Errno(changes ? EPERM : ENODATA);
     return Errno();
   }
-  const bool known = name.starts_with("security.") || name == "system.posix_acl_access" ||
-                     name == "system.posix_acl_default";
-  return known ? Errno() : Errno(EOPNOTSUPP);
+  if (is_posix_acl_xattr(name)) return inode.is_symlink() ? Errno(EOPNOTSUPP) : Errno();
+  return name.starts_with("security.") ? Errno() : Errno(EOPNOTSUPP);
+}
+
+// [get_cached_acl] Nothing: the cache cannot tell.
+std::optional<Result<std::string>> cached_acl(const Inode& inode, std::string_view name) {
+  RcuReadGuard guard;
+  Perm perm;
+  if (!inode.attr_young() || !inode.perm_hit(&perm) || !inode.i_sb().s_validity.alive()) return {};
+  const bool is_default = name == kXattrAclDefault;
+  if (is_default ? !perm.has_default_acl : perm.acl == nullptr) return Errno(ENODATA);
+  if (is_default) return {};
+  return perm.acl->to_xattr();
 }
 
 Result<Path> find(const CallContext& ctx, TaskStruct& task, At at, int at_flags, bool changes) {
@@ -46,6 +58,9 @@ Result<Path> find(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
 
 Result<std::string> inode_getxattr(const CallContext& ctx, Inode& inode, std::string_view name) {
   if (Errno error = check_name(*ctx.cred, inode, name, false); !error.ok()) return error;
+  if (is_posix_acl_xattr(name)) {
+    if (auto cached = cached_acl(inode, name); cached.has_value()) return *std::move(cached);
+  }
   return inode.i_op().getxattr(ctx, inode, name);
 }
 

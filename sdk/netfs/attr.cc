@@ -2,12 +2,25 @@
 #include <optional>
 #include <utility>
 
+#include "sdk/fs/permission.h"
 #include "sdk/mm/filemap.h"
 #include "sdk/netfs/super.h"
 
 namespace myfs::netfs {
 
 Result<Kstat> NetInodeOps::getattr(const CallContext& ctx, fs::Inode& inode) {
+  return ask_attr(ctx, inode, nullptr);
+}
+
+Result<void> NetInodeOps::permission(const CallContext& ctx, fs::Inode& inode, uint32_t mask) {
+  PosixAcl acl;
+  MYFS_ASSIGN(const Kstat stat, ask_attr(ctx, inode, &acl));
+  fs::Perm perm(stat);
+  if (!acl.empty()) perm.acl = &acl;
+  return fs::generic_permission(*ctx.cred, perm, mask);
+}
+
+Result<Kstat> NetInodeOps::ask_attr(const CallContext& ctx, fs::Inode& inode, PosixAcl* acl) {
   NetInode& mine = net_inode(inode);
   const LeaseParts want =
       fs::kLeaseA | (inode.is_dir() ? fs::LeaseParts{fs::kLeaseD} : fs::LeaseParts{fs::kLeaseR});
@@ -26,12 +39,13 @@ Result<Kstat> NetInodeOps::getattr(const CallContext& ctx, fs::Inode& inode) {
     MYFS_ASSIGN(const rpc::Node node, std::move(answer));
     if (!node.error.ok()) return node.error;
     if (!node.has_attr) return Errno(EPROTO);
-    return mine.learn(node, ticket);
+    return mine.learn(node, ticket, acl);
   };
   Result<Kstat> stat = super_.call(ctx, mine, ask);
   if (stat.ok() || stat.error() != Errno(ESTALE) || !inode.is_dir()) return stat;
   mine.mark_removed();
-  return inode.i_attr();
+  PosixAcl last;
+  return inode.i_attr_and_acl(acl != nullptr ? acl : &last);
 }
 
 Result<void> NetInodeOps::setattr(const CallContext& ctx, fs::Inode& inode, const fs::Iattr& attr,

@@ -133,6 +133,7 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
     rpc::CreateArgs wire{.dir = handle,
                          .name = std::string(name),
                          .mode = args.mode,
+                         .umask = args.umask,
                          .rdev = args.rdev,
                          .target = std::string(args.target),
                          .flags = args.exclusive ? rpc::kCreateExcl : 0,

@@ -75,12 +75,9 @@ void NetFileOps::forget_open(const fs::File& file, const Ticket& ticket) {
 bool NetFileOps::open_locally(NetInode& inode, fs::File& file, FileState& state) {
   if ((file.f_flags() & O_TRUNC) != 0) return false;
   // The check that the VFS made may have been under an older A; the cache is asked once more.
-  uint32_t mode, uid, gid;
-  if (!inode.attr_young() || !inode.perm_hit(&mode, &uid, &gid)) return false;
-  if ((inode.i_flags.load(std::memory_order_acquire) & fs::Inode::kHasAcl) != 0) return false;
-  if (!fs::generic_permission(*file.f_cred, mode, uid, gid, may_mask(file.access())).ok()) {
-    return false;
-  }
+  if (!inode.attr_young()) return false;
+  const uint32_t mask = may_mask(file.access());
+  if (fs::permission_hit(*file.f_cred, inode, mask) != std::optional<Errno>(Errno())) return false;
   const uint32_t version = inode.i_lease.version();
   if (!inode.lease.add_open_if_covered(state.open)) return false;
   if (inode.i_lease.version() == version && super_.validity().alive()) return true;

@@ -91,7 +91,7 @@ bool NetInode::adopt_size_locked() {
   return true;
 }
 
-Kstat NetInode::learn(const rpc::Node& node, const Ticket& ticket) {
+Kstat NetInode::learn(const rpc::Node& node, const Ticket& ticket, PosixAcl* acl) {
   super_.leases().add(i_ino, lease);
   const bool usable = super_.leases().usable(ticket);
   set_handle(node.handle, ticket.generation);
@@ -99,7 +99,8 @@ Kstat NetInode::learn(const rpc::Node& node, const Ticket& ticket) {
   MutexLock lock(lease.mu);
   const bool had_data = lease.covers(fs::kLeaseR);
   Kstat stat = merge_locked(node);
-  if (!node.has_attr || !learn_attr(stat)) stat = i_attr();
+  if (!node.has_attr || !learn_attr(stat, node.acl)) stat = i_attr();
+  if (acl != nullptr) stat = i_attr_and_acl(acl);
   if (!usable || !lease.accept_locked(node.grant, ticket.generation)) return stat;
   const LeaseParts held = lease.held_locked();
   LeaseParts except = 0;

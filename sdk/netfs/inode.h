@@ -53,7 +53,8 @@ class NetInode final : public fs::Inode {
   // Takes in what an answer says about this inode: handle, attributes, grant. Returns attributes
   // that are good for the call: the answer's, or newer ones; under W with our own size and times.
   // LEAF locks only: also for completions on the loop.
-  Kstat learn(const rpc::Node& node, const Ticket& ticket);
+  // `acl`: the ACL that goes with them.
+  Kstat learn(const rpc::Node& node, const Ticket& ticket, PosixAcl* acl = nullptr);
   // The result of an own change of the size at the server, with invalidate_lock not held: the cache
   // follows. i_rwsem is held exclusive.
   void learn_size(uint64_t size_bytes, uint32_t trunc_gen);

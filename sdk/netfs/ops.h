@@ -30,6 +30,7 @@ class NetInodeOps final : public fs::InodeOps {
                                  std::span<const std::string_view> names,
                                  fs::LookupIntent intent) override;
   Result<Kstat> getattr(const CallContext& ctx, fs::Inode& inode) override;
+  Result<void> permission(const CallContext& ctx, fs::Inode& inode, uint32_t mask) override;
   Result<void> setattr(const CallContext& ctx, fs::Inode& inode, const fs::Iattr& attr,
                        fs::File* file) override;
   Result<std::string> readlink(const CallContext& ctx, fs::Inode& inode) override;
@@ -59,6 +60,8 @@ class NetInodeOps final : public fs::InodeOps {
                                       const Ticket& ticket, LeaseParts want, Kstat* stat);
   Result<void> remove(const CallContext& ctx, fs::Dentry& dir, std::string_view name,
                       bool directory);
+  // `acl`, if given: the ACL that goes with the attributes.
+  Result<Kstat> ask_attr(const CallContext& ctx, fs::Inode& inode, PosixAcl* acl);
   Result<void> change_xattr(const CallContext& ctx, fs::Inode& inode, rpc::SetxattrArgs args);
   Super& super_;
 };

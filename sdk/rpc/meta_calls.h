@@ -60,7 +60,8 @@ inline constexpr uint32_t kCreateExcl = 1, kCreateTmpfile = 2, kCreateOpen = 4, 
 struct CreateArgs {
   Handle dir{};
   std::string name{};
-  uint32_t mode = 0;  // with S_IFMT
+  uint32_t mode = 0;   // with S_IFMT
+  uint32_t umask = 0;  // for the server to apply
   uint64_t rdev = 0;
   std::string target{};  // of a symbolic link
   uint32_t flags = 0;

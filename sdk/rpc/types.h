@@ -15,6 +15,7 @@
 #include "sdk/base/cred.h"
 #include "sdk/base/errno.h"
 #include "sdk/base/kstat.h"
+#include "sdk/base/posix_acl.h"
 
 namespace myfs::rpc {
 
@@ -49,6 +50,7 @@ struct Node {
   std::string target{};  // of a symbolic link
   std::string data{};    // file content if asked for and small
   bool has_attr = false;
+  PosixAcl acl{};  // with attr, whose has_acl tells whether there is one
 };
 
 struct Extent {

@@ -157,6 +157,8 @@ void encode(const Node& from, wire::Node::Builder to) {
   if (from.grant != Grant{}) encode(from.grant, to.initGrant());
   if (!from.target.empty()) to.setTarget(to_data(from.target));
   if (!from.data.empty()) to.setData(to_data(from.data));
+  if (!from.acl.empty()) to.setAcl(to_data(from.acl.to_xattr()));
+  to.setHasDefaultAcl(from.attr.has_default_acl);
 }
 
 bool decode(wire::Node::Reader from, uint32_t session, Node* to) {
@@ -168,6 +170,11 @@ bool decode(wire::Node::Reader from, uint32_t session, Node* to) {
   if (target.size() > kSymlinkMax_bytes || has_nul(target)) return false;
   to->target = target;
   to->data = to_string(from.getData());
+  Result<PosixAcl> acl = PosixAcl::decode(to_view(from.getAcl()));
+  if (!acl.ok()) return false;
+  to->acl = std::move(*acl);
+  to->attr.has_acl = !to->acl.empty();
+  to->attr.has_default_acl = from.getHasDefaultAcl();
   return decode(from.getHandle(), session, &to->handle) && decode(from.getGrant(), &to->grant);
 }
 

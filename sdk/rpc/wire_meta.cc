@@ -99,6 +99,7 @@ void encode_params(const CreateArgs& args, const Sender& sender,
   encode(args.dir, params.initDir());
   params.setName(to_data(args.name));
   params.setMode(args.mode);
+  params.setUmask(args.umask);
   params.setRdev(args.rdev);
   if (!args.target.empty()) params.setTarget(to_data(args.target));
   params.setFlags(args.flags);

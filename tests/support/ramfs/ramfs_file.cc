@@ -15,7 +15,7 @@ Result<void> Ramfs::open(const CallContext& ctx, Inode& inode, File& file, bool 
   if (!permitted) {
     MutexLock lock(mutex_);
     const uint32_t mask = (file.may_read() ? MAY_READ : 0) | (file.may_write() ? MAY_WRITE : 0);
-    Errno error = generic_permission(*ctx.cred, node_of(inode).stat, mask);
+    Errno error = generic_permission(*ctx.cred, Perm(node_of(inode).stat), mask);
     if (!error.ok()) return error;
   }
   if ((file.f_flags() & O_TRUNC) != 0 && inode.is_regular()) {

@@ -13,7 +13,7 @@ LookupStep Ramfs::step_locked(const CallContext& ctx, Ref<Dentry>& parent, std::
   LookupStep step;
   *more = false;
   RamNode& dir = node_of(*parent->d_inode());
-  step.error = generic_permission(*ctx.cred, dir.stat, MAY_EXEC);
+  step.error = generic_permission(*ctx.cred, Perm(dir.stat), MAY_EXEC);
   if (!step.error.ok()) return step;
   if (dir.stat.nlink == 0) {
     step.error = Errno(ENOENT);
@@ -146,8 +146,8 @@ Result<CreateResult> Ramfs::create(const CallContext& ctx, Dentry& dir, std::str
     result.has_stat = true;
     return result;
   }
-  if (Errno error = may_create(*ctx.cred, parent.stat); !error.ok()) return error;
-  std::shared_ptr<RamNode> node = make_node(args.mode, *ctx.cred);
+  if (Errno error = may_create(*ctx.cred, Perm(parent.stat)); !error.ok()) return error;
+  std::shared_ptr<RamNode> node = make_node(args.mode & ~args.umask, *ctx.cred);
   node->target = args.target;
   node->stat.rdev = args.rdev;
   node->stat.size = args.target.size();
@@ -180,7 +180,7 @@ Result<void> Ramfs::link(const CallContext& ctx, Inode& inode, Dentry& dir, std:
   const std::shared_ptr<RamNode> node = static_cast<RamInode&>(inode).node;
   if (parent.stat.nlink == 0 || node->stat.nlink == 0) return Errno(ENOENT);
   if (parent.entries.contains(name)) return Errno(EEXIST);
-  if (Errno error = may_create(*ctx.cred, parent.stat); !error.ok()) return error;
+  if (Errno error = may_create(*ctx.cred, Perm(parent.stat)); !error.ok()) return error;
   if (node->stat.nlink >= kLinkMax) return Errno(EMLINK);
   ++node->stat.nlink;
   changed_locked(*node, false);
@@ -197,7 +197,7 @@ Errno Ramfs::removable_locked(const CallContext& ctx, RamNode& dir, std::string_
   auto entry = dir.entries.find(name);
   if (entry == dir.entries.end()) return Errno(ENOENT);
   RamNode& victim = *entry->second.node;
-  Errno error = may_delete(*ctx.cred, dir.stat, victim.stat, is_dir);
+  Errno error = may_delete(*ctx.cred, Perm(dir.stat), Perm(victim.stat), is_dir);
   if (!error.ok()) return error;
   return is_dir && !victim.entries.empty() ? Errno(ENOTEMPTY) : Errno();
 }
@@ -254,8 +254,9 @@ Errno Ramfs::move_locked(const CallContext& ctx, RamNode& from, std::string_view
     if (at == node.get()) return Errno(EINVAL);
     if (at == root_.get()) break;
   }
-  if (Errno error = may_delete(*ctx.cred, from.stat, node->stat, is_dir); !error.ok()) return error;
-  if (Errno error = may_create(*ctx.cred, to.stat); !error.ok()) return error;
+  if (Errno error = may_delete(*ctx.cred, Perm(from.stat), Perm(node->stat), is_dir); !error.ok())
+    return error;
+  if (Errno error = may_create(*ctx.cred, Perm(to.stat)); !error.ok()) return error;
   if (target != to.entries.end() && target->second.node == node) {
     *same = true;
     return Errno();

@@ -45,7 +45,11 @@ TEST(GenericPermission, bits_of_the_right_class) {
   const Cred owner{.uid = 1, .gid = 9, .groups = {}}, member{.uid = 2, .gid = 9, .groups = {5}},
       other{.uid = 3, .gid = 9, .groups = {}}, superuser{};
   auto may = [](const Cred& cred, uint32_t mode, uint32_t mask) {
-    return generic_permission(cred, mode, 1, 5, mask).ok();
+    Perm perm;
+    perm.mode = mode;
+    perm.uid = 1;
+    perm.gid = 5;
+    return generic_permission(cred, perm, mask).ok();
   };
   EXPECT_TRUE(may(owner, S_IFREG | 0400, MAY_READ));
   EXPECT_FALSE(may(owner, S_IFREG | 0077, MAY_READ));

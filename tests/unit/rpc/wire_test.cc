@@ -210,6 +210,28 @@ SessionInfo some_info() {
   return info;
 }
 
+TEST(Wire, AclsOfNodesRoundTripAndDamagedOnesAreRefused) {
+  const std::vector<AclEntry> entries = {{AclTag::kUserObj, 6},
+                                         {AclTag::kUser, 7, 1000},
+                                         {AclTag::kGroupObj, 4},
+                                         {AclTag::kMask, 6},
+                                         {AclTag::kOther, 0}};
+  Node node = some_node();
+  node.acl = PosixAcl(entries);
+  node.attr.has_acl = node.attr.has_default_acl = true;
+  Message<wire::Node> message;
+  encode(node, message.builder());
+  Node out;
+  ASSERT_TRUE(decode(message.reader(), kTag, &out));
+  EXPECT_EQ(out.acl, node.acl);
+  EXPECT_TRUE(out.attr.has_acl);
+  EXPECT_TRUE(out.attr.has_default_acl);
+  node.acl.entries().pop_back();
+  Message<wire::Node> damaged;
+  encode(node, damaged.builder());
+  EXPECT_FALSE(decode(damaged.reader(), kTag, &out));
+}
+
 TEST(Wire, SessionInfoRoundTrips) {
   SessionInfo info = some_info();
   Message<wire::SessionInfo> message;
