@@ -12,7 +12,9 @@
 //
 // Permission is checked by the server, for the caller's uid, gid and groups; the kernel checks
 // nothing (no default_permissions). setuid and setgid bits are the server's to clear
-// (FUSE_CAP_HANDLE_KILLPRIV). The umask is the kernel's to apply.
+// (FUSE_CAP_HANDLE_KILLPRIV), and so is the umask (FUSE_CAP_DONT_MASK), since a directory's default
+// ACL replaces it. ACLs pass through as extended attributes (no FUSE_CAP_POSIX_ACL, which would
+// make the kernel cache and evaluate them).
 //
 // Thread safety: all.
 // Owns / is owned by: main; the task is its own and outlives every request.

@@ -38,8 +38,8 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
   auto handle = new_handle(info->flags);
   myfs_entry entry{};
   entry.size = sizeof entry;
-  const int result =
-      myfs_ll_create(dir, request.call(), name, info->flags, mode & 07777, &entry, &handle->file);
+  const int result = myfs_ll_create(dir, request.call(), name, info->flags, mode & 07777,
+                                    request.umask(), &entry, &handle->file);
   if (result < 0) return request.error(result);
   info->direct_io = 1;
   request.create(entry, handle.release(), info);

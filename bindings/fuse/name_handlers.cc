@@ -43,7 +43,8 @@ void on_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, 
   myfs_inode* dir = request.node(parent);
   if (dir == nullptr) return;
   myfs_entry entry = new_entry();
-  reply_made(request, myfs_ll_mknod(dir, request.call(), name, mode, rdev, &entry), entry);
+  reply_made(request, myfs_ll_mknod(dir, request.call(), name, mode, request.umask(), rdev, &entry),
+             entry);
 }
 
 void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
@@ -51,7 +52,8 @@ void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) 
   myfs_inode* dir = request.node(parent);
   if (dir == nullptr) return;
   myfs_entry entry = new_entry();
-  reply_made(request, myfs_ll_mkdir(dir, request.call(), name, mode, &entry), entry);
+  reply_made(request, myfs_ll_mkdir(dir, request.call(), name, mode, request.umask(), &entry),
+             entry);
 }
 
 void on_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {

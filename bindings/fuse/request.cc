@@ -44,6 +44,7 @@ bool is_dying(pid_t thread) {
 Request::Request(fuse_req_t req)
     : req_(req), bridge_(*static_cast<Bridge*>(fuse_req_userdata(req))) {
   const fuse_ctx* ctx = fuse_req_ctx(req);
+  umask_ = ctx->umask;
   // Root may do everything whatever its groups.
   if (ctx->uid != 0) {
     groups_.resize(64);

@@ -26,6 +26,8 @@ class Request {
   Bridge& bridge() const { return bridge_; }
   // How the library is to be called.
   const myfs_call* call() const { return &call_; }
+  // Of a request that makes something (FUSE_CAP_DONT_MASK).
+  mode_t umask() const { return umask_; }
   // The node of a number; null, and the request is answered, if there is none.
   myfs_inode* node(fuse_ino_t ino);
 
@@ -52,6 +54,7 @@ class Request {
 
   fuse_req_t req_;
   Bridge& bridge_;
+  mode_t umask_ = 0;
   std::vector<gid_t> groups_;
   myfs_cred cred_{};
   myfs_call call_{};

@@ -27,7 +27,8 @@
  * NAMES are NUL-terminated and single: one with a '/' is EINVAL. Nothing follows symbolic links.
  * Mounts of the task that lie below are crossed.
  *
- * MODES are taken as they are given: the umask is the caller's business.
+ * MODES are given with a umask of the caller's, which the server takes off unless the directory has
+ * a default access control list; 0: the mode is taken as it is.
  *
  * ERRORS. As <myfs/myfs.h> defines them:
  *
@@ -133,10 +134,10 @@ MYFS_API int myfs_ll_removexattr(myfs_inode* inode, const myfs_call* call, const
 /* mode with S_IFREG (or 0), S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK (devices: root only). Errors:
  * [change]; EEXIST, EINVAL, EPERM. */
 MYFS_API int myfs_ll_mknod(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode,
-                           dev_t dev, myfs_entry* entry);
+                           mode_t umask, dev_t dev, myfs_entry* entry);
 /* Errors: [change]; EEXIST. */
 MYFS_API int myfs_ll_mkdir(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode,
-                           myfs_entry* entry);
+                           mode_t umask, myfs_entry* entry);
 /* Target 1..4095 bytes. Errors: [change]; EEXIST, ENOENT (empty target), ENAMETOOLONG. */
 MYFS_API int myfs_ll_symlink(myfs_inode* dir, const myfs_call* call, const char* target,
                              const char* name, myfs_entry* entry);
@@ -161,7 +162,7 @@ MYFS_API int myfs_ll_open(myfs_inode* inode, const myfs_call* call, int flags, m
 /* Opens `name`, and makes it if it is not there; O_CREAT is implied. Errors: [change]; EEXIST
  * (O_EXCL), EISDIR, ELOOP (symbolic link), ENXIO. */
 MYFS_API int myfs_ll_create(myfs_inode* dir, const myfs_call* call, const char* name, int flags,
-                            mode_t mode, myfs_entry* entry, myfs_file** file);
+                            mode_t mode, mode_t umask, myfs_entry* entry, myfs_file** file);
 /* What each close() of a descriptor does: as myfs_close, but the file stays open. */
 MYFS_API int myfs_ll_flush(myfs_file* file, const myfs_call* call);
 /* The end of the open file; nothing is waited for. What nobody flushed is written soon all the

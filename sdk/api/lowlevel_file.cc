@@ -42,7 +42,7 @@ int myfs_ll_open(myfs_inode* inode, const myfs_call* call, int flags, myfs_file*
 }
 
 int myfs_ll_create(myfs_inode* dir, const myfs_call* call, const char* name, int flags, mode_t mode,
-                   myfs_entry* entry, myfs_file** file) {
+                   mode_t umask, myfs_entry* entry, myfs_file** file) {
   CallScope scope(api::task_of(dir), call, "create");
   return scope.run([&]() -> Result<void> {
     if (Errno error = check_file_out(file); !error.ok()) return error;
@@ -51,7 +51,7 @@ int myfs_ll_create(myfs_inode* dir, const myfs_call* call, const char* name, int
     constexpr uint32_t kAlways = O_CREAT | O_NOFOLLOW;
     MYFS_ASSIGN(Ref<fs::File> opened,
                 fs::filp_open(scope.ctx(), scope.task(), at, static_cast<uint32_t>(flags) | kAlways,
-                              mode, 0));
+                              mode, umask & 0777));
     api::LowLevel& lowlevel = dir->task->lowlevel;
     MYFS_TRY(api::fill_entry(scope.ctx(), lowlevel, opened->f_path(), nullptr, entry));
     *file = lowlevel.add_file(std::move(opened));

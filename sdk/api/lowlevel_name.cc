@@ -66,12 +66,13 @@ int myfs_ll_forget(myfs_inode* inode, uint64_t count) {
   return scope.run([&] { return inode->task->lowlevel.forget(inode, count); });
 }
 
-int myfs_ll_mknod(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode, dev_t dev,
-                  myfs_entry* entry) {
+int myfs_ll_mknod(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode,
+                  mode_t umask, dev_t dev, myfs_entry* entry) {
   const mode_t type = (mode & S_IFMT) == 0 ? S_IFREG : mode & S_IFMT;
   const bool device = type == S_IFCHR || type == S_IFBLK;
   fs::CreateArgs args;
   args.mode = type | (mode & 07777);
+  args.umask = umask & 0777;
   args.rdev = device ? dev : 0;
   CallScope scope(api::task_of(dir), call, "mknod");
   const int checked = scope.run([&]() -> Result<void> {
@@ -83,9 +84,10 @@ int myfs_ll_mknod(myfs_inode* dir, const myfs_call* call, const char* name, mode
 }
 
 int myfs_ll_mkdir(myfs_inode* dir, const myfs_call* call, const char* name, mode_t mode,
-                  myfs_entry* entry) {
+                  mode_t umask, myfs_entry* entry) {
   fs::CreateArgs args;
   args.mode = S_IFDIR | (mode & 01777);
+  args.umask = umask & 0777;
   return make(dir, call, "mkdir", name, args, entry);
 }
 

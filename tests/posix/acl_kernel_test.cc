@@ -79,6 +79,7 @@ class AclKernel : public ApiTest {
   void SetUp() override {
     ASSERT_EQ(0u, ::geteuid()) << "this test needs root";
     ApiTest::SetUp();
+    ::umask(022);  // whatever the test was started with
     std::filesystem::create_directory(*dir_ / "kernel");
     kernel_ = std::make_unique<KernelSide>(*dir_ / "kernel");
     ASSERT_EQ(0, myfs_chmod(task_, ".", 0755));

@@ -34,7 +34,7 @@ TEST_F(LowLevel, ll_inode_ENOTDIR) {
   myfs_inode* f = file("f");
   myfs_entry entry = new_entry();
   EXPECT_EQ(-ENOTDIR, look_up(f, "x"));
-  EXPECT_EQ(-ENOTDIR, myfs_ll_mkdir(f, nullptr, "x", 0755, &entry));
+  EXPECT_EQ(-ENOTDIR, myfs_ll_mkdir(f, nullptr, "x", 0755, 0, &entry));
   EXPECT_EQ(-ENOTDIR, myfs_ll_unlink(f, nullptr, "x"));
   EXPECT_EQ(-ENOTDIR, myfs_ll_rename(dir_, nullptr, "f", f, "x", 0));
 }
@@ -64,8 +64,8 @@ TEST_F(LowLevel, ll_name_EACCES) {
 TEST_F(LowLevel, ll_name_ENAMETOOLONG) {
   myfs_entry entry = new_entry();
   EXPECT_EQ(-ENAMETOOLONG, look_up(dir_, kLongName.c_str()));
-  EXPECT_EQ(-ENAMETOOLONG, myfs_ll_mkdir(dir_, nullptr, kLongName.c_str(), 0755, &entry));
-  EXPECT_EQ(0, myfs_ll_mkdir(dir_, nullptr, kLongName.c_str() + 1, 0755, &entry));
+  EXPECT_EQ(-ENAMETOOLONG, myfs_ll_mkdir(dir_, nullptr, kLongName.c_str(), 0755, 0, &entry));
+  EXPECT_EQ(0, myfs_ll_mkdir(dir_, nullptr, kLongName.c_str() + 1, 0755, 0, &entry));
 }
 
 TEST_F(LowLevel, ll_name_EINVAL) {
@@ -82,14 +82,14 @@ TEST_F(LowLevel, ll_change_EROFS) {
   ASSERT_EQ(0, myfs_ll_open_path(reader, nullptr, home().c_str(), &entry));
   myfs_entry f = new_entry();
   ASSERT_EQ(0, myfs_ll_lookup(entry.inode, nullptr, "f", &f));
-  EXPECT_EQ(-EROFS, myfs_ll_mkdir(entry.inode, nullptr, "d", 0755, &made));
+  EXPECT_EQ(-EROFS, myfs_ll_mkdir(entry.inode, nullptr, "d", 0755, 0, &made));
   EXPECT_EQ(-EROFS, myfs_ll_unlink(entry.inode, nullptr, "f"));
   EXPECT_EQ(-EROFS, set(f.inode, MYFS_SET_MODE, 0600));
   EXPECT_EQ(-EROFS, myfs_ll_setxattr(f.inode, nullptr, "user.a", "b", 1, 0));
   EXPECT_EQ(-EROFS, myfs_ll_removexattr(f.inode, nullptr, "user.a"));
   myfs_file* opened;
   EXPECT_EQ(-EROFS, myfs_ll_open(f.inode, nullptr, O_RDWR, &opened));
-  EXPECT_EQ(-EROFS, myfs_ll_create(entry.inode, nullptr, "new", O_RDWR, 0644, &made, &opened));
+  EXPECT_EQ(-EROFS, myfs_ll_create(entry.inode, nullptr, "new", O_RDWR, 0644, 0, &made, &opened));
 }
 
 TEST_F(LowLevel, ll_access_EROFS) {
@@ -263,28 +263,29 @@ TEST_F(LowLevel, ll_removexattr_EOPNOTSUPP) {
 TEST_F(LowLevel, ll_mknod_EEXIST) {
   file("f");
   myfs_entry entry = new_entry();
-  EXPECT_EQ(-EEXIST, myfs_ll_mknod(dir_, nullptr, "f", 0644, 0, &entry));
-  EXPECT_EQ(-EEXIST, myfs_ll_mknod(dir_, nullptr, ".", 0644, 0, &entry));
+  EXPECT_EQ(-EEXIST, myfs_ll_mknod(dir_, nullptr, "f", 0644, 0, 0, &entry));
+  EXPECT_EQ(-EEXIST, myfs_ll_mknod(dir_, nullptr, ".", 0644, 0, 0, &entry));
 }
 
 TEST_F(LowLevel, ll_mknod_EINVAL) {
   myfs_entry entry = new_entry();
-  EXPECT_EQ(-EINVAL, myfs_ll_mknod(dir_, nullptr, "l", S_IFLNK | 0644, 0, &entry));
+  EXPECT_EQ(-EINVAL, myfs_ll_mknod(dir_, nullptr, "l", S_IFLNK | 0644, 0, 0, &entry));
 }
 
 TEST_F(LowLevel, ll_mknod_EPERM) {
   myfs_inode* open_to_all = directory("d", 0777);
   ASSERT_EQ(0, set(open_to_all, MYFS_SET_MODE, 0777));
   myfs_entry entry = new_entry();
-  EXPECT_EQ(-EPERM, myfs_ll_mknod(open_to_all, user(), "c", S_IFCHR | 0644, makedev(1, 3), &entry));
-  EXPECT_EQ(-EPERM, myfs_ll_mknod(open_to_all, nullptr, "d", S_IFDIR | 0755, 0, &entry));
+  EXPECT_EQ(-EPERM,
+            myfs_ll_mknod(open_to_all, user(), "c", S_IFCHR | 0644, 0, makedev(1, 3), &entry));
+  EXPECT_EQ(-EPERM, myfs_ll_mknod(open_to_all, nullptr, "d", S_IFDIR | 0755, 0, 0, &entry));
 }
 
 TEST_F(LowLevel, ll_mkdir_EEXIST) {
   directory("d");
   myfs_entry entry = new_entry();
-  EXPECT_EQ(-EEXIST, myfs_ll_mkdir(dir_, nullptr, "d", 0755, &entry));
-  EXPECT_EQ(-EEXIST, myfs_ll_mkdir(dir_, nullptr, "..", 0755, &entry));
+  EXPECT_EQ(-EEXIST, myfs_ll_mkdir(dir_, nullptr, "d", 0755, 0, &entry));
+  EXPECT_EQ(-EEXIST, myfs_ll_mkdir(dir_, nullptr, "..", 0755, 0, &entry));
 }
 
 TEST_F(LowLevel, ll_symlink_EEXIST) {
@@ -436,28 +437,28 @@ TEST_F(LowLevel, ll_create_EEXIST) {
   file("f");
   myfs_entry entry = new_entry();
   myfs_file* opened;
-  EXPECT_EQ(-EEXIST, myfs_ll_create(dir_, nullptr, "f", O_RDWR | O_EXCL, 0644, &entry, &opened));
+  EXPECT_EQ(-EEXIST, myfs_ll_create(dir_, nullptr, "f", O_RDWR | O_EXCL, 0644, 0, &entry, &opened));
 }
 
 TEST_F(LowLevel, ll_create_EISDIR) {
   directory("d");
   myfs_entry entry = new_entry();
   myfs_file* opened;
-  EXPECT_EQ(-EISDIR, myfs_ll_create(dir_, nullptr, "d", O_RDWR, 0644, &entry, &opened));
+  EXPECT_EQ(-EISDIR, myfs_ll_create(dir_, nullptr, "d", O_RDWR, 0644, 0, &entry, &opened));
 }
 
 TEST_F(LowLevel, ll_create_ELOOP) {
   myfs_entry entry = new_entry();
   ASSERT_EQ(0, myfs_ll_symlink(dir_, nullptr, "x", "l", &entry));
   myfs_file* opened;
-  EXPECT_EQ(-ELOOP, myfs_ll_create(dir_, nullptr, "l", O_RDWR, 0644, &entry, &opened));
+  EXPECT_EQ(-ELOOP, myfs_ll_create(dir_, nullptr, "l", O_RDWR, 0644, 0, &entry, &opened));
 }
 
 TEST_F(LowLevel, ll_create_ENXIO) {
   file("fifo", S_IFIFO | 0644);
   myfs_entry entry = new_entry();
   myfs_file* opened;
-  EXPECT_EQ(-ENXIO, myfs_ll_create(dir_, nullptr, "fifo", O_RDWR, 0644, &entry, &opened));
+  EXPECT_EQ(-ENXIO, myfs_ll_create(dir_, nullptr, "fifo", O_RDWR, 0644, 0, &entry, &opened));
 }
 
 TEST_F(LowLevel, ll_read_EBADF) {

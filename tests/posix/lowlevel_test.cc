@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "tests/support/myfsd/acl_bytes.h"
+
 namespace myfs::test {
 namespace {
 
@@ -31,18 +33,34 @@ TEST_F(LowLevel, the_root_is_its_own_parent) {
 
 TEST_F(LowLevel, an_entry_tells_the_attributes_of_what_was_made) {
   myfs_entry entry = new_entry();
-  ASSERT_EQ(0, myfs_ll_mkdir(dir_, nullptr, "d", 0750, &entry));
+  ASSERT_EQ(0, myfs_ll_mkdir(dir_, nullptr, "d", 0750, 0, &entry));
   EXPECT_EQ(mode_t{S_IFDIR | 0750}, entry.attr.st_mode);
   EXPECT_EQ(2u, entry.attr.st_nlink);
   EXPECT_EQ(entry.attr.st_ino, stat("d").st_ino);
   EXPECT_EQ(entry.attr.st_dev, stat("d").st_dev);
 }
 
+TEST_F(LowLevel, the_umask_of_a_call_yields_to_a_default_acl) {
+  myfs_inode* d = directory("d", 0777);
+  myfs_entry entry = new_entry();
+  ASSERT_EQ(0, myfs_ll_mkdir(d, nullptr, "before", 0777, 027, &entry));
+  EXPECT_EQ(mode_t{S_IFDIR | 0750}, entry.attr.st_mode);
+  const std::string list = acl_bytes({{1, 7}, {4, 7}, {32, 5}});
+  ASSERT_EQ(0, myfs_ll_setxattr(d, nullptr, kAclDefault, list.data(), list.size(), 0));
+  ASSERT_EQ(0, myfs_ll_mkdir(d, nullptr, "d", 0777, 027, &entry));
+  EXPECT_EQ(mode_t{S_IFDIR | 0775}, entry.attr.st_mode);
+  ASSERT_EQ(0, myfs_ll_mknod(d, nullptr, "f", 0666, 027, 0, &entry));
+  EXPECT_EQ(mode_t{S_IFREG | 0664}, entry.attr.st_mode);
+  myfs_file* opened;
+  ASSERT_EQ(0, myfs_ll_create(d, nullptr, "g", O_RDWR, 0666, 027, &entry, &opened));
+  EXPECT_EQ(mode_t{S_IFREG | 0664}, entry.attr.st_mode);
+}
+
 TEST_F(LowLevel, modes_are_taken_as_they_are_given) {
   myfs_umask(task_, 077);
   myfs_entry entry = new_entry();
   myfs_file* opened;
-  ASSERT_EQ(0, myfs_ll_create(dir_, nullptr, "f", O_RDWR, 0666, &entry, &opened));
+  ASSERT_EQ(0, myfs_ll_create(dir_, nullptr, "f", O_RDWR, 0666, 0, &entry, &opened));
   EXPECT_EQ(mode_t{S_IFREG | 0666}, entry.attr.st_mode);
   EXPECT_EQ(mode_t{S_IFDIR | 0777}, attributes(directory("d", 0777)).st_mode);
 }
@@ -69,7 +87,7 @@ TEST_F(LowLevel, a_removed_directory_has_no_names) {
   ASSERT_EQ(0, myfs_ll_rmdir(dir_, nullptr, "d"));
   myfs_entry entry = new_entry();
   EXPECT_EQ(-ENOENT, look_up(d, "x"));
-  EXPECT_EQ(-ENOENT, myfs_ll_mkdir(d, nullptr, "x", 0755, &entry));
+  EXPECT_EQ(-ENOENT, myfs_ll_mkdir(d, nullptr, "x", 0755, 0, &entry));
   EXPECT_EQ(0u, attributes(d).st_nlink);
 }
 
@@ -83,14 +101,14 @@ TEST_F(LowLevel, a_directory_stays_itself_wherever_others_move_it) {
   EXPECT_EQ("content", read_at(open_inode(child(d, "f")), 10, 0));
   ASSERT_EQ(0, myfs_rename(other, (home() + "/e").c_str(), (home() + "/e2").c_str()));
   myfs_entry entry = new_entry();
-  ASSERT_EQ(0, myfs_ll_mkdir(d, nullptr, "new", 0755, &entry));
+  ASSERT_EQ(0, myfs_ll_mkdir(d, nullptr, "new", 0755, 0, &entry));
   EXPECT_EQ(entry.inode, inode(home() + "/e2/moved/new"));
 }
 
 TEST_F(LowLevel, renames_between_a_directory_and_one_below_it) {
   myfs_inode* d = directory("d");
   myfs_entry entry = new_entry();
-  ASSERT_EQ(0, myfs_ll_mkdir(d, nullptr, "below", 0755, &entry));
+  ASSERT_EQ(0, myfs_ll_mkdir(d, nullptr, "below", 0755, 0, &entry));
   myfs_inode* below = entry.inode;
   file("f");
   EXPECT_EQ(0, myfs_ll_rename(dir_, nullptr, "f", below, "f", 0));
@@ -132,7 +150,7 @@ TEST_F(LowLevel, the_credentials_of_the_call_decide) {
   myfs_inode* open_to_all = directory("d");
   ASSERT_EQ(0, set(open_to_all, MYFS_SET_MODE, 0777));
   myfs_entry entry = new_entry();
-  ASSERT_EQ(0, myfs_ll_mknod(open_to_all, &as_owner, "f", 0640, 0, &entry));
+  ASSERT_EQ(0, myfs_ll_mknod(open_to_all, &as_owner, "f", 0640, 0, 0, &entry));
   EXPECT_EQ(1000u, entry.attr.st_uid);
   EXPECT_EQ(-EACCES, myfs_ll_access(entry.inode, &as_group, R_OK));
   myfs_setattr owner{};
@@ -173,7 +191,7 @@ TEST_F(LowLevel, an_open_for_writing_may_cut_what_its_mode_forbids) {
   ASSERT_EQ(0, set(open_to_all, MYFS_SET_MODE, 0777));
   myfs_entry entry = new_entry();
   myfs_file* opened;
-  ASSERT_EQ(0, myfs_ll_create(open_to_all, user(), "f", O_RDWR, 0400, &entry, &opened));
+  ASSERT_EQ(0, myfs_ll_create(open_to_all, user(), "f", O_RDWR, 0400, 0, &entry, &opened));
   myfs_setattr attr{};
   attr.size = sizeof attr;
   attr.valid = MYFS_SET_SIZE;
@@ -262,7 +280,7 @@ TEST_F(LowLevel, destroying_the_task_writes_what_is_open) {
   myfs_entry entry = new_entry(), made = new_entry();
   ASSERT_EQ(0, myfs_ll_open_path(other, nullptr, home().c_str(), &entry));
   myfs_file* opened;
-  ASSERT_EQ(0, myfs_ll_create(entry.inode, nullptr, "f", O_WRONLY, 0644, &made, &opened));
+  ASSERT_EQ(0, myfs_ll_create(entry.inode, nullptr, "f", O_WRONLY, 0644, 0, &made, &opened));
   ASSERT_EQ(4, write_at(opened, "text", 0));
   ASSERT_EQ(0, other.end());
   EXPECT_EQ("text", content("f"));

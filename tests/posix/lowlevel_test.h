@@ -31,12 +31,12 @@ class LowLevel : public ApiTest {
   // A new file of the test's directory, or a directory.
   myfs_inode* file(const char* name, mode_t mode = 0644) {
     myfs_entry entry = new_entry();
-    EXPECT_EQ(0, myfs_ll_mknod(dir_, nullptr, name, mode, 0, &entry)) << last_message();
+    EXPECT_EQ(0, myfs_ll_mknod(dir_, nullptr, name, mode, 0, 0, &entry)) << last_message();
     return entry.inode;
   }
   myfs_inode* directory(const char* name, mode_t mode = 0755) {
     myfs_entry entry = new_entry();
-    EXPECT_EQ(0, myfs_ll_mkdir(dir_, nullptr, name, mode, &entry)) << last_message();
+    EXPECT_EQ(0, myfs_ll_mkdir(dir_, nullptr, name, mode, 0, &entry)) << last_message();
     return entry.inode;
   }
   int look_up(myfs_inode* dir, const char* name, const myfs_call* call = nullptr) {
