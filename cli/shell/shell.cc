@@ -105,6 +105,7 @@ bool Shell::expand_operands(const Statement& statement, const Command& command,
     std::string failed;
     auto paths = expand(word.pattern, kind == Operand::kRemote ? *remote : *local, &failed);
     if (!paths) {
+      if (interrupted()) return false;
       fail(*args, failed, "matches nothing (quote it if it is a name)");
       return false;
     }

@@ -306,5 +306,43 @@ TEST_F(ShellTrees, GetfaclShowsTheModeWhereThereIsNoList) {
   EXPECT_EQ(1, run("setfacl -m d:u::rwx tree/a/one").status) << "no directory";
 }
 
+TEST_F(ShellTrees, SetfaclChangesAsSetfaclDoes) {
+  for (const char* change : {"-m u:1234:rwx a/one",
+                             "-m g:77:r a/one",
+                             "-x u:1234 a/one",
+                             "-m m::r a/one",
+                             "-m u:5:rw a/one",
+                             "-n -m u:6:rwx a/one",
+                             "-x g:77 a/one",
+                             "-x u:999 a/one",
+                             "-x m a/one",
+                             "-m u::rwx,g::rx,o::- a/one",
+                             "-b a/one",
+                             "-m d:u:1234:rwx a/b",
+                             "-m u:8:rX,d:g:9:rX a/b",
+                             "-d -m u:3:r a/b",
+                             "-x d:u:1234 a/b",
+                             "-R -m u:55:rX a/b",
+                             "-R -m d:u:55:rX a/b",
+                             "-k a/b",
+                             "-x g a/one",
+                             "--set u::rw,g::r,o::-,u:4:7 a/one",
+                             "--set u::rw a/one",
+                             "-m x:1:r a/one",
+                             "-m d:u:3:r a/one",
+                             "-R -b a/b",
+                             "-R -k a/b",
+                             "-m d:u::rwx a/b"}) {
+    ProgramResult local_one =
+        run_program({"/bin/sh", "-c", "cd " + tree_ + " && setfacl " + change});
+    ProgramResult remote_one = run(std::string("cd tree; setfacl ") + change);
+    EXPECT_EQ(local_one.status, remote_one.status) << change << ": " << remote_one.err;
+    for (const char* path : {"a/one", "a/b", "a/b/c", "a/b/c/block"}) {
+      std::string get = std::string("getfacl -n ") + path;
+      ASSERT_EQ(there(get), here(get)) << change;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace myfs::test

@@ -164,7 +164,9 @@ class AclEditor final : public AclVisitor {
     if (!touches(of_default)) return true;
     bool mask_given = false;
     for (const AclChange& removal : edit_.removals) {
-      if (removal.of_default == of_default) acl->remove(removal.entry.tag, removal.entry.id);
+      if (removal.of_default != of_default) continue;
+      acl->remove(removal.entry.tag, removal.entry.id);
+      mask_given = mask_given || removal.entry.tag == AclTag::kMask;
     }
     for (const AclChange& change : edit_.changes) {
       if (change.of_default != of_default) continue;

@@ -154,6 +154,7 @@ Completion complete_operand(const Command& command, const std::vector<std::strin
   // An option that waits for its value is an error.
   if (!parse_options(command, before, &args, &operands).empty()) return {};
   std::vector<std::string> words;
+  words.reserve(operands.size() + 1);
   for (size_t index : operands) words.push_back(before[index]);
   words.push_back(start);
   Operand kind = operand_kind(command, words, words.size() - 1, true);
@@ -189,6 +190,7 @@ Completion complete(const std::string& typed, NameSource& remote, NameSource& lo
   std::string file = statement.file.text();
   if (take_cursor(&file)) return complete_path(file, line->quote, local);
   std::vector<std::string> words;
+  words.reserve(statement.words.size());
   for (const Word& word : statement.words) words.push_back(word.text());
   if (!take_cursor(&words.back())) return {};
   if (words[0] == "!") return complete_local(words.back(), local);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -149,17 +150,24 @@ std::string time_text(const timespec& t) {
 }
 
 std::string user_text(uid_t uid) {
+  // A long listing asks for the same few over and over.
+  thread_local std::map<uid_t, std::string> known;
+  auto [at, is_new] = known.try_emplace(uid);
+  if (!is_new) return at->second;
   passwd entry, *found = nullptr;
   auto buffer = database_buffer();
   ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
-  return found != nullptr ? found->pw_name : std::to_string(uid);
+  return at->second = found != nullptr ? found->pw_name : std::to_string(uid);
 }
 
 std::string group_text(gid_t gid) {
+  thread_local std::map<gid_t, std::string> known;
+  auto [at, is_new] = known.try_emplace(gid);
+  if (!is_new) return at->second;
   group entry, *found = nullptr;
   auto buffer = database_buffer();
   ::getgrgid_r(gid, &entry, buffer.data(), buffer.size(), &found);
-  return found != nullptr ? found->gr_name : std::to_string(gid);
+  return at->second = found != nullptr ? found->gr_name : std::to_string(gid);
 }
 
 std::string long_line(const struct stat& st, bool human, bool numeric) {
