@@ -115,7 +115,7 @@ Errno create_tmpfile(Turn& turn, const CreateArgs& args, const InodeRecord& dir,
   orphan.sessions.push_back(turn.session().id);
   turn.put(orphan_key(ino), orphan.encode());
   turn.add_inode(ino, std::move(inode));
-  turn.shard().tmpfiles().insert(ino);
+  if ((args.flags & kCreateExcl) == 0) turn.shard().tmpfiles().insert(ino);
   reply.node = turn.reply(ino, args.want | kPartP, &args.opener);
   return {};
 }

@@ -208,12 +208,8 @@ Result<void> vfs_ftruncate(const CallContext& ctx, TaskStruct& task, int fd, int
 Result<void> vfs_utimens(const CallContext& ctx, TaskStruct& task, At at, const timespec* times,
                          int at_flags) {
   MYFS_ASSIGN(Iattr attr, utimes_attr(times));
-  if (attr.ia_valid == 0 && times != nullptr) {
-    // Nothing to change; the name must be right all the same, whoever may write.
-    const uint32_t flags = (at_flags & AT_SYMLINK_NOFOLLOW) != 0 ? 0 : uint32_t{LOOKUP_FOLLOW};
-    MYFS_TRY(path_lookup(ctx, task, at, flags | LOOKUP_EMPTY));
-    return ok_result();
-  }
+  // Nothing to change: the kernel does not even look at the path.
+  if (attr.ia_valid == 0) return ok_result();
   return retry_estale([&]() -> Result<void> {
     MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
     return notify_change(ctx, found.path.inode(), attr, nullptr);
@@ -222,6 +218,7 @@ Result<void> vfs_utimens(const CallContext& ctx, TaskStruct& task, At at, const 
 
 Result<void> vfs_futimens(const CallContext& ctx, TaskStruct& task, int fd, const timespec* times) {
   MYFS_ASSIGN(Iattr attr, utimes_attr(times));
+  if (attr.ia_valid == 0) return ok_result();
   MYFS_ASSIGN(Ref<File> file, file_for_change(task, fd));
   return notify_change(ctx, file->f_inode(), attr, file.get());
 }

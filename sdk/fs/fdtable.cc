@@ -55,8 +55,34 @@ Result<int> FdTable::fd_reserve() {
   return fd;
 }
 
-void FdTable::fd_bind(int reserved, Ref<File> file) {
+void FdTable::mark_close_on_exec_locked(int fd, bool value) {
+  const uint64_t bit = uint64_t{1} << (fd % 64);
+  uint64_t& word = close_on_exec_[fd / 64];
+  word = value ? word | bit : word & ~bit;
+}
+
+bool FdTable::is_open_locked(int fd) const {
+  if (fd < 0 || fd >= kDescriptorsMax) return false;
+  const Chunk* chunk = chunks_[fd / kChunk].load(std::memory_order_relaxed);
+  return chunk != nullptr && chunk->files[fd % kChunk].load(std::memory_order_relaxed) != nullptr;
+}
+
+Result<bool> FdTable::close_on_exec(int fd) const {
   MutexLock lock(mutex_);
+  if (!is_open_locked(fd)) return Errno(EBADF);
+  return (close_on_exec_[fd / 64] >> (fd % 64) & 1) != 0;
+}
+
+Result<void> FdTable::set_close_on_exec(int fd, bool value) {
+  MutexLock lock(mutex_);
+  if (!is_open_locked(fd)) return Errno(EBADF);
+  mark_close_on_exec_locked(fd, value);
+  return ok_result();
+}
+
+void FdTable::fd_bind(int reserved, Ref<File> file, bool close_on_exec) {
+  MutexLock lock(mutex_);
+  mark_close_on_exec_locked(reserved, close_on_exec);
   slot_locked(reserved).store(file.leak(), std::memory_order_release);
 }
 
@@ -65,23 +91,25 @@ void FdTable::fd_cancel(int reserved) {
   mark_locked(reserved, false);
 }
 
-Result<int> FdTable::fd_install(Ref<File> file, int lowest) {
+Result<int> FdTable::fd_install(Ref<File> file, int lowest, bool close_on_exec) {
   if (lowest < 0 || lowest >= kDescriptorsMax) return Errno(EINVAL);
   MutexLock lock(mutex_);
   int fd = lowest_free_locked(lowest);
   if (fd < 0) return Errno(EMFILE);
   slot_locked(fd).store(file.leak(), std::memory_order_release);
   mark_locked(fd, true);
+  mark_close_on_exec_locked(fd, close_on_exec);
   return fd;
 }
 
-Result<RefPtr<File>> FdTable::fd_replace(int fd, Ref<File> file) {
+Result<RefPtr<File>> FdTable::fd_replace(int fd, Ref<File> file, bool close_on_exec) {
   if (fd < 0 || fd >= kDescriptorsMax) return Errno(EBADF);
   MutexLock lock(mutex_);
   const bool used = (used_[fd / 64] >> (fd % 64) & 1) != 0;
   if (used && slot_locked(fd).load(std::memory_order_relaxed) == nullptr) return Errno(EBUSY);
   File* old = slot_locked(fd).exchange(file.leak(), std::memory_order_acq_rel);
   if (!used) mark_locked(fd, true);
+  mark_close_on_exec_locked(fd, close_on_exec);
   return RefPtr<File>::adopt(old);
 }
 

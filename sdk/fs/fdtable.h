@@ -38,15 +38,18 @@ class FdTable {
   // A number for a file that is still to be opened or made; until fd_bind() it is as if closed.
   // EMFILE.
   Result<int> fd_reserve();
-  void fd_bind(int reserved, Ref<File> file);
+  void fd_bind(int reserved, Ref<File> file, bool close_on_exec = false);
   void fd_cancel(int reserved);
   // EMFILE when full.
-  Result<int> fd_install(Ref<File> file, int lowest = 0);
+  Result<int> fd_install(Ref<File> file, int lowest = 0, bool close_on_exec = false);
   // dup2: closes what `fd` was, which is returned for the caller to flush. EBADF: out of range;
   // EBUSY: reserved.
-  Result<RefPtr<File>> fd_replace(int fd, Ref<File> file);
+  Result<RefPtr<File>> fd_replace(int fd, Ref<File> file, bool close_on_exec = false);
   // Takes the file out; the caller flushes and drops it. Null: EBADF.
   RefPtr<File> fd_close(int fd);
+  // The mark is the descriptor's, not the file's. EBADF.
+  Result<bool> close_on_exec(int fd) const;
+  Result<void> set_close_on_exec(int fd, bool value);
   std::vector<int> open_fds() const;
   size_t size() const;
 
@@ -59,10 +62,13 @@ class FdTable {
   std::atomic<File*>& slot_locked(int fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int lowest_free_locked(int from) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void mark_locked(int fd, bool used) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void mark_close_on_exec_locked(int fd, bool value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool is_open_locked(int fd) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::array<std::atomic<Chunk*>, kChunks> chunks_{};
   mutable Mutex mutex_{LockRank::kFdTable};
   std::array<uint64_t, kDescriptorsMax / 64> used_ ABSL_GUARDED_BY(mutex_){};
+  std::array<uint64_t, kDescriptorsMax / 64> close_on_exec_ ABSL_GUARDED_BY(mutex_){};
   int next_free_ ABSL_GUARDED_BY(mutex_) = 0;  // nothing below it is free
   size_t count_ ABSL_GUARDED_BY(mutex_) = 0;
 };

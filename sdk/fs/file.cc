@@ -110,6 +110,12 @@ Result<void> FileOps::remap_file_range(const CallContext&, File&, uint64_t, File
 Result<FileExtents> FileOps::fiemap(const CallContext&, File&, uint64_t, uint64_t, size_t) {
   return Errno(EOPNOTSUPP);
 }
+Result<void> FileOps::sync_range(const CallContext&, File&, uint64_t, uint64_t, bool, bool) {
+  return ok_result();
+}
+Result<void> FileOps::fadvise(const CallContext&, File&, uint64_t, uint64_t, int) {
+  return ok_result();
+}
 Result<DirPage> FileOps::readdir(const CallContext&, File&, uint64_t) { return Errno(ENOTDIR); }
 
 }  // namespace myfs::fs

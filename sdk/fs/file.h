@@ -137,7 +137,8 @@ class FileOps {
   // and ranges.
   virtual Result<size_t> read(const CallContext& ctx, File& file, IoVec to, uint64_t offset);
   // i_rwsem exclusive. append: at the end, wherever that is; else at `offset`. O_SYNC and O_DSYNC
-  // are handled by the VFS. setuid and setgid bits go, if the writer is not privileged.
+  // are handled by the VFS; O_DIRECT in f_flags says not to cache, here as in read. setuid and
+  // setgid bits go, if the writer is not privileged.
   virtual Result<WriteResult> write(const CallContext& ctx, File& file, IoVec from, uint64_t offset,
                                     bool append);
   virtual Result<void> fsync(const CallContext& ctx, File& file, bool datasync);
@@ -158,6 +159,13 @@ class FileOps {
   // At most `max` extents of [offset, offset + length).
   virtual Result<FileExtents> fiemap(const CallContext& ctx, File& file, uint64_t offset,
                                      uint64_t length, size_t max);
+  // What is dirty in the bytes [from, to) goes to the server, durable or not: `start` sends it,
+  // `wait` waits for it and reports as fsync does. Default: nothing is ever dirty.
+  virtual Result<void> sync_range(const CallContext& ctx, File& file, uint64_t from, uint64_t to,
+                                  bool start, bool wait);
+  // advice: POSIX_FADV_*. i_rwsem shared. Default: it is not listened to.
+  virtual Result<void> fadvise(const CallContext& ctx, File& file, uint64_t from, uint64_t to,
+                               int advice);
   // Entries with cookies above `cookie`, 0 for the first page; '.' and '..' excluded.
   virtual Result<DirPage> readdir(const CallContext& ctx, File& file, uint64_t cookie);
 };

@@ -202,6 +202,9 @@ Result<CreateResult> InodeOps::create(const CallContext&, Dentry&, std::string_v
                                       const CreateArgs&) {
   return Errno(EACCES);
 }
+Result<CreateResult> InodeOps::tmpfile(const CallContext&, Dentry&, const CreateArgs&) {
+  return Errno(EOPNOTSUPP);
+}
 Result<void> InodeOps::link(const CallContext&, Inode&, Dentry&, std::string_view) {
   return Errno(EPERM);
 }

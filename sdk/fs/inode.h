@@ -251,6 +251,9 @@ class InodeOps {
   // and entered the names: d_add, d_move, d_exchange.
   virtual Result<CreateResult> create(const CallContext& ctx, Dentry& dir, std::string_view name,
                                       const CreateArgs& args);
+  // A regular file without a name, opened as args.file says [O_TMPFILE]; args.exclusive: it never
+  // gets one. dir's i_rwsem is not held. Its dentry hangs nowhere.
+  virtual Result<CreateResult> tmpfile(const CallContext& ctx, Dentry& dir, const CreateArgs& args);
   virtual Result<void> link(const CallContext& ctx, Inode& inode, Dentry& dir,
                             std::string_view name);
   virtual Result<void> unlink(const CallContext& ctx, Dentry& dir, std::string_view name);

@@ -34,6 +34,42 @@ Result<Ref<Dentry>> confirm_position(const CallContext& ctx, Dentry& dentry) {
   return op.get_parent(ctx, dentry);
 }
 
+// Whether the dentry's position is true, by the lease of its parent.
+bool position_known(const Dentry& dentry) {
+  RcuReadGuard guard;
+  const DentryPosition& pos = dentry.position();
+  if (pos.dir == nullptr) return false;
+  const Validity& validity = dentry.d_sb().s_validity;
+  LeaseWord::Sample sample = pos.dir->i_lease.sample();
+  return LeaseWord::covers(sample, kLeaseD, validity) && dentry.is_true_at(pos, sample) &&
+         validity.alive();
+}
+
+// Climbs from `at` to `root`, whatever the cache knows; `fn` gets each name on the way, the last
+// one first. EXDEV: it is not below the root; ENOENT: it, or a directory above it, was removed.
+template <typename Fn>
+Result<void> climb_to(const CallContext& ctx, Path at, const Path& root, Fn fn) {
+  while (at != root) {
+    if (at.dentry.get() == &at.mnt->mnt_root()) {
+      Mount* parent = at.mnt->mnt_parent();
+      if (parent == nullptr) return Errno(EXDEV);
+      at = Path{Ref<Mount>(*parent), Ref<Dentry>(*at.mnt->mnt_mountpoint())};
+      continue;
+    }
+    if ((at.inode().i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0) {
+      return Errno(ENOENT);
+    }
+    if (!position_known(*at.dentry)) {
+      Result<Ref<Dentry>> here = confirm_position(ctx, *at.dentry);
+      if (!here.ok()) return here.error() == Errno(ESTALE) ? Errno(ENOENT) : here.error();
+      at.dentry = std::move(here).value();
+    }
+    MYFS_TRY(fn(at.dentry->d_name()));
+    at.dentry = at.dentry->d_parent();
+  }
+  return ok_result();
+}
+
 class Walk {
  public:
   Walk(const CallContext& ctx, const TaskStruct& task, uint32_t flags, LookupIntent intent)
@@ -43,8 +79,12 @@ class Walk {
     at_ = at;
     return run();
   }
-  Result<WalkResult> from(const Path& start, std::string_view text, int* links) {
+  Result<WalkResult> from(const Path& start, std::string_view text, int* links, const Path* root) {
     place_ = start_ = start;
+    if (root != nullptr) {
+      root_ = *root;
+      scope_ = {root_.mnt.get(), root_.dentry.get(), root_.mnt.get(), root_.dentry.get()};
+    }
     text_.assign(text);
     start_text_ = text;
     links_ = *links;
@@ -59,6 +99,7 @@ class Walk {
   enum class Next : uint8_t { kWalk, kDone };
 
   Result<WalkResult> run();
+  RcuWalk rcu_walk_here() const { return RcuWalk(ctx_, task_, flags_, root_ ? &scope_ : nullptr); }
   // The warm part: kHit fills the result, kMiss leaves place_ and text_ where to ask.
   WalkOutcome walk_cached(Errno* error);
   void restart();
@@ -66,6 +107,7 @@ class Walk {
   Result<Next> ask();
   Result<Next> ask_names();
   Result<void> ask_dotdot();
+  Result<void> check_below_root();
   bool answered_meanwhile(std::string_view name);
   Result<Next> follow_chain(LookupChain& chain, const std::vector<size_t>& ends);
   Result<void> follow_link(Inode& link, std::string_view after);
@@ -84,6 +126,9 @@ class Walk {
   At at_;
   Path start_;  // instead of at_, if set
   std::string_view start_text_;
+  Path root_;  // instead of the task's, if set
+  FsStruct::View scope_;
+  bool climbed_ = false;
 
   Path next_;         // what walk_cached found
   Path place_;        // where the walk stands, held; empty: at its beginning
@@ -106,7 +151,7 @@ void Walk::restart() {
 
 WalkOutcome Walk::walk_cached(Errno* error) {
   RcuReadGuard guard;
-  RcuWalk walk(ctx_, task_, flags_);
+  RcuWalk walk = rcu_walk_here();
   walk.links = links_;
   walk.trailing = trailing_;
   walk.trust = trust_;
@@ -134,6 +179,7 @@ WalkOutcome Walk::walk_cached(Errno* error) {
   next_.mnt = RefPtr<Mount>::try_from(walk.mnt);
   next_.dentry = RefPtr<Dentry>::try_from(walk.dentry);
   links_ = walk.links;
+  climbed_ |= walk.climbed;
   trailing_ = walk.trailing;
   if (outcome == WalkOutcome::kMiss) {
     text_ = walk.remaining();
@@ -163,6 +209,7 @@ Result<WalkResult> Walk::run() {
     if (next == Next::kDone) break;
     if (text_.empty() && (flags_ & LOOKUP_PARENT) == 0) break;
   }
+  if (root_ && climbed_) MYFS_TRY(check_below_root());
   result_.path = std::move(place_);
   return std::move(result_);
 }
@@ -187,13 +234,16 @@ Result<void> Walk::ask_dotdot() {
   Path from;
   {
     RcuReadGuard guard;
-    RcuWalk walk(ctx_, task_, flags_);
+    RcuWalk walk = rcu_walk_here();
     walk.start_from(place_.mnt.get(), place_.dentry.get(), {});
     const bool has_parent = walk.climb_mounts();
     from.mnt = RefPtr<Mount>::try_from(walk.mnt);
     from.dentry = RefPtr<Dentry>::try_from(walk.dentry);
-    if (!has_parent || !from.mnt || !from.dentry) return ok_result();
+    if (!has_parent || !from.mnt || !from.dentry) return walk.may_stay();
   }
+  climbed_ = true;
+  const bool stays = (flags_ & LOOKUP_NO_XDEV) != 0;
+  if (stays && from.mnt != place_.mnt) return Errno(EXDEV);
   Result<Ref<Dentry>> here = confirm_position(ctx_, *from.dentry);
   const bool removed =
       !here.ok() && (here.error() == Errno(ENOENT) || here.error() == Errno(ESTALE));
@@ -201,8 +251,15 @@ Result<void> Walk::ask_dotdot() {
   // A removed directory keeps the parent that it had.
   Dentry& hangs = removed ? *from.dentry : **here;
   place_ = Path{from.mnt, hangs.d_parent()};
-  cross_mounts(&place_);
-  return ok_result();
+  return cross_mounts(&place_) && stays ? Errno(EXDEV) : Errno();
+}
+
+// Somebody may have moved a directory out of the root's tree while the walk was in it.
+Result<void> Walk::check_below_root() {
+  Path at = place_;
+  if (!at.inode().is_dir()) at.dentry = at.dentry->d_parent();
+  return climb_to(ctx_, std::move(at), root_,
+                  [](const std::string&) -> Result<void> { return ok_result(); });
 }
 
 void Walk::collect_names(std::vector<std::string_view>* names, std::vector<size_t>* ends) const {
@@ -224,7 +281,7 @@ void Walk::collect_names(std::vector<std::string_view>* names, std::vector<size_
 bool Walk::answered_meanwhile(std::string_view name) {
   if (!trust_ || std::exchange(rechecked_, true)) return false;
   RcuReadGuard guard;
-  RcuWalk walk(ctx_, task_, flags_);
+  RcuWalk walk = rcu_walk_here();
   walk.start_from(place_.mnt.get(), place_.dentry.get(), {});
   Dentry* found;
   return walk.probe(name, &found) != WalkOutcome::kMiss;
@@ -270,6 +327,7 @@ Result<Walk::Next> Walk::follow_chain(LookupChain& chain, const std::vector<size
     }
     place_.dentry = step.dentry;
     const bool crossed = cross_mounts(&place_);
+    if (crossed && (flags_ & LOOKUP_NO_XDEV) != 0) return note(Errno(EXDEV), name);
     const bool must_be_dir = !is_last || trailing_ || (flags_ & LOOKUP_DIRECTORY) != 0;
     if (must_be_dir && !place_.inode().is_dir()) return note(Errno(ENOTDIR), name);
     if (is_last) {
@@ -292,6 +350,12 @@ Result<void> Walk::follow_link(Inode& link, std::string_view after) {
   }
   std::string text = *link.i_link();
   if (text.empty()) return Errno(ENOENT);
+  {
+    RcuReadGuard guard;
+    RcuWalk walk = rcu_walk_here();
+    walk.start_from(place_.mnt.get(), place_.dentry.get(), {});
+    MYFS_TRY(Result<void>(walk.may_follow(text)));
+  }
   if (!after.empty()) text.append("/").append(after);
   text_ = std::move(text);
   return ok_result();
@@ -300,7 +364,7 @@ Result<void> Walk::follow_link(Inode& link, std::string_view after) {
 bool Walk::cross_mounts(Path* path) {
   if ((path->dentry->flags() & Dentry::kMounted) == 0) return false;
   RcuReadGuard guard;
-  RcuWalk walk(ctx_, task_, flags_);
+  RcuWalk walk = rcu_walk_here();
   walk.start_from(path->mnt.get(), path->dentry.get(), {});
   walk.follow_mounts();
   RefPtr<Mount> mnt = RefPtr<Mount>::try_from(walk.mnt);
@@ -309,17 +373,6 @@ bool Walk::cross_mounts(Path* path) {
   if (!mnt || !dentry || dentry == path->dentry) return false;
   *path = Path{std::move(mnt), std::move(dentry)};
   return true;
-}
-
-// Whether the dentry's position is true, by the lease of its parent.
-bool position_known(const Dentry& dentry) {
-  RcuReadGuard guard;
-  const DentryPosition& pos = dentry.position();
-  if (pos.dir == nullptr) return false;
-  const Validity& validity = dentry.d_sb().s_validity;
-  LeaseWord::Sample sample = pos.dir->i_lease.sample();
-  return LeaseWord::covers(sample, kLeaseD, validity) && dentry.is_true_at(pos, sample) &&
-         validity.alive();
 }
 
 }  // namespace
@@ -331,33 +384,18 @@ Result<WalkResult> path_lookup(const CallContext& ctx, const TaskStruct& task, A
 
 Result<WalkResult> path_lookup_from(const CallContext& ctx, const TaskStruct& task,
                                     const Path& start, std::string_view path, uint32_t flags,
-                                    LookupIntent intent, int* links) {
-  return Walk(ctx, task, flags, intent).from(start, path, links);
+                                    LookupIntent intent, int* links, const Path* root) {
+  return Walk(ctx, task, flags, intent).from(start, path, links, root);
 }
 
 Result<std::string> d_path(const CallContext& ctx, const TaskStruct& task, const Path& path) {
-  const Path root = task.fs.root();
-  Path at = path;
   std::string text;
-  while (at != root) {
-    if (at.dentry.get() == &at.mnt->mnt_root()) {
-      Mount* parent = at.mnt->mnt_parent();
-      if (parent == nullptr) return Errno(ENOENT);
-      at = Path{Ref<Mount>(*parent), Ref<Dentry>(*at.mnt->mnt_mountpoint())};
-      continue;
-    }
-    if ((at.inode().i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0) {
-      return Errno(ENOENT);
-    }
-    if (!position_known(*at.dentry)) {
-      Result<Ref<Dentry>> here = confirm_position(ctx, *at.dentry);
-      if (!here.ok()) return here.error() == Errno(ESTALE) ? Errno(ENOENT) : here.error();
-      at.dentry = std::move(here).value();
-    }
-    text.insert(0, "/" + at.dentry->d_name());
-    if (text.size() >= kPathMax_bytes) return Errno(ENAMETOOLONG);
-    at.dentry = at.dentry->d_parent();
-  }
+  Result<void> climbed =
+      climb_to(ctx, path, task.fs.root(), [&](const std::string& name) -> Result<void> {
+        text.insert(0, "/" + name);
+        return text.size() >= kPathMax_bytes ? Errno(ENAMETOOLONG) : Errno();
+      });
+  if (!climbed.ok()) return climbed.error() == Errno(EXDEV) ? Errno(ENOENT) : climbed.error();
   return text.empty() ? std::string("/") : text;
 }
 

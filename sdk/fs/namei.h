@@ -29,6 +29,12 @@ enum LookupFlags : uint32_t {
   LOOKUP_DIRECTORY = 2,  // the result must be a directory
   LOOKUP_EMPTY = 4,      // "" names the start (AT_EMPTY_PATH)
   LOOKUP_PARENT = 8,     // stop before the last component
+  // Of openat2; the last two only with a root of the walk's own.
+  LOOKUP_NO_SYMLINKS = 16,  // ELOOP where a symbolic link would be followed
+  LOOKUP_NO_XDEV = 32,      // EXDEV where the walk would leave a mount
+  LOOKUP_BENEATH = 64,   // EXDEV where it would leave the root: by "..", "/", or a link to "/..."
+  LOOKUP_IN_ROOT = 128,  // there it stays below the root, as after chroot
+  LOOKUP_IS_SCOPED = LOOKUP_BENEATH | LOOKUP_IN_ROOT,
 };
 
 // Where a walk begins: a descriptor of the task, or AT_FDCWD; absolute paths ignore it.
@@ -65,10 +71,11 @@ auto retry_estale(Fn fn) -> decltype(fn()) {
   return Errno(ENOENT);
 }
 // Goes on from a directory with another path, for symbolic links that create() found; `links`
-// counts those followed.
+// counts those followed. `root`: that of the walk instead of the task's; if ".." was followed, the
+// result was below it when the walk ended (EXDEV).
 Result<WalkResult> path_lookup_from(const CallContext& ctx, const TaskStruct& task,
                                     const Path& start, std::string_view path, uint32_t flags,
-                                    LookupIntent intent, int* links);
+                                    LookupIntent intent, int* links, const Path* root = nullptr);
 
 // The warm walk alone. Inside it, `fn(inode)` may copy from the inode found; it returns false to
 // give up (a miss).

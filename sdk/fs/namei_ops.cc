@@ -91,6 +91,13 @@ Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkRes
   return ok_result();
 }
 
+// A descriptor that somebody else opened is no proof that its file could be reached.
+Result<void> may_link_descriptor(const CallContext& ctx, const TaskStruct& task, int fd) {
+  RefPtr<File> file = task.files.fget(fd);
+  const bool own = !file || ctx.cred->is_root() || *file->f_cred == *ctx.cred;
+  return own ? Errno() : Errno(ENOENT);
+}
+
 bool is_ancestor(const Dentry& ancestor, const Dentry& dentry) {
   RcuReadGuard guard;
   const Dentry* at = &dentry;
@@ -280,6 +287,7 @@ Result<void> vfs_link(const CallContext& ctx, TaskStruct& task, At from, At to, 
   if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) != 0) return Errno(EINVAL);
   const uint32_t lookup = ((flags & AT_SYMLINK_FOLLOW) != 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
                           ((flags & AT_EMPTY_PATH) != 0 ? uint32_t{LOOKUP_EMPTY} : 0);
+  if (from.path.empty()) MYFS_TRY(may_link_descriptor(ctx, task, from.dfd));
   MYFS_ASSIGN(WalkResult old, path_lookup(ctx, task, from, lookup));
   MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, to, LOOKUP_PARENT));
   Inode& inode = old.path.inode();

@@ -154,9 +154,22 @@ WalkOutcome RcuWalk::enter(Dentry* child, bool is_last) {
   const bool mounted = (child->flags() & Dentry::kMounted) != 0;
   if (mounted && !alive()) return WalkOutcome::kMiss;
   dentry = child;
-  if (mounted) follow_mounts();
+  if (mounted) {
+    const Mount* const from = mnt;
+    follow_mounts();
+    if (mnt != from && (flags_ & LOOKUP_NO_XDEV) != 0) return fail(EXDEV);
+  }
   return WalkOutcome::kHit;
 }
+
+Errno RcuWalk::may_follow(std::string_view target) const {
+  if ((flags_ & LOOKUP_NO_SYMLINKS) != 0) return Errno(ELOOP);
+  if (!target.starts_with('/')) return Errno();
+  if ((flags_ & LOOKUP_BENEATH) != 0) return Errno(EXDEV);
+  return (flags_ & LOOKUP_NO_XDEV) != 0 && mnt != view_.root_mnt ? Errno(EXDEV) : Errno();
+}
+
+Errno RcuWalk::may_stay() const { return (flags_ & LOOKUP_BENEATH) != 0 ? Errno(EXDEV) : Errno(); }
 
 void RcuWalk::follow_mounts() {
   while ((dentry->flags() & Dentry::kMounted) != 0) {
@@ -172,6 +185,8 @@ WalkOutcome RcuWalk::follow_link(const Inode& link) {
   if (target == nullptr) return WalkOutcome::kMiss;
   if (links >= kSymlinksFollowedMax) return fail(ELOOP);
   if (target->empty()) return fail(ENOENT);
+  error = may_follow(*target);
+  if (!error.ok()) return WalkOutcome::kError;
   const bool absolute = (*target)[0] == '/';
   if (absolute && &view_.root->d_sb() != &dentry->d_sb() && !alive()) return WalkOutcome::kMiss;
   ++links;
@@ -204,7 +219,12 @@ WalkOutcome RcuWalk::dotdot() {
   Dentry* const from = dentry;
   const bool leaves = dentry == &mnt->mnt_root();
   if (leaves && !alive()) return WalkOutcome::kMiss;
-  if (!climb_mounts()) return WalkOutcome::kHit;
+  climbed = true;
+  if (!climb_mounts()) {
+    error = may_stay();
+    return error.ok() ? WalkOutcome::kHit : WalkOutcome::kError;
+  }
+  if (mnt != from_mnt && (flags_ & LOOKUP_NO_XDEV) != 0) return fail(EXDEV);
   const DentryPosition& pos = dentry->position();
   bool known = false;
   if (pos.dir != nullptr) {
@@ -219,6 +239,7 @@ WalkOutcome RcuWalk::dotdot() {
   }
   dentry = pos.d_parent;
   follow_mounts();
+  if (mnt != from_mnt && (flags_ & LOOKUP_NO_XDEV) != 0) return fail(EXDEV);
   return WalkOutcome::kHit;
 }
 

@@ -20,8 +20,13 @@ namespace myfs::fs {
 
 class RcuWalk {
  public:
-  RcuWalk(const CallContext& ctx, const TaskStruct& task, uint32_t flags)
-      : cred_(*ctx.cred), task_(task), flags_(flags), view_(task.fs.view_rcu()) {}
+  // `scope`: instead of the task's root and working directory.
+  RcuWalk(const CallContext& ctx, const TaskStruct& task, uint32_t flags,
+          const FsStruct::View* scope = nullptr)
+      : cred_(*ctx.cred),
+        task_(task),
+        flags_(flags),
+        view_(scope != nullptr ? *scope : task.fs.view_rcu()) {}
 
   // Where to begin: kHit, or kError. An absolute path begins at the root, whatever is given.
   WalkOutcome start(At at);
@@ -35,6 +40,10 @@ class RcuWalk {
   bool climb_mounts();
   // To the topmost mount on the place.
   void follow_mounts();
+  // Whether the walk may go on from here along a symbolic link to `target`: ELOOP, EXDEV.
+  Errno may_follow(std::string_view target) const;
+  // ".." was asked for at the root: EXDEV below LOOKUP_BENEATH, else it stays.
+  Errno may_stay() const;
   // After kMiss: what is left of the path, from the component that was missed.
   std::string remaining() const;
   // Of the super block where the walk stands.
@@ -46,6 +55,7 @@ class RcuWalk {
   std::string_view missed;  // of kMiss and kError: the path from the component on
   int links = 0;            // symbolic links followed
   bool trailing = false;  // a slash followed the last component: follow, and it must be a directory
+  bool climbed = false;   // by ".."
   bool trust = true;      // false: every name is a miss
   std::string_view last;  // LOOKUP_PARENT
   LastType last_type = LastType::kNorm;

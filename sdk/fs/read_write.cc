@@ -23,10 +23,14 @@ namespace {
 
 using IoVector = absl::InlinedVector<iovec, 8>;
 
+constexpr uint32_t kRwfKnown = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+
+bool is_direct(const File& file) { return (file.f_flags() & O_DIRECT) != 0; }
+
 // The cache's answer to a read; nullopt: it has none. Inside an rcu read section.
 std::optional<size_t> read_hit(const File& file, IoVec to, uint64_t offset) {
   const Inode& inode = file.f_inode();
-  if (inode.i_mapping == nullptr) return std::nullopt;
+  if (inode.i_mapping == nullptr || is_direct(file)) return std::nullopt;
   const Validity& validity = inode.i_sb().s_validity;
   const LeaseWord::Sample sample = inode.i_lease.sample();
   const LeaseParts held = LeaseWord::parts(sample) & (kLeaseR | kLeaseW);
@@ -41,6 +45,12 @@ std::optional<size_t> read_hit(const File& file, IoVec to, uint64_t offset) {
   return static_cast<size_t>(count);
 }
 
+bool is_aligned(IoVec iov, uint64_t offset) {
+  uint64_t bits = offset;
+  for (const iovec& part : iov) bits |= part.iov_len;
+  return bits % kDirectAlign_bytes == 0;
+}
+
 Errno check_readable(const File& file) {
   if (!file.may_read()) return Errno(EBADF);
   if (file.f_inode().is_dir()) return Errno(EISDIR);
@@ -50,6 +60,12 @@ Errno check_readable(const File& file) {
 Result<size_t> read_file(const CallContext& ctx, File& file, IoVec to, uint64_t offset) {
   Inode& inode = file.f_inode();
   if (iov_length_bytes(to) == 0) return size_t{0};
+  if (is_direct(file) && !is_aligned(to, offset)) {
+    // Whoever reads a file to its end asks once more from there, wherever that is.
+    MYFS_ASSIGN(const Kstat stat, vfs_getattr(ctx, inode));
+    if (offset >= stat.size) return size_t{0};
+    return Errno(EINVAL);
+  }
   inode.i_sb().s_counters.read_misses.add();
   ReadLock lock(inode.i_rwsem);
   return file.f_op().read(ctx, file, to, offset);
@@ -80,12 +96,15 @@ IoVec clip(IoVec iov, uint64_t limit_bytes, IoVector* copy) {
   return *copy;
 }
 
-Result<WriteResult> write_file(const CallContext& ctx, File& file, IoVec from, uint64_t offset) {
+Result<WriteResult> write_file(const CallContext& ctx, File& file, IoVec from, uint64_t offset,
+                               uint32_t rwf = 0) {
   if (!file.may_write()) return Errno(EBADF);
   Inode& inode = file.f_inode();
   if (!inode.is_regular()) return Errno(EINVAL);
-  const bool append = (file.f_flags() & O_APPEND) != 0;
+  const bool append = (file.f_flags() & O_APPEND) != 0 || (rwf & RWF_APPEND) != 0;
+  if ((rwf & RWF_NOWAIT) != 0) return Errno(is_direct(file) ? EAGAIN : EOPNOTSUPP);
   if (iov_length_bytes(from) == 0) return WriteResult{0, offset};
+  if (is_direct(file) && !is_aligned(from, append ? 0 : offset)) return Errno(EINVAL);
   IoVector copy;
   if (!append) {
     if (offset >= kFileSizeMax_bytes) return Errno(EFBIG);
@@ -96,8 +115,8 @@ Result<WriteResult> write_file(const CallContext& ctx, File& file, IoVec from, u
     WriteLock lock(inode.i_rwsem);
     MYFS_ASSIGN(result, file.f_op().write(ctx, file, from, offset, append));
   }
-  if ((file.f_flags() & (O_SYNC | O_DSYNC)) != 0) {
-    const bool datasync = (file.f_flags() & O_SYNC) != O_SYNC;
+  if ((file.f_flags() & (O_SYNC | O_DSYNC)) != 0 || (rwf & (RWF_SYNC | RWF_DSYNC)) != 0) {
+    const bool datasync = (file.f_flags() & O_SYNC) != O_SYNC && (rwf & RWF_SYNC) == 0;
     MYFS_TRY(file.f_op().fsync(ctx, file, datasync));
   }
   return result;
@@ -115,7 +134,7 @@ int64_t position_after(uint64_t offset, size_t count) {
 }
 
 Result<size_t> do_readv_at(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to,
-                           int64_t offset) {
+                           int64_t offset, uint32_t rwf = 0) {
   if (offset < 0) return Errno(EINVAL);
   {
     RcuReadGuard guard;
@@ -124,6 +143,7 @@ Result<size_t> do_readv_at(const CallContext& ctx, const TaskStruct& task, int f
     if (Errno error = check_readable(*file); !error.ok()) return error;
     if (auto hit = read_hit(*file, to, static_cast<uint64_t>(offset)); hit.has_value()) return *hit;
   }
+  if ((rwf & RWF_NOWAIT) != 0) return Errno(EAGAIN);
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
   return read_file(ctx, *file, to, static_cast<uint64_t>(offset));
 }
@@ -137,7 +157,8 @@ std::optional<size_t> read_hit_at_position(File& file, IoVec to) {
   return hit;
 }
 
-Result<size_t> do_readv(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to) {
+Result<size_t> do_readv(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to,
+                        uint32_t rwf = 0) {
   {
     RcuReadGuard guard;
     File* file = task.files.fcheck_rcu(fd);
@@ -145,6 +166,7 @@ Result<size_t> do_readv(const CallContext& ctx, const TaskStruct& task, int fd, 
     if (Errno error = check_readable(*file); !error.ok()) return error;
     if (auto hit = read_hit_at_position(*file, to); hit.has_value()) return *hit;
   }
+  if ((rwf & RWF_NOWAIT) != 0) return Errno(EAGAIN);
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
   MutexLock lock(file->f_pos_lock);
   const auto offset = static_cast<uint64_t>(file->f_pos);
@@ -154,17 +176,19 @@ Result<size_t> do_readv(const CallContext& ctx, const TaskStruct& task, int fd, 
 }
 
 Result<size_t> do_writev_at(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from,
-                            int64_t offset) {
+                            int64_t offset, uint32_t rwf = 0) {
   if (offset < 0) return Errno(EINVAL);
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
-  MYFS_ASSIGN(WriteResult result, write_file(ctx, *file, from, static_cast<uint64_t>(offset)));
+  MYFS_ASSIGN(WriteResult result, write_file(ctx, *file, from, static_cast<uint64_t>(offset), rwf));
   return result.count;
 }
 
-Result<size_t> do_writev(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from) {
+Result<size_t> do_writev(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from,
+                         uint32_t rwf = 0) {
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
   MutexLock lock(file->f_pos_lock);
-  MYFS_ASSIGN(WriteResult result, write_file(ctx, *file, from, static_cast<uint64_t>(file->f_pos)));
+  MYFS_ASSIGN(WriteResult result,
+              write_file(ctx, *file, from, static_cast<uint64_t>(file->f_pos), rwf));
   if (result.count > 0) file->f_pos = position_after(result.offset, result.count);
   return result.count;
 }
@@ -243,21 +267,23 @@ Result<size_t> vfs_write(const CallContext& ctx, const TaskStruct& task, int fd,
 }
 
 Result<size_t> vfs_readv(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to,
-                         int64_t offset) {
+                         int64_t offset, uint32_t rwf) {
   IoVector copy;
+  if ((rwf & ~kRwfKnown) != 0) return Errno(EOPNOTSUPP);
   MYFS_TRY(check_vector(to));
   const IoVec checked = clip(to, kRwCountMax_bytes, &copy);
-  return offset == -1 ? do_readv(ctx, task, fd, checked)
-                      : do_readv_at(ctx, task, fd, checked, offset);
+  return offset == -1 ? do_readv(ctx, task, fd, checked, rwf)
+                      : do_readv_at(ctx, task, fd, checked, offset, rwf);
 }
 
 Result<size_t> vfs_writev(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from,
-                          int64_t offset) {
+                          int64_t offset, uint32_t rwf) {
   IoVector copy;
+  if ((rwf & ~kRwfKnown) != 0) return Errno(EOPNOTSUPP);
   MYFS_TRY(check_vector(from));
   const IoVec checked = clip(from, kRwCountMax_bytes, &copy);
-  return offset == -1 ? do_writev(ctx, task, fd, checked)
-                      : do_writev_at(ctx, task, fd, checked, offset);
+  return offset == -1 ? do_writev(ctx, task, fd, checked, rwf)
+                      : do_writev_at(ctx, task, fd, checked, offset, rwf);
 }
 
 Result<int64_t> vfs_lseek(const CallContext& ctx, const TaskStruct& task, int fd, int64_t offset,
@@ -310,6 +336,10 @@ Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int f
 Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t offset,
                            int64_t length) {
   if (offset < 0 || length <= 0) return Errno(EINVAL);
+  constexpr int kKnown = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
+  const bool punches = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
+  const bool punches_well = (mode & kKnown) == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+  if ((mode & ~kKnown) != 0 || (punches && !punches_well)) return Errno(EOPNOTSUPP);
   if (!file.may_write()) return Errno(EBADF);
   Inode& inode = file.f_inode();
   if (!inode.is_regular()) return Errno(ENODEV);
@@ -322,6 +352,41 @@ Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t
   ChangeInFlight change({}, {&inode});
   return file.f_op().fallocate(change.context(ctx), file, mode, static_cast<uint64_t>(offset),
                                static_cast<uint64_t>(length));
+}
+
+Result<void> vfs_sync_file_range(const CallContext& ctx, const TaskStruct& task, int fd,
+                                 int64_t offset, int64_t length, uint32_t flags) {
+  constexpr uint32_t kKnown =
+      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  int64_t end;
+  if ((flags & ~kKnown) != 0 || offset < 0 || length < 0 ||
+      __builtin_add_overflow(offset, length, &end)) {
+    return Errno(EINVAL);
+  }
+  const auto from = static_cast<uint64_t>(offset);
+  const uint64_t to = length == 0 ? UINT64_MAX : static_cast<uint64_t>(end);
+  if ((flags & SYNC_FILE_RANGE_WAIT_BEFORE) != 0) {
+    MYFS_TRY(file->f_op().sync_range(ctx, *file, from, to, false, true));
+  }
+  const bool start = (flags & SYNC_FILE_RANGE_WRITE) != 0;
+  const bool wait = (flags & SYNC_FILE_RANGE_WAIT_AFTER) != 0;
+  if (!start && !wait) return ok_result();
+  return file->f_op().sync_range(ctx, *file, from, to, start, wait);
+}
+
+Result<void> vfs_fadvise(const CallContext& ctx, const TaskStruct& task, int fd, int64_t offset,
+                         int64_t length, int advice) {
+  MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  const bool known = advice >= POSIX_FADV_NORMAL && advice <= POSIX_FADV_NOREUSE;
+  if (length < 0 || !known) return Errno(EINVAL);
+  const auto from = static_cast<uint64_t>(offset);
+  uint64_t to;
+  if (length == 0 || __builtin_add_overflow(from, static_cast<uint64_t>(length), &to)) {
+    to = UINT64_MAX;
+  }
+  ReadLock lock(file->f_inode().i_rwsem);
+  return file->f_op().fadvise(ctx, *file, from, to, advice);
 }
 
 Result<void> sync_filesystem(const CallContext& ctx, SuperBlock& sb) {

@@ -20,6 +20,8 @@ namespace myfs::fs {
 // EBADF, EISDIR, EINVAL (negative offset, length beyond SSIZE_MAX, more than kIovMax vectors),
 // EFBIG, ESPIPE, ENXIO.
 inline constexpr size_t kIovMax = 1024;
+// O_DIRECT: offsets and lengths are multiples of this (EINVAL), but for a read at the end.
+inline constexpr uint64_t kDirectAlign_bytes = 512;
 // A single transfer's limit, as Linux's MAX_RW_COUNT.
 inline constexpr size_t kRwCountMax_bytes = 0x7ffff000;
 
@@ -31,15 +33,23 @@ Result<size_t> vfs_read(const CallContext& ctx, const TaskStruct& task, int fd, 
                         size_t count);
 Result<size_t> vfs_write(const CallContext& ctx, const TaskStruct& task, int fd, const void* from,
                          size_t count);
-// offset -1: the file's position.
+// offset -1: the file's position. rwf: RWF_*; EOPNOTSUPP for what is not known, and for a write
+// with RWF_NOWAIT that would be cached. RWF_NOWAIT: EAGAIN unless the cache has all of it.
 Result<size_t> vfs_readv(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to,
-                         int64_t offset);
+                         int64_t offset, uint32_t rwf = 0);
 Result<size_t> vfs_writev(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from,
-                          int64_t offset);
+                          int64_t offset, uint32_t rwf = 0);
 // whence: SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE.
 Result<int64_t> vfs_lseek(const CallContext& ctx, const TaskStruct& task, int fd, int64_t offset,
                           int whence);
 Result<void> vfs_fsync(const CallContext& ctx, const TaskStruct& task, int fd, bool datasync);
+// flags: SYNC_FILE_RANGE_*. length 0: to the end.
+Result<void> vfs_sync_file_range(const CallContext& ctx, const TaskStruct& task, int fd,
+                                 int64_t offset, int64_t length, uint32_t flags);
+// advice: POSIX_FADV_*. length 0: to the end.
+Result<void> vfs_fadvise(const CallContext& ctx, const TaskStruct& task, int fd, int64_t offset,
+                         int64_t length, int advice);
+// mode: FALLOC_FL_KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE; others EOPNOTSUPP.
 Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int fd, int mode,
                            int64_t offset, int64_t length);
 

@@ -48,6 +48,10 @@ Result<Path> find(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
   if ((at_flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return Errno(EINVAL);
   const uint32_t flags = ((at_flags & AT_SYMLINK_NOFOLLOW) == 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
                          ((at_flags & AT_EMPTY_PATH) != 0 ? uint32_t{LOOKUP_EMPTY} : 0);
+  if (at.path.empty() && at.dfd != AT_FDCWD) {
+    RefPtr<File> file = task.files.fget(at.dfd);
+    if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
+  }
   MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, flags, LookupIntent::kStat));
   const bool read_only = found.path.mnt->is_read_only() || found.path.dentry->d_sb().is_read_only();
   if (changes && read_only) return Errno(EROFS);

@@ -166,7 +166,7 @@ Result<size_t> filemap_read(const CallContext& ctx, AddressSpace& mapping, FileR
     size_t bytes =
         std::min({wanted - done, kPageSize_bytes - in_page, static_cast<size_t>(size - at)});
     cursor.copy_out((*page)->data() + in_page, bytes);
-    (*page)->mark_accessed();
+    if (!ra.noreuse.load(std::memory_order_relaxed)) (*page)->mark_accessed();
     ra.prev_index.store(index, std::memory_order_relaxed);
     done += bytes;
   }

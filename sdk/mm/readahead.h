@@ -26,6 +26,8 @@ struct FileRaState {
   std::atomic<uint64_t> prev_index{UINT64_MAX};  // last page read
   std::atomic<bool> random{false};               // POSIX_FADV_RANDOM
   std::atomic<bool> sequential{false};           // POSIX_FADV_SEQUENTIAL: doubles the windows
+  std::atomic<bool> noreuse{
+      false};  // POSIX_FADV_NOREUSE: what a read waited for is not kept longer
 };
 
 // The page at `index` is missing and `pages_wanted` are asked for: submits the read of these and of

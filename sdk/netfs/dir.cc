@@ -175,6 +175,33 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
   return super_.call_dir(ctx, parent, ask);
 }
 
+Result<fs::CreateResult> NetInodeOps::tmpfile(const CallContext& ctx, fs::Dentry& dir,
+                                              const fs::CreateArgs& args) {
+  NetInode& parent = net_inode(*dir.d_inode());
+  const LeaseParts want = wanted_parts_of_new(args.mode, args.file);
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<fs::CreateResult> {
+    rpc::CreateArgs wire{
+        .dir = handle,
+        .mode = args.mode,
+        .flags = rpc::kCreateTmpfile | rpc::kCreateOpen | (args.exclusive ? rpc::kCreateExcl : 0),
+        .want = want,
+        .opener = opener_of(*args.file)};
+    MYFS_ASSIGN(const rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
+    fs::CreateResult result{.dentry = Ref<fs::Dentry>(dir), .created = true, .opened = true};
+    Result<Ref<NetInode>> learned = learn_changed(ctx, changed.node, ticket, want, &result.stat);
+    if (!learned.ok()) {
+      super_.file_ops().forget_open(*args.file, ticket);
+      return learned.error();
+    }
+    result.has_stat = true;
+    super_.counters().server_opens.add();
+    NetFileOps::opened_by_create(**learned, *args.file, ticket);
+    result.dentry = super_.sb().s_dcache.d_alloc_anon(*std::move(learned));
+    return result;
+  };
+  return super_.call_dir(ctx, parent, ask);
+}
+
 Result<void> NetInodeOps::link(const CallContext& ctx, fs::Inode& inode, fs::Dentry& dir,
                                std::string_view name) {
   NetInode& target = net_inode(inode);

@@ -216,6 +216,7 @@ Result<size_t> NetFileOps::read(const CallContext& ctx, fs::File& file, fs::IoVe
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
   auto& state = static_cast<FileState&>(*file.f_private);
+  if ((file.f_flags() & O_DIRECT) != 0) return read_uncached(ctx, inode, file, to, offset);
   for (int attempt = 0; attempt < 2; ++attempt) {
     const fs::LeaseWord::Sample sample = inode.i_lease.sample();
     if (fs::LeaseWord::covers(sample, fs::kLeaseR, super_.validity())) {
@@ -291,6 +292,10 @@ Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file
                                           uint64_t offset, bool append) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
+  // The server takes W from whoever holds it, which writes out what is cached.
+  if ((file.f_flags() & O_DIRECT) != 0) {
+    return write_uncached(ctx, inode, file, from, offset, append);
+  }
   Progress progress(inode, from, offset, append);
   // Should it fail, the inode may be pinned for nothing.
   Result<void> cached = write_cached(ctx, inode, file, progress);
@@ -469,13 +474,24 @@ Result<void> NetFileOps::fallocate(const CallContext& ctx, fs::File& file, int m
   if (inode.mapping() == nullptr) return Errno(ENODEV);
   MYFS_TRY(flush_data(ctx, inode));
   mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
+  constexpr int kZeroing = FALLOC_FL_ZERO_RANGE;
+  const bool grows = (mode & (kZeroing | FALLOC_FL_KEEP_SIZE)) == kZeroing;
+  if (!grows) return allocate(ctx, inode, file, static_cast<uint32_t>(mode), offset, length);
+  // Two changes, since the server makes one at a time: what is there is zeroed, then the file
+  // grows.
+  const auto keeping = static_cast<uint32_t>(mode | FALLOC_FL_KEEP_SIZE);
+  MYFS_TRY(allocate(ctx, inode, file, keeping, offset, length));
+  return allocate(ctx, inode, file, static_cast<uint32_t>(mode & ~kZeroing), offset, length);
+}
+
+Result<void> NetFileOps::allocate(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                  uint32_t mode, uint64_t offset, uint64_t length) {
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
-    MYFS_ASSIGN(rpc::Changed changed,
-                super_.client().fallocate(ctx, {.node = handle,
-                                                .opener = opener_of(file),
-                                                .mode = static_cast<uint32_t>(mode),
-                                                .off = offset,
-                                                .len = length}));
+    MYFS_ASSIGN(rpc::Changed changed, super_.client().fallocate(ctx, {.node = handle,
+                                                                      .opener = opener_of(file),
+                                                                      .mode = mode,
+                                                                      .off = offset,
+                                                                      .len = length}));
     MYFS_ASSIGN(changed.node, super_.node_after(ctx, inode, handle, std::move(changed.node)));
     {
       WriteLock lock(inode.mapping()->invalidate_lock);
@@ -486,6 +502,60 @@ Result<void> NetFileOps::fallocate(const CallContext& ctx, fs::File& file, int m
     return {};
   };
   return super_.call(ctx, inode, ask);
+}
+
+Result<void> NetFileOps::sync_range(const CallContext& ctx, fs::File& file, uint64_t from,
+                                    uint64_t to, bool start, bool wait) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (inode.mapping() == nullptr) return {};
+  if (start && inode.has_dirty_pages()) {
+    MYFS_TRY(mm::filemap_fdatawrite_range(ctx, *inode.mapping(), from, to));
+  }
+  if (!wait) return {};
+  MYFS_TRY(mm::filemap_fdatawait_range(ctx, *inode.mapping(), from, to));
+  return check_and_advance_wb_err(file);
+}
+
+Result<void> NetFileOps::fadvise(const CallContext& ctx, fs::File& file, uint64_t from, uint64_t to,
+                                 int advice) {
+  NetInode& inode = net_inode(file.f_inode());
+  if (inode.mapping() == nullptr) return {};
+  mm::AddressSpace& mapping = *inode.mapping();
+  mm::FileRaState& ra = static_cast<FileState&>(*file.f_private).readahead;
+  switch (advice) {
+    case POSIX_FADV_NORMAL:
+    case POSIX_FADV_RANDOM:
+    case POSIX_FADV_SEQUENTIAL:
+      ra.random.store(advice == POSIX_FADV_RANDOM, std::memory_order_relaxed);
+      ra.sequential.store(advice == POSIX_FADV_SEQUENTIAL, std::memory_order_relaxed);
+      if (advice == POSIX_FADV_NORMAL) ra.noreuse.store(false, std::memory_order_relaxed);
+      return {};
+    case POSIX_FADV_NOREUSE:
+      ra.noreuse.store(true, std::memory_order_relaxed);
+      return {};
+    case POSIX_FADV_WILLNEED:
+      // No lease, no cache: then it is asked for when it is read.
+      if (Result<bool> held = inode.acquire(ctx, fs::kLeaseR, opener_of(file));
+          held.ok() && *held) {
+        mm::force_page_cache_readahead(ctx, mapping, from, to);
+      }
+      return {};
+    case POSIX_FADV_DONTNEED: {
+      if (inode.has_dirty_pages()) {
+        (void)mm::filemap_fdatawrite_range(ctx, mapping, from, to, mm::IoKind::kWrite, true);
+      }
+      // Half a page may be needed for its other half; what is not committed stays.
+      const uint64_t size = mapping.i_size.load(std::memory_order_acquire);
+      const uint64_t first = (from + kPageSize_bytes - 1) / kPageSize_bytes * kPageSize_bytes;
+      const uint64_t end = to >= size ? UINT64_MAX : to / kPageSize_bytes * kPageSize_bytes;
+      if (first >= end) return {};
+      WriteLock lock(mapping.invalidate_lock);
+      (void)mm::invalidate_pages_range(mapping, first, end);
+      return {};
+    }
+    default:
+      return Errno(EINVAL);
+  }
 }
 
 Result<fs::DirPage> NetFileOps::readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) {

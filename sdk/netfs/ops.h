@@ -37,6 +37,8 @@ class NetInodeOps final : public fs::InodeOps {
   Result<Ref<fs::Dentry>> get_parent(const CallContext& ctx, fs::Dentry& dir) override;
   Result<fs::CreateResult> create(const CallContext& ctx, fs::Dentry& dir, std::string_view name,
                                   const fs::CreateArgs& args) override;
+  Result<fs::CreateResult> tmpfile(const CallContext& ctx, fs::Dentry& dir,
+                                   const fs::CreateArgs& args) override;
   Result<void> link(const CallContext& ctx, fs::Inode& inode, fs::Dentry& dir,
                     std::string_view name) override;
   Result<void> unlink(const CallContext& ctx, fs::Dentry& dir, std::string_view name) override;
@@ -89,6 +91,10 @@ class NetFileOps final : public fs::FileOps {
                                 fs::File& to, uint64_t to_offset, uint64_t length) override;
   Result<fs::FileExtents> fiemap(const CallContext& ctx, fs::File& file, uint64_t offset,
                                  uint64_t length, size_t max) override;
+  Result<void> sync_range(const CallContext& ctx, fs::File& file, uint64_t from, uint64_t to,
+                          bool start, bool wait) override;
+  Result<void> fadvise(const CallContext& ctx, fs::File& file, uint64_t from, uint64_t to,
+                       int advice) override;
   Result<fs::DirPage> readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) override;
 
   // What create(O_CREAT) leaves in the file: as open(). `ticket`: of that call.
@@ -106,6 +112,8 @@ class NetFileOps final : public fs::FileOps {
                               rpc::CopyArgs args);
   static void drop_cached_range(NetInode& inode, uint64_t from, uint64_t to);
   bool open_locally(NetInode& inode, fs::File& file, FileState& state);
+  Result<void> allocate(const CallContext& ctx, NetInode& inode, fs::File& file, uint32_t mode,
+                        uint64_t offset, uint64_t length);
   Result<size_t> read_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
                                fs::IoVec to, uint64_t offset);
   // How far a write() has come.

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/unit/fs/fs_fixture.h"
@@ -167,6 +168,28 @@ TEST_F(OpenTest, dup2_replaces_and_shares_the_position) {
   EXPECT_EQ(errno_of(vfs_dup2(root, task, 77, a)), EBADF);
 }
 
+// Another client moves the directory in which a walk stands out of the tree that it may not leave.
+TEST_F(OpenTest, a_walk_below_a_directory_does_not_escape_by_a_rename) {
+  ASSERT_EQ(mkdir("/jail"), 0);
+  ASSERT_EQ(mkdir("/jail/a"), 0);
+  ASSERT_EQ(mkdir("/jail/a/b"), 0);
+  ASSERT_EQ(create("/outside"), 0);
+  const int jail = open("/jail", O_PATH);
+  for (const uint64_t scope : {kResolveBeneath, kResolveInRoot}) {
+    ramfs->revoke_everything();
+    bool moved = false;
+    ramfs->after_answer = [&] {
+      if (std::exchange(moved, true)) return;
+      ramfs->remote_rename("/jail/a/b", "/b");
+    };
+    const OpenHow how{.flags = O_RDONLY, .mode = 0, .resolve = scope};
+    EXPECT_EQ(errno_of(vfs_openat2(root, task, {jail, "a/b/../outside"}, how)), EXDEV);
+    EXPECT_TRUE(moved);
+    ramfs->after_answer = nullptr;
+    ramfs->remote_rename("/b", "/jail/a/b");
+  }
+}
+
 TEST_F(OpenTest, EMFILE_at_the_limit) {
   int fd = open("/f", O_RDONLY);
   while (vfs_dup(task, fd, 0).ok()) {
@@ -181,7 +204,7 @@ TEST_F(OpenTest, flags_can_be_read_and_some_changed) {
   int fd = open("/f", O_CREAT | O_RDWR | O_APPEND);
   EXPECT_EQ(*vfs_get_flags(task, fd) & (O_ACCMODE | O_APPEND | O_CREAT),
             uint32_t{O_RDWR | O_APPEND});
-  EXPECT_EQ(errno_of(vfs_set_flags(task, fd, O_NONBLOCK | O_WRONLY)), 0);
+  EXPECT_EQ(errno_of(vfs_set_flags(root, task, fd, O_NONBLOCK | O_WRONLY)), 0);
   EXPECT_EQ(*vfs_get_flags(task, fd) & (O_ACCMODE | O_APPEND | O_NONBLOCK),
             uint32_t{O_RDWR | O_NONBLOCK});
 }
