@@ -201,8 +201,7 @@ interface MetadataService {
     # mode with S_IFMT: any type; the server takes umask off it unless the directory has a default
     # ACL, which it applies instead. flags: 1 EXCL (EEXIST),
     # 2 TMPFILE (no name; with EXCL it never gets one), 4 OPEN (register `opener`), 8 TRUNC an
-    # existing file, 16 DIRECTORY
-    #    wanted, 32 NOFOLLOW. Without EXCL an existing
+    # existing file, 16 DIRECTORY wanted, 32 NOFOLLOW. Without EXCL an existing
     # regular file is answered as found (replayed false, node as lookup) if cred may open it as
     # opener.access says.
   link @4 (op :Op, cred :Cred, node :Handle, dir :Handle, name :Data) -> (reply :Changed);

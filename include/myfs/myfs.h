@@ -49,10 +49,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -210,9 +212,20 @@ MYFS_API void myfs_set_log(myfs_log_fn fn, void* context, int max_level);
 /* ---- Files ---- */
 
 /* Opens or creates. flags: O_RDONLY, O_WRONLY, O_RDWR with O_CREAT, O_EXCL, O_TRUNC, O_APPEND,
- * O_NOFOLLOW, O_DIRECTORY, O_SYNC, O_DSYNC, O_CLOEXEC (no effect), O_NONBLOCK, O_NOCTTY, O_NOATIME,
- * O_LARGEFILE. Returns the lowest free descriptor of the task. Errors: [change]; EEXIST, EISDIR,
- * EMFILE (65536 open), ENXIO (fifo, socket or device). */
+ * O_NOFOLLOW, O_DIRECTORY, O_SYNC, O_DSYNC, O_DIRECT, O_NOATIME, O_CLOEXEC (see myfs_fcntl);
+ * O_NONBLOCK, O_ASYNC, O_NOCTTY, O_LARGEFILE have no effect.
+ *
+ *   - O_PATH (with O_DIRECTORY, O_NOFOLLOW, O_CLOEXEC alone): names the place, a symbolic link too,
+ *     without opening it. Good as a directory of the *at calls, for fstat, fstatfs, fchdir, dup,
+ *     fcntl, close; anything else is EBADF.
+ *   - O_TMPFILE with O_WRONLY or O_RDWR: a new file without a name in the directory `path`. It goes
+ *     with its last descriptor, unless myfs_linkat with AT_EMPTY_PATH gives it a name, which O_EXCL
+ *     forbids.
+ *   - O_DIRECT: nothing is cached; offsets and lengths are multiples of 512 bytes.
+ *
+ * Returns the lowest free descriptor of the task. Errors: [change]; EEXIST, EISDIR, EMFILE (65536
+ * open), ENXIO (fifo, socket or device), EPERM (O_NOATIME on what belongs to another), EINVAL
+ * (O_CREAT with O_DIRECTORY; O_TMPFILE for reading alone). */
 MYFS_API int myfs_open(myfs_task* task, const char* path, int flags, mode_t mode);
 MYFS_API int myfs_open_x(myfs_task* task, const myfs_call* call, const char* path, int flags,
                          mode_t mode);
@@ -227,7 +240,8 @@ MYFS_API int myfs_close(myfs_task* task, int fd);
 MYFS_API int myfs_close_x(myfs_task* task, const myfs_call* call, int fd);
 
 /* Reads up to `size` bytes (one call transfers at most 0x7ffff000). 0 at the end of the file.
- * Errors: EISDIR, EBADF (not open for reading), EINVAL (offset < 0, iov count outside 0..1024). */
+ * Errors: EISDIR, EBADF (not open for reading), EINVAL (offset < 0, iov count outside 0..1024,
+ * O_DIRECT and no multiple of 512). */
 MYFS_API ssize_t myfs_read(myfs_task* task, int fd, void* buffer, size_t size);
 MYFS_API ssize_t myfs_read_x(myfs_task* task, const myfs_call* call, int fd, void* buffer,
                              size_t size);
@@ -241,6 +255,13 @@ MYFS_API ssize_t myfs_preadv(myfs_task* task, int fd, const struct iovec* iov, i
                              off_t offset);
 MYFS_API ssize_t myfs_preadv_x(myfs_task* task, const myfs_call* call, int fd,
                                const struct iovec* iov, int count, off_t offset);
+/* offset -1: at the position, which moves. flags: RWF_NOWAIT (8): only what the cache has at once,
+ * RWF_HIPRI (1): no effect. Errors: EAGAIN (RWF_NOWAIT: not cached, or not all of it), EOPNOTSUPP
+ * (another flag). */
+MYFS_API ssize_t myfs_preadv2(myfs_task* task, int fd, const struct iovec* iov, int count,
+                              off_t offset, int flags);
+MYFS_API ssize_t myfs_preadv2_x(myfs_task* task, const myfs_call* call, int fd,
+                                const struct iovec* iov, int count, off_t offset, int flags);
 
 /* Writes. With write_policy=async the data may stay in the client's cache under a lease until
  * fsync, close or recall. Errors: EBADF (not open for writing), EFBIG (beyond 2^54 - 1), EINVAL,
@@ -261,8 +282,18 @@ MYFS_API ssize_t myfs_pwritev(myfs_task* task, int fd, const struct iovec* iov, 
 MYFS_API ssize_t myfs_pwritev_x(myfs_task* task, const myfs_call* call, int fd,
                                 const struct iovec* iov, int count, off_t offset);
 
-/* Moves the offset: SEEK_SET, SEEK_CUR, SEEK_END. On a directory: a position of myfs_telldir or 0.
- * Errors: EINVAL. */
+/* offset -1: at the position, which moves. flags, for this write alone: RWF_APPEND (16), RWF_DSYNC
+ * (2), RWF_SYNC (4); RWF_HIPRI (1): no effect. Errors: EOPNOTSUPP (another flag; RWF_NOWAIT, as for
+ * all writes that are cached), EAGAIN (RWF_NOWAIT with O_DIRECT). */
+MYFS_API ssize_t myfs_pwritev2(myfs_task* task, int fd, const struct iovec* iov, int count,
+                               off_t offset, int flags);
+MYFS_API ssize_t myfs_pwritev2_x(myfs_task* task, const myfs_call* call, int fd,
+                                 const struct iovec* iov, int count, off_t offset, int flags);
+
+/* Moves the offset: SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA (3; to the first byte at or after
+ * `offset` that is no hole), SEEK_HOLE (4; to the first hole; the end of the file is one). On a
+ * directory: a position of myfs_telldir or 0. Errors: EINVAL; ENXIO (SEEK_DATA, SEEK_HOLE:
+ * negative, or nothing there; the end is behind). */
 MYFS_API off_t myfs_lseek(myfs_task* task, int fd, off_t offset, int whence);
 MYFS_API off_t myfs_lseek_x(myfs_task* task, const myfs_call* call, int fd, off_t offset,
                             int whence);
@@ -315,10 +346,60 @@ MYFS_API ssize_t myfs_fiemap(myfs_task* task, int fd, off_t offset, off_t size,
 MYFS_API ssize_t myfs_fiemap_x(myfs_task* task, const myfs_call* call, int fd, off_t offset,
                                off_t size, myfs_extent* extents, size_t count);
 
+/* fsync of everything in the file system of the descriptor. Errors: EBADF. */
+MYFS_API int myfs_syncfs(myfs_task* task, int fd);
+MYFS_API int myfs_syncfs_x(myfs_task* task, const myfs_call* call, int fd);
+/* Sends what is dirty in `length` bytes (0: to the end) to the server, without making it durable.
+ * flags: SYNC_FILE_RANGE_WAIT_BEFORE (1), _WRITE (2: starts), _WAIT_AFTER (4). Who waits is told
+ * what myfs_fsync tells, once per open file. Errors: EINVAL (unknown flag; negative or too large
+ * range). */
+MYFS_API int myfs_sync_file_range(myfs_task* task, int fd, off_t offset, off_t length,
+                                  unsigned flags);
+MYFS_API int myfs_sync_file_range_x(myfs_task* task, const myfs_call* call, int fd, off_t offset,
+                                    off_t length, unsigned flags);
+
+/* mode: 0, or FALLOC_FL_KEEP_SIZE (1), FALLOC_FL_PUNCH_HOLE (2) with KEEP_SIZE,
+ * FALLOC_FL_ZERO_RANGE (16). 0 and ZERO_RANGE let the file grow to offset + length. No space is set
+ * aside: a later write may fail with ENOSPC. Errors: [change]; EBADF (not open for writing), EINVAL
+ * (offset < 0, length <= 0), EOPNOTSUPP (another mode: COLLAPSE_RANGE, INSERT_RANGE), EFBIG. */
+MYFS_API int myfs_fallocate(myfs_task* task, int fd, int mode, off_t offset, off_t length);
+MYFS_API int myfs_fallocate_x(myfs_task* task, const myfs_call* call, int fd, int mode,
+                              off_t offset, off_t length);
+
+/* What the caller is going to do with `length` bytes (0: to the end). advice: POSIX_FADV_NORMAL
+ * (0), RANDOM (1: reads bring what was asked for and no more), SEQUENTIAL (2: twice as much is read
+ * ahead), WILLNEED (3: is read in the background, as far as memory goes), DONTNEED (4: is written
+ * out and leaves the cache), NOREUSE (5: what a read waits for leaves the cache first). The first
+ * three and NOREUSE are the open file's, wherever it is read. Errors: EBADF, EINVAL. */
+MYFS_API int myfs_posix_fadvise(myfs_task* task, int fd, off_t offset, off_t length, int advice);
+MYFS_API int myfs_posix_fadvise_x(myfs_task* task, const myfs_call* call, int fd, off_t offset,
+                                  off_t length, int advice);
+
+/* ---- Descriptors ---- */
+
 /* Another descriptor of the same open file. myfs_dup2 closes `to` first if it is open (0..65535).
  * Errors: EBADF, EMFILE. */
 MYFS_API int myfs_dup(myfs_task* task, int fd);
 MYFS_API int myfs_dup2(myfs_task* task, int fd, int to);
+/* As myfs_dup2; flags: 0 or O_CLOEXEC. Errors: EBADF, EINVAL (another flag, fd == to). */
+MYFS_API int myfs_dup3(myfs_task* task, int fd, int to, int flags);
+/* cmd: F_DUPFD, F_DUPFD_CLOEXEC (the lowest free descriptor from `arg` on); F_GETFD, F_SETFD
+ * (FD_CLOEXEC); F_GETFL, F_SETFL (O_APPEND, O_NONBLOCK, O_NOATIME, O_DIRECT). The close-on-exec
+ * mark is kept for whoever starts programs; this library starts none. Errors: EBADF, EINVAL
+ * (another cmd, arg outside of 0..65535), EMFILE, EPERM (O_NOATIME on what belongs to another). */
+MYFS_API int myfs_fcntl(myfs_task* task, int fd, int cmd, int64_t arg);
+/* Closes the open ones of first..last, or with CLOSE_RANGE_CLOEXEC (4) marks them;
+ * CLOSE_RANGE_UNSHARE (2) has no effect. Returns the first failure of a close, as
+ * myfs_close does; all are closed in any case. Errors: EINVAL (first > last, unknown flag). */
+MYFS_API int myfs_close_range(myfs_task* task, unsigned first, unsigned last, unsigned flags);
+MYFS_API int myfs_close_range_x(myfs_task* task, const myfs_call* call, unsigned first,
+                                unsigned last, unsigned flags);
+/* Files and directories are ready always: returns at once how many of `fds` have something in
+ * `revents` (POLLNVAL: no descriptor of the task, or O_PATH). If none has, as where nothing is
+ * asked for, it waits for timeout_ms (-1: for ever). Errors: EINVAL (more than 65536). */
+MYFS_API int myfs_poll(myfs_task* task, struct pollfd* fds, nfds_t count, int timeout_ms);
+MYFS_API int myfs_poll_x(myfs_task* task, const myfs_call* call, struct pollfd* fds, nfds_t count,
+                         int timeout_ms);
 
 /* ---- Attributes ---- */
 
@@ -331,7 +412,9 @@ MYFS_API int myfs_lstat_x(myfs_task* task, const myfs_call* call, const char* pa
                           struct stat* out);
 MYFS_API int myfs_fstat(myfs_task* task, int fd, struct stat* out);
 MYFS_API int myfs_fstat_x(myfs_task* task, const myfs_call* call, int fd, struct stat* out);
-/* flags: AT_SYMLINK_NOFOLLOW, AT_STATX_SYNC_AS_STAT, AT_STATX_FORCE_SYNC, AT_STATX_DONT_SYNC. mask:
+/* flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_SYNC_AS_STAT,
+ * AT_STATX_FORCE_SYNC, AT_STATX_DONT_SYNC. The path begins at the working directory; myfs_statxat
+ * has a dirfd. mask:
  * STATX_*; what is known without asking is given beyond it. `out` is a struct statx of
  * <linux/stat.h> or <sys/stat.h>. Errors: EINVAL (unknown flag or mask bit). */
 struct statx;
@@ -371,6 +454,12 @@ MYFS_API int myfs_statfs_x(myfs_task* task, const myfs_call* call, const char* p
                            struct statfs* out);
 MYFS_API int myfs_fstatfs(myfs_task* task, int fd, struct statfs* out);
 MYFS_API int myfs_fstatfs_x(myfs_task* task, const myfs_call* call, int fd, struct statfs* out);
+/* The same in the words of POSIX. */
+MYFS_API int myfs_statvfs(myfs_task* task, const char* path, struct statvfs* out);
+MYFS_API int myfs_statvfs_x(myfs_task* task, const myfs_call* call, const char* path,
+                            struct statvfs* out);
+MYFS_API int myfs_fstatvfs(myfs_task* task, int fd, struct statvfs* out);
+MYFS_API int myfs_fstatvfs_x(myfs_task* task, const myfs_call* call, int fd, struct statvfs* out);
 
 /* ---- Names ---- */
 
@@ -421,6 +510,106 @@ MYFS_API int myfs_fchdir(myfs_task* task, int fd);
 /* Stores the absolute path with NUL and returns its length with NUL. Errors: ERANGE (buffer too
  * small), ENAMETOOLONG (it is 4096 bytes or longer), ENOENT (it was removed), EINVAL. */
 MYFS_API ssize_t myfs_getcwd(myfs_task* task, char* buffer, size_t size);
+/* The same of any path: absolute, without symbolic links, "." and "..". What it names must exist.
+ * Errors: ERANGE, ENAMETOOLONG, EINVAL. */
+MYFS_API ssize_t myfs_realpath(myfs_task* task, const char* path, char* buffer, size_t size);
+MYFS_API ssize_t myfs_realpath_x(myfs_task* task, const myfs_call* call, const char* path,
+                                 char* buffer, size_t size);
+/* The directory is the task's root from now on; the working directory stays where it is. For uid 0.
+ * Errors: EPERM, ENOTDIR, EACCES. */
+MYFS_API int myfs_chroot(myfs_task* task, const char* path);
+MYFS_API int myfs_chroot_x(myfs_task* task, const myfs_call* call, const char* path);
+
+/* ---- Relative to a directory ----
+ *
+ * As the calls above, but a relative path begins at the directory `dirfd`, a descriptor of any
+ * kind, O_PATH included; AT_FDCWD: at the working directory. Whether it may be searched is asked at
+ * each call. Absolute paths ignore it. AT_EMPTY_PATH: the path "" is what `dirfd` itself names, be
+ * it no directory. All of them fail as the call without "at" does, and with EBADF (dirfd) and
+ * ENOTDIR (dirfd is no directory and the path is relative). */
+
+/* How myfs_openat2 opens. */
+typedef struct myfs_open_how {
+  size_t size;    /* sizeof(myfs_open_how); larger: what follows must be 0 */
+  uint64_t flags; /* as of myfs_open; unknown ones are refused */
+  uint64_t mode;  /* 0..07777; 0 without O_CREAT and O_TMPFILE */
+  uint64_t
+      resolve; /* of <linux/openat2.h>: RESOLVE_NO_XDEV (1), RESOLVE_NO_MAGICLINKS (2: there are
+                  none), RESOLVE_NO_SYMLINKS (4), RESOLVE_BENEATH (8), RESOLVE_IN_ROOT (16) */
+} myfs_open_how;
+
+MYFS_API int myfs_openat(myfs_task* task, int dirfd, const char* path, int flags, mode_t mode);
+MYFS_API int myfs_openat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                           int flags, mode_t mode);
+/* Errors: as myfs_open; EINVAL (unknown flag or resolve bit, a mode without need, size too small,
+ * RESOLVE_BENEATH with RESOLVE_IN_ROOT), E2BIG (something follows that is not known), EXDEV (leaves
+ * the mount, or the directory), ELOOP (RESOLVE_NO_SYMLINKS). */
+MYFS_API int myfs_openat2(myfs_task* task, int dirfd, const char* path, const myfs_open_how* how);
+MYFS_API int myfs_openat2_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                            const myfs_open_how* how);
+MYFS_API int myfs_mkdirat(myfs_task* task, int dirfd, const char* path, mode_t mode);
+MYFS_API int myfs_mkdirat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                            mode_t mode);
+MYFS_API int myfs_mknodat(myfs_task* task, int dirfd, const char* path, mode_t mode, dev_t dev);
+MYFS_API int myfs_mknodat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                            mode_t mode, dev_t dev);
+/* flags: 0, AT_REMOVEDIR (as myfs_rmdir). Errors: EINVAL (unknown flag), EISDIR, ENOTDIR,
+ * ENOTEMPTY. */
+MYFS_API int myfs_unlinkat(myfs_task* task, int dirfd, const char* path, int flags);
+MYFS_API int myfs_unlinkat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                             int flags);
+/* flags: as myfs_rename2. Errors: EINVAL, EEXIST (RENAME_NOREPLACE). */
+MYFS_API int myfs_renameat2(myfs_task* task, int from_dirfd, const char* from, int to_dirfd,
+                            const char* to, unsigned flags);
+MYFS_API int myfs_renameat2_x(myfs_task* task, const myfs_call* call, int from_dirfd,
+                              const char* from, int to_dirfd, const char* to, unsigned flags);
+/* flags: AT_SYMLINK_FOLLOW (of `from`), AT_EMPTY_PATH: "" is the open file from_dirfd, for its
+ * opener's credentials and for uid 0. Errors: EINVAL, EEXIST, ENOENT (somebody else's descriptor; a
+ * file that has lost its last name, or was opened with O_TMPFILE | O_EXCL), EXDEV. */
+MYFS_API int myfs_linkat(myfs_task* task, int from_dirfd, const char* from, int to_dirfd,
+                         const char* to, int flags);
+MYFS_API int myfs_linkat_x(myfs_task* task, const myfs_call* call, int from_dirfd, const char* from,
+                           int to_dirfd, const char* to, int flags);
+MYFS_API int myfs_symlinkat(myfs_task* task, const char* target, int dirfd, const char* path);
+MYFS_API int myfs_symlinkat_x(myfs_task* task, const myfs_call* call, const char* target, int dirfd,
+                              const char* path);
+/* path "": of the symbolic link that was opened with O_PATH | O_NOFOLLOW. Errors: EINVAL, ENOENT
+ * ("" and no symbolic link). */
+MYFS_API ssize_t myfs_readlinkat(myfs_task* task, int dirfd, const char* path, char* buffer,
+                                 size_t size);
+MYFS_API ssize_t myfs_readlinkat_x(myfs_task* task, const myfs_call* call, int dirfd,
+                                   const char* path, char* buffer, size_t size);
+/* flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. Errors: EINVAL (unknown flag), EOPNOTSUPP (a symbolic
+ * link itself). */
+MYFS_API int myfs_fchmodat(myfs_task* task, int dirfd, const char* path, mode_t mode, int flags);
+MYFS_API int myfs_fchmodat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                             mode_t mode, int flags);
+/* flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. Errors: EINVAL (unknown flag). */
+MYFS_API int myfs_fchownat(myfs_task* task, int dirfd, const char* path, uid_t uid, gid_t gid,
+                           int flags);
+MYFS_API int myfs_fchownat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                             uid_t uid, gid_t gid, int flags);
+/* times: as myfs_utimens; both UTIME_OMIT: 0, whatever the path. flags: AT_SYMLINK_NOFOLLOW,
+ * AT_EMPTY_PATH. Errors: EINVAL. */
+MYFS_API int myfs_utimensat(myfs_task* task, int dirfd, const char* path,
+                            const struct timespec times[2], int flags);
+MYFS_API int myfs_utimensat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                              const struct timespec times[2], int flags);
+/* flags: AT_EACCESS (no effect: a call has one set of ids), AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH.
+ * Errors: EINVAL, EACCES. */
+MYFS_API int myfs_faccessat(myfs_task* task, int dirfd, const char* path, int mode, int flags);
+MYFS_API int myfs_faccessat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                              int mode, int flags);
+/* flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_NO_AUTOMOUNT. Errors: EINVAL (unknown flag). */
+MYFS_API int myfs_fstatat(myfs_task* task, int dirfd, const char* path, struct stat* out,
+                          int flags);
+MYFS_API int myfs_fstatat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                            struct stat* out, int flags);
+/* myfs_statx with a dirfd. Errors: EINVAL. */
+MYFS_API int myfs_statxat(myfs_task* task, int dirfd, const char* path, int flags, unsigned mask,
+                          struct statx* out);
+MYFS_API int myfs_statxat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                            int flags, unsigned mask, struct statx* out);
 
 /* ---- Extended attributes ---- */
 
@@ -456,6 +645,39 @@ MYFS_API int myfs_removexattr(myfs_task* task, const char* path, const char* nam
 MYFS_API int myfs_removexattr_x(myfs_task* task, const myfs_call* call, const char* path,
                                 const char* name, int nofollow);
 
+/* The l-forms are those above with nofollow 1, under their usual names. */
+MYFS_API ssize_t myfs_lgetxattr(myfs_task* task, const char* path, const char* name, void* value,
+                                size_t size);
+MYFS_API ssize_t myfs_lgetxattr_x(myfs_task* task, const myfs_call* call, const char* path,
+                                  const char* name, void* value, size_t size);
+MYFS_API int myfs_lsetxattr(myfs_task* task, const char* path, const char* name, const void* value,
+                            size_t size, int flags);
+MYFS_API int myfs_lsetxattr_x(myfs_task* task, const myfs_call* call, const char* path,
+                              const char* name, const void* value, size_t size, int flags);
+MYFS_API ssize_t myfs_llistxattr(myfs_task* task, const char* path, char* list, size_t size);
+MYFS_API ssize_t myfs_llistxattr_x(myfs_task* task, const myfs_call* call, const char* path,
+                                   char* list, size_t size);
+MYFS_API int myfs_lremovexattr(myfs_task* task, const char* path, const char* name);
+MYFS_API int myfs_lremovexattr_x(myfs_task* task, const myfs_call* call, const char* path,
+                                 const char* name);
+/* Of an open file, however it was opened, but for O_PATH. Errors: EBADF, ERANGE, ENODATA. */
+MYFS_API ssize_t myfs_fgetxattr(myfs_task* task, int fd, const char* name, void* value,
+                                size_t size);
+MYFS_API ssize_t myfs_fgetxattr_x(myfs_task* task, const myfs_call* call, int fd, const char* name,
+                                  void* value, size_t size);
+/* Errors: EBADF, EEXIST, ENODATA, EINVAL. */
+MYFS_API int myfs_fsetxattr(myfs_task* task, int fd, const char* name, const void* value,
+                            size_t size, int flags);
+MYFS_API int myfs_fsetxattr_x(myfs_task* task, const myfs_call* call, int fd, const char* name,
+                              const void* value, size_t size, int flags);
+/* Errors: EBADF, ERANGE. */
+MYFS_API ssize_t myfs_flistxattr(myfs_task* task, int fd, char* list, size_t size);
+MYFS_API ssize_t myfs_flistxattr_x(myfs_task* task, const myfs_call* call, int fd, char* list,
+                                   size_t size);
+/* Errors: EBADF, ENODATA. */
+MYFS_API int myfs_fremovexattr(myfs_task* task, int fd, const char* name);
+MYFS_API int myfs_fremovexattr_x(myfs_task* task, const myfs_call* call, int fd, const char* name);
+
 /* ---- Directories ---- */
 
 typedef struct myfs_dirent {
@@ -470,6 +692,13 @@ typedef struct myfs_dirent {
 MYFS_API int myfs_opendir(myfs_task* task, const char* path, myfs_dir** dir);
 MYFS_API int myfs_opendir_x(myfs_task* task, const myfs_call* call, const char* path,
                             myfs_dir** dir);
+/* From the directory `dirfd` on. Errors: EBADF, ENOTDIR. */
+MYFS_API int myfs_opendirat(myfs_task* task, int dirfd, const char* path, myfs_dir** dir);
+MYFS_API int myfs_opendirat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                              myfs_dir** dir);
+/* Of a descriptor, from its position on. On success it belongs to `dir`. Errors: EBADF (also
+ * O_PATH), ENOTDIR. */
+MYFS_API int myfs_fdopendir(myfs_task* task, int fd, myfs_dir** dir);
 /* Returns 1 and an entry ("." and ".." included), or 0 at the end. An entry that is present
  * throughout a scan is returned exactly once, whatever comes and goes meanwhile. Errors: ENOENT
  * (the directory was removed). */

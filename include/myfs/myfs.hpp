@@ -114,6 +114,21 @@ inline Result<size_t> count(ssize_t result) {
   if (result < 0) return Error::last(static_cast<int>(-result));
   return static_cast<size_t>(result);
 }
+// What `get(buffer, size)` stores, however long it is; size 0 asks for the length.
+template <typename Get>
+Result<std::string> text(Get&& get) {
+  while (true) {
+    const ssize_t size = get(nullptr, 0);
+    if (size <= 0)
+      return size < 0 ? Result<std::string>(Error::last(static_cast<int>(-size))) : std::string();
+    std::string buffer(static_cast<size_t>(size), '\0');
+    const ssize_t stored = get(buffer.data(), buffer.size());
+    if (stored == -ERANGE) continue;  // it has grown meanwhile
+    if (stored < 0) return Error::last(static_cast<int>(-stored));
+    buffer.resize(static_cast<size_t>(stored));
+    return buffer;
+  }
+}
 }  // namespace internal
 
 // Cancels the calls that carry it [myfs_cancel].
@@ -235,6 +250,75 @@ class File {
     timespec both[2];
     if (times.has_value()) both[0] = times->first, both[1] = times->second;
     return internal::check(myfs_futimens_x(task_, &c, fd_, times.has_value() ? both : nullptr));
+  }
+  // flags: RWF_*; offset -1: at the position.
+  Result<size_t> preadv2(std::span<const iovec> parts, off_t offset, int flags = 0,
+                         const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::count(myfs_preadv2_x(task_, &c, fd_, parts.data(),
+                                          static_cast<int>(parts.size()), offset, flags));
+  }
+  Result<size_t> pwritev2(std::span<const iovec> parts, off_t offset, int flags = 0,
+                          const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::count(myfs_pwritev2_x(task_, &c, fd_, parts.data(),
+                                           static_cast<int>(parts.size()), offset, flags));
+  }
+  Result<void> fallocate(int mode, off_t offset, off_t length, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_fallocate_x(task_, &c, fd_, mode, offset, length));
+  }
+  Result<void> fadvise(off_t offset, off_t length, int advice, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_posix_fadvise_x(task_, &c, fd_, offset, length, advice));
+  }
+  Result<void> sync_range(off_t offset, off_t length, unsigned flags, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_sync_file_range_x(task_, &c, fd_, offset, length, flags));
+  }
+  Result<void> syncfs(const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_syncfs_x(task_, &c, fd_));
+  }
+  Result<struct statvfs> statvfs(const Call& call = {}) {
+    myfs_call c = call.c();
+    struct statvfs out;
+    if (int r = myfs_fstatvfs_x(task_, &c, fd_, &out); r < 0) return Error::last(-r);
+    return out;
+  }
+  Result<std::string> getxattr(const std::string& name, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::text([&](char* buffer, size_t size) {
+      return myfs_fgetxattr_x(task_, &c, fd_, name.c_str(), buffer, size);
+    });
+  }
+  Result<void> setxattr(const std::string& name, std::string_view value, int flags = 0,
+                        const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(
+        myfs_fsetxattr_x(task_, &c, fd_, name.c_str(), value.data(), value.size(), flags));
+  }
+  // Each name with a NUL behind it.
+  Result<std::string> listxattr(const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::text(
+        [&](char* buffer, size_t size) { return myfs_flistxattr_x(task_, &c, fd_, buffer, size); });
+  }
+  Result<void> removexattr(const std::string& name, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_fremovexattr_x(task_, &c, fd_, name.c_str()));
+  }
+  // F_DUPFD and F_DUPFD_CLOEXEC: dup().
+  Result<int> fcntl(int cmd, int64_t arg = 0) {
+    int r = myfs_fcntl(task_, fd_, cmd, arg);
+    if (r < 0) return Error::last(-r);
+    return r;
+  }
+  // The lowest free descriptor from `lowest` on.
+  Result<File> dup(int lowest = 0, bool close_on_exec = false) {
+    int fd = myfs_fcntl(task_, fd_, close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD, lowest);
+    if (fd < 0) return Error::last(-fd);
+    return File(task_, fd);
   }
 
  private:
@@ -416,6 +500,118 @@ class Task {
     if (r < 0) return Error::last(static_cast<int>(-r));
     return std::string(buffer);
   }
+  Result<std::string> realpath(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    char buffer[4096];
+    ssize_t r = myfs_realpath_x(get(), &c, path.c_str(), buffer, sizeof buffer);
+    if (r < 0) return Error::last(static_cast<int>(-r));
+    return std::string(buffer);
+  }
+  Result<void> chroot(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_chroot_x(get(), &c, path.c_str()));
+  }
+  Result<struct statvfs> statvfs(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    struct statvfs out;
+    if (int r = myfs_statvfs_x(get(), &c, path.c_str(), &out); r < 0) return Error::last(-r);
+    return out;
+  }
+
+  // Relative to a directory: a descriptor, or AT_FDCWD.
+  Result<File> openat(int dirfd, const std::string& path, int flags, mode_t mode = 0666,
+                      const Call& call = {}) {
+    myfs_call c = call.c();
+    int fd = myfs_openat_x(get(), &c, dirfd, path.c_str(), flags, mode);
+    if (fd < 0) return Error::last(-fd);
+    return File(get(), fd);
+  }
+  Result<File> openat2(int dirfd, const std::string& path, const myfs_open_how& how,
+                       const Call& call = {}) {
+    myfs_call c = call.c();
+    int fd = myfs_openat2_x(get(), &c, dirfd, path.c_str(), &how);
+    if (fd < 0) return Error::last(-fd);
+    return File(get(), fd);
+  }
+  Result<Dir> opendirat(int dirfd, const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    myfs_dir* dir = nullptr;
+    int r = myfs_opendirat_x(get(), &c, dirfd, path.c_str(), &dir);
+    if (r < 0) return Error::last(-r);
+    return Dir(dir);
+  }
+  Result<struct stat> statat(int dirfd, const std::string& path, int flags = 0,
+                             const Call& call = {}) {
+    myfs_call c = call.c();
+    struct stat out;
+    int r = myfs_fstatat_x(get(), &c, dirfd, path.c_str(), &out, flags);
+    if (r < 0) return Error::last(-r);
+    return out;
+  }
+  Result<void> mkdirat(int dirfd, const std::string& path, mode_t mode = 0777,
+                       const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_mkdirat_x(get(), &c, dirfd, path.c_str(), mode));
+  }
+  Result<void> mknodat(int dirfd, const std::string& path, mode_t mode, dev_t dev = 0,
+                       const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_mknodat_x(get(), &c, dirfd, path.c_str(), mode, dev));
+  }
+  Result<void> unlinkat(int dirfd, const std::string& path, int flags = 0, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_unlinkat_x(get(), &c, dirfd, path.c_str(), flags));
+  }
+  Result<void> renameat(int from_dirfd, const std::string& from, int to_dirfd,
+                        const std::string& to, unsigned flags = 0, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(
+        myfs_renameat2_x(get(), &c, from_dirfd, from.c_str(), to_dirfd, to.c_str(), flags));
+  }
+  Result<void> linkat(int from_dirfd, const std::string& from, int to_dirfd, const std::string& to,
+                      int flags = 0, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(
+        myfs_linkat_x(get(), &c, from_dirfd, from.c_str(), to_dirfd, to.c_str(), flags));
+  }
+  Result<void> symlinkat(const std::string& target, int dirfd, const std::string& path,
+                         const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_symlinkat_x(get(), &c, target.c_str(), dirfd, path.c_str()));
+  }
+  Result<std::string> readlinkat(int dirfd, const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    char buffer[4096];
+    ssize_t r = myfs_readlinkat_x(get(), &c, dirfd, path.c_str(), buffer, sizeof buffer);
+    if (r < 0) return Error::last(static_cast<int>(-r));
+    return std::string(buffer, static_cast<size_t>(r));
+  }
+  Result<void> chmodat(int dirfd, const std::string& path, mode_t mode, int flags = 0,
+                       const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_fchmodat_x(get(), &c, dirfd, path.c_str(), mode, flags));
+  }
+  Result<void> chownat(int dirfd, const std::string& path, uid_t uid, gid_t gid, int flags = 0,
+                       const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_fchownat_x(get(), &c, dirfd, path.c_str(), uid, gid, flags));
+  }
+  Result<void> utimensat(int dirfd, const std::string& path, const timespec (&times)[2],
+                         int flags = 0, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_utimensat_x(get(), &c, dirfd, path.c_str(), times, flags));
+  }
+  Result<void> accessat(int dirfd, const std::string& path, int mode, int flags = 0,
+                        const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_faccessat_x(get(), &c, dirfd, path.c_str(), mode, flags));
+  }
+  Result<void> close_range(unsigned first, unsigned last, unsigned flags = 0,
+                           const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_close_range_x(get(), &c, first, last, flags));
+  }
+
   mode_t umask(mode_t mask) { return myfs_umask(get(), mask); }
   Result<void> sync(const Call& call = {}) {
     myfs_call c = call.c();

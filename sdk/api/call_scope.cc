@@ -64,10 +64,10 @@ CredRef process_cred() {
   return share(std::move(cred));
 }
 
-Result<fs::At> path_at(const char* path) {
+Result<fs::At> path_at(const char* path, int dirfd) {
   if (path == nullptr) [[unlikely]]
     return fail(Errno(EINVAL), "the path is null");
-  return fs::At{AT_FDCWD, path};
+  return fs::At{dirfd, path};
 }
 
 void CallScope::apply(const myfs_call& call) {

@@ -78,6 +78,6 @@ Result<CredRef> make_cred(const myfs_cred* cred);
 CredRef process_cred();
 
 // EINVAL with a detail for a null path.
-Result<fs::At> path_at(const char* path);
+Result<fs::At> path_at(const char* path, int dirfd = AT_FDCWD);
 
 }  // namespace myfs::api

@@ -73,4 +73,19 @@ void to_statfs(const fs::Kstatfs& from, struct statfs* to) {
   to->f_flags = from.f_flags;
 }
 
+void to_statvfs(const fs::Kstatfs& from, struct statvfs* to) {
+  *to = {};
+  to->f_bsize = from.f_bsize;
+  to->f_frsize = from.f_bsize;
+  to->f_blocks = from.f_blocks;
+  to->f_bfree = from.f_bfree;
+  to->f_bavail = from.f_bavail;
+  to->f_files = from.f_files;
+  to->f_ffree = from.f_ffree;
+  to->f_favail = from.f_ffree;
+  to->f_fsid = from.f_fsid;
+  to->f_flag = from.f_flags;
+  to->f_namemax = from.f_namelen;
+}
+
 }  // namespace myfs::api

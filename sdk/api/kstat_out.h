@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 
 #include "sdk/base/kstat.h"
 #include "sdk/fs/super_block.h"
@@ -14,5 +15,6 @@ namespace myfs::api {
 void to_stat(const Kstat& from, struct stat* to);
 void to_statx(const Kstat& from, struct statx* to);
 void to_statfs(const fs::Kstatfs& from, struct statfs* to);
+void to_statvfs(const fs::Kstatfs& from, struct statvfs* to);
 
 }  // namespace myfs::api

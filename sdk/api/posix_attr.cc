@@ -10,9 +10,6 @@ using api::CallScope;
 
 namespace {
 
-constexpr int kSyncFlags = AT_STATX_SYNC_AS_STAT | AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC;
-constexpr int kStatxFlags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | kSyncFlags;
-
 template <typename Out>
 Errno check_out(const Out* out) {
   return out == nullptr ? fail(Errno(EINVAL), "there is no place for the result") : Errno();
@@ -71,26 +68,6 @@ int myfs_fstat_x(myfs_task* task, const myfs_call* call, int fd, struct stat* ou
 }
 int myfs_fstat(myfs_task* task, int fd, struct stat* out) {
   return myfs_fstat_x(task, nullptr, fd, out);
-}
-
-int myfs_statx_x(myfs_task* task, const myfs_call* call, const char* path, int flags, unsigned mask,
-                 struct statx* out) {
-  CallScope scope(task, call, "statx");
-  return scope.run([&]() -> Result<void> {
-    if (Errno error = check_out(out); !error.ok()) return error;
-    if ((flags & ~kStatxFlags) != 0 || (flags & kSyncFlags) == kSyncFlags) {
-      return fail(Errno(EINVAL), "statx: unknown or contradicting flags");
-    }
-    if ((mask & STATX__RESERVED) != 0) return fail(Errno(EINVAL), "statx: a reserved mask bit");
-    MYFS_ASSIGN(fs::At at, api::path_at(path));
-    Kstat stat;
-    MYFS_TRY(fs::vfs_stat(scope.ctx(), scope.task(), at, flags & ~AT_STATX_DONT_SYNC, &stat));
-    api::to_statx(stat, out);
-    return {};
-  });
-}
-int myfs_statx(myfs_task* task, const char* path, int flags, unsigned mask, struct statx* out) {
-  return myfs_statx_x(task, nullptr, path, flags, mask, out);
 }
 
 int myfs_chmod_x(myfs_task* task, const myfs_call* call, const char* path, mode_t mode) {
@@ -200,6 +177,32 @@ int myfs_statfs_x(myfs_task* task, const myfs_call* call, const char* path, stru
 }
 int myfs_statfs(myfs_task* task, const char* path, struct statfs* out) {
   return myfs_statfs_x(task, nullptr, path, out);
+}
+
+int myfs_statvfs_x(myfs_task* task, const myfs_call* call, const char* path, struct statvfs* out) {
+  return change_path(task, call, "statvfs", path,
+                     [&](auto& ctx, auto& vfs_task, fs::At at) -> Result<void> {
+                       if (Errno error = check_out(out); !error.ok()) return error;
+                       MYFS_ASSIGN(fs::Kstatfs stat, fs::vfs_statfs(ctx, vfs_task, at));
+                       api::to_statvfs(stat, out);
+                       return {};
+                     });
+}
+int myfs_statvfs(myfs_task* task, const char* path, struct statvfs* out) {
+  return myfs_statvfs_x(task, nullptr, path, out);
+}
+
+int myfs_fstatvfs_x(myfs_task* task, const myfs_call* call, int fd, struct statvfs* out) {
+  CallScope scope(task, call, "fstatvfs");
+  return scope.run([&]() -> Result<void> {
+    if (Errno error = check_out(out); !error.ok()) return error;
+    MYFS_ASSIGN(fs::Kstatfs stat, fs::vfs_fstatfs(scope.ctx(), scope.task(), fd));
+    api::to_statvfs(stat, out);
+    return {};
+  });
+}
+int myfs_fstatvfs(myfs_task* task, int fd, struct statvfs* out) {
+  return myfs_fstatvfs_x(task, nullptr, fd, out);
 }
 
 int myfs_fstatfs_x(myfs_task* task, const myfs_call* call, int fd, struct statfs* out) {

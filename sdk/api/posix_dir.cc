@@ -2,7 +2,11 @@
 // A stream takes entries from the VFS in batches, as the C library does from getdents; its position
 // is that of the entry handed out last, not of the batch.
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -40,6 +44,15 @@ void to_dirent(const fs::DirEntry& from, myfs_dirent* to) {
   to->name[from.name.size()] = '\0';
 }
 
+// EBADF; ENOTDIR.
+Result<void> check_stream(CallScope& scope, int fd) {
+  Kstat stat;
+  MYFS_TRY(fs::vfs_fstat(scope.ctx(), scope.task(), fd, &stat));
+  MYFS_ASSIGN(const uint32_t flags, fs::vfs_get_flags(scope.task(), fd));
+  if ((flags & O_PATH) != 0) return Errno(EBADF);
+  return stat.is_dir() ? Errno() : Errno(ENOTDIR);
+}
+
 Result<int> next_entry(CallScope& scope, myfs_dir& dir, myfs_dirent* entry) {
   MutexLock lock(dir.mutex);
   if (dir.next == dir.batch.size()) {
@@ -67,15 +80,40 @@ myfs_task* task_of(myfs_dir* dir) { return dir == nullptr ? nullptr : dir->task;
 
 extern "C" {
 
-int myfs_opendir_x(myfs_task* task, const myfs_call* call, const char* path, myfs_dir** dir) {
+int myfs_opendirat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
+                     myfs_dir** dir) {
   CallScope scope(task, call, "opendir");
   return scope.run([&]() -> Result<void> {
     if (dir == nullptr) return fail(Errno(EINVAL), "there is no place for the result");
-    MYFS_ASSIGN(fs::At at, api::path_at(path));
-    MYFS_ASSIGN(int fd, fs::vfs_open(scope.ctx(), scope.task(), at, O_RDONLY | O_DIRECTORY, 0));
+    MYFS_ASSIGN(fs::At at, api::path_at(path, dirfd));
+    constexpr uint32_t kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    MYFS_ASSIGN(int fd, fs::vfs_open(scope.ctx(), scope.task(), at, kFlags, 0));
     *dir = new myfs_dir(task, fd);
     return {};
   });
+}
+int myfs_opendirat(myfs_task* task, int dirfd, const char* path, myfs_dir** dir) {
+  return myfs_opendirat_x(task, nullptr, dirfd, path, dir);
+}
+
+int myfs_fdopendir(myfs_task* task, int fd, myfs_dir** dir) {
+  CallScope scope(task, nullptr, "fdopendir");
+  return scope.run([&]() -> Result<void> {
+    if (dir == nullptr) return fail(Errno(EINVAL), "there is no place for the result");
+    MYFS_TRY(check_stream(scope, fd));
+    MYFS_ASSIGN(const int64_t position, fs::vfs_lseek(scope.ctx(), scope.task(), fd, 0, SEEK_CUR));
+    auto stream = std::make_unique<myfs_dir>(task, fd);
+    {
+      MutexLock lock(stream->mutex);
+      stream->position = position;
+    }
+    *dir = stream.release();
+    return {};
+  });
+}
+
+int myfs_opendir_x(myfs_task* task, const myfs_call* call, const char* path, myfs_dir** dir) {
+  return myfs_opendirat_x(task, call, AT_FDCWD, path, dir);
 }
 int myfs_opendir(myfs_task* task, const char* path, myfs_dir** dir) {
   return myfs_opendir_x(task, nullptr, path, dir);

@@ -6,6 +6,18 @@
 using namespace myfs;  // the facade's own rooms only
 using api::CallScope;
 
+namespace {
+
+// With NUL, which counts.
+Result<size_t> copy_path(const std::string& path, char* buffer, size_t size) {
+  if (path.size() + 1 > size) return Errno(ERANGE);
+  path.copy(buffer, path.size());
+  buffer[path.size()] = '\0';
+  return path.size() + 1;
+}
+
+}  // namespace
+
 extern "C" {
 
 int myfs_open_x(myfs_task* task, const myfs_call* call, const char* path, int flags, mode_t mode) {
@@ -61,15 +73,36 @@ int myfs_fchdir(myfs_task* task, int fd) {
   return scope.run([&] { return fs::vfs_fchdir(scope.ctx(), scope.task(), fd); });
 }
 
+int myfs_chroot_x(myfs_task* task, const myfs_call* call, const char* path) {
+  CallScope scope(task, call, "chroot");
+  return scope.run([&]() -> Result<void> {
+    MYFS_ASSIGN(fs::At at, api::path_at(path));
+    return fs::vfs_chroot(scope.ctx(), scope.task(), at);
+  });
+}
+int myfs_chroot(myfs_task* task, const char* path) { return myfs_chroot_x(task, nullptr, path); }
+
+ssize_t myfs_realpath_x(myfs_task* task, const myfs_call* call, const char* path, char* buffer,
+                        size_t size) {
+  CallScope scope(task, call, "realpath");
+  return scope.run([&]() -> Result<size_t> {
+    if (buffer == nullptr || size == 0) return fail(Errno(EINVAL), "there is no buffer");
+    MYFS_ASSIGN(fs::At at, api::path_at(path));
+    if (at.path.empty()) return Errno(ENOENT);
+    MYFS_ASSIGN(std::string real, fs::vfs_realpath(scope.ctx(), scope.task(), at));
+    return copy_path(real, buffer, size);
+  });
+}
+ssize_t myfs_realpath(myfs_task* task, const char* path, char* buffer, size_t size) {
+  return myfs_realpath_x(task, nullptr, path, buffer, size);
+}
+
 ssize_t myfs_getcwd(myfs_task* task, char* buffer, size_t size) {
   CallScope scope(task, nullptr, "getcwd");
   return scope.run([&]() -> Result<size_t> {
     if (buffer == nullptr || size == 0) return fail(Errno(EINVAL), "there is no buffer");
     MYFS_ASSIGN(std::string path, fs::vfs_getcwd(scope.ctx(), scope.task()));
-    if (path.size() + 1 > size) return Errno(ERANGE);
-    path.copy(buffer, path.size());
-    buffer[path.size()] = '\0';
-    return path.size() + 1;
+    return copy_path(path, buffer, size);
   });
 }
 

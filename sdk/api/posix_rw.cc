@@ -136,6 +136,73 @@ ssize_t myfs_pwritev(myfs_task* task, int fd, const iovec* iov, int count, off_t
   return myfs_pwritev_x(task, nullptr, fd, iov, count, offset);
 }
 
+ssize_t myfs_preadv2_x(myfs_task* task, const myfs_call* call, int fd, const iovec* iov, int count,
+                       off_t offset, int flags) {
+  CallScope scope(task, call, "preadv2");
+  return scope.run([&]() -> Result<size_t> {
+    if (offset < -1) return check_offset(offset);
+    MYFS_ASSIGN(fs::IoVec to, make_iovec(iov, count));
+    return count_read(task, fs::vfs_readv(scope.ctx(), scope.task(), fd, to, offset,
+                                          static_cast<uint32_t>(flags)));
+  });
+}
+ssize_t myfs_preadv2(myfs_task* task, int fd, const iovec* iov, int count, off_t offset,
+                     int flags) {
+  return myfs_preadv2_x(task, nullptr, fd, iov, count, offset, flags);
+}
+
+ssize_t myfs_pwritev2_x(myfs_task* task, const myfs_call* call, int fd, const iovec* iov, int count,
+                        off_t offset, int flags) {
+  CallScope scope(task, call, "pwritev2");
+  return scope.run([&]() -> Result<size_t> {
+    if (offset < -1) return check_offset(offset);
+    MYFS_ASSIGN(fs::IoVec from, make_iovec(iov, count));
+    return count_written(task, fs::vfs_writev(scope.ctx(), scope.task(), fd, from, offset,
+                                              static_cast<uint32_t>(flags)));
+  });
+}
+ssize_t myfs_pwritev2(myfs_task* task, int fd, const iovec* iov, int count, off_t offset,
+                      int flags) {
+  return myfs_pwritev2_x(task, nullptr, fd, iov, count, offset, flags);
+}
+
+int myfs_fallocate_x(myfs_task* task, const myfs_call* call, int fd, int mode, off_t offset,
+                     off_t length) {
+  CallScope scope(task, call, "fallocate");
+  return scope.run(
+      [&] { return fs::vfs_fallocate(scope.ctx(), scope.task(), fd, mode, offset, length); });
+}
+int myfs_fallocate(myfs_task* task, int fd, int mode, off_t offset, off_t length) {
+  return myfs_fallocate_x(task, nullptr, fd, mode, offset, length);
+}
+
+int myfs_posix_fadvise_x(myfs_task* task, const myfs_call* call, int fd, off_t offset, off_t length,
+                         int advice) {
+  CallScope scope(task, call, "posix_fadvise");
+  return scope.run(
+      [&] { return fs::vfs_fadvise(scope.ctx(), scope.task(), fd, offset, length, advice); });
+}
+int myfs_posix_fadvise(myfs_task* task, int fd, off_t offset, off_t length, int advice) {
+  return myfs_posix_fadvise_x(task, nullptr, fd, offset, length, advice);
+}
+
+int myfs_sync_file_range_x(myfs_task* task, const myfs_call* call, int fd, off_t offset,
+                           off_t length, unsigned flags) {
+  CallScope scope(task, call, "sync_file_range");
+  return scope.run([&] {
+    return fs::vfs_sync_file_range(scope.ctx(), scope.task(), fd, offset, length, flags);
+  });
+}
+int myfs_sync_file_range(myfs_task* task, int fd, off_t offset, off_t length, unsigned flags) {
+  return myfs_sync_file_range_x(task, nullptr, fd, offset, length, flags);
+}
+
+int myfs_syncfs_x(myfs_task* task, const myfs_call* call, int fd) {
+  CallScope scope(task, call, "syncfs");
+  return scope.run([&] { return fs::vfs_syncfs(scope.ctx(), scope.task(), fd); });
+}
+int myfs_syncfs(myfs_task* task, int fd) { return myfs_syncfs_x(task, nullptr, fd); }
+
 off_t myfs_lseek_x(myfs_task* task, const myfs_call* call, int fd, off_t offset, int whence) {
   CallScope scope(task, call, "lseek");
   return scope.run([&] { return fs::vfs_lseek(scope.ctx(), scope.task(), fd, offset, whence); });

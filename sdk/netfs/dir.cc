@@ -183,6 +183,7 @@ Result<fs::CreateResult> NetInodeOps::tmpfile(const CallContext& ctx, fs::Dentry
     rpc::CreateArgs wire{
         .dir = handle,
         .mode = args.mode,
+        .umask = args.umask,
         .flags = rpc::kCreateTmpfile | rpc::kCreateOpen | (args.exclusive ? rpc::kCreateExcl : 0),
         .want = want,
         .opener = opener_of(*args.file)};
