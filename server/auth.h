@@ -10,6 +10,7 @@
 
 #include "sdk/base/cred.h"
 #include "sdk/base/errno.h"
+#include "sdk/base/principal.h"
 #include "server/peer.h"
 
 namespace myfs::server {
@@ -18,14 +19,6 @@ struct AuthPolicy {
   std::string secret{};       // of TCP clients; empty: none is configured
   bool insecure_tcp = false;  // accept claimed credentials
   uint32_t server_uid = 0;    // of the server's own process
-};
-
-// Whom a session may act for.
-struct Principal {
-  bool anyone = false;  // may assert every uid and gid
-  Cred cred{};          // otherwise every call acts as this one
-
-  const Cred& acting_as(const Cred& claimed) const { return anyone ? claimed : cred; }
 };
 
 struct AuthResult {

@@ -34,6 +34,7 @@ struct CommandLine {
   std::string log_level = "warning";
   int64_t spin_us = kDefaultSpin_ns / 1000;
   std::string fsck_dir;
+  std::vector<std::string> exports;
 };
 
 void declare(CLI::App& app, CommandLine& line) {
@@ -56,6 +57,12 @@ void declare(CLI::App& app, CommandLine& line) {
                  "Secret of TCP clients (default: DIR/secret, made if it is missing)");
   app.add_flag("--insecure-tcp", line.insecure_tcp,
                "Believe what TCP clients say about who they are");
+  app.add_option("--export", line.exports,
+                 "PATH[:OPTION,...] that clients may mount; may be repeated (default: everything, "
+                 "as it is). Options: ro, rw, root_squash, no_root_squash, all_squash, anonuid=N, "
+                 "anongid=N")
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--log-level", line.log_level, "error, warning, info or debug")
       ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
       ->capture_default_str();
@@ -94,6 +101,7 @@ Result<ServerOptions> to_options(const CommandLine& line) {
     MYFS_ASSIGN(uv_io::Endpoint endpoint, uv_io::Endpoint::parse(text));
     options.listen.push_back(std::move(endpoint));
   }
+  MYFS_ASSIGN(options.exports, parse_exports(line.exports));
   return options;
 }
 

@@ -121,6 +121,19 @@ std::vector<Handle> decode(capnp::List<wire::Handle>::Reader handles) {
   return out;
 }
 
+void encode(const Principal& from, wire::Principal::Builder to) {
+  to.setAnyone(from.anyone);
+  auto cred = to.initCred();
+  cred.setUid(from.cred.uid);
+  cred.setGid(from.cred.gid);
+  auto groups = cred.initGroups(static_cast<unsigned>(from.cred.groups.size()));
+  for (unsigned i = 0; i < from.cred.groups.size(); ++i) groups.set(i, from.cred.groups[i]);
+  to.setSquashRoot(from.squash.root);
+  to.setSquashAll(from.squash.all);
+  to.setAnonUid(from.squash.anon_uid);
+  to.setAnonGid(from.squash.anon_gid);
+}
+
 void encode(const Handle& from, wire::Handle::Builder to) {
   to.setIno(from.ino);
   to.setGen(from.gen);

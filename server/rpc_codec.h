@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "myfs/myfs.capnp.h"
+#include "sdk/base/principal.h"
 #include "server/requests.h"
 #include "server/types.h"
 
@@ -40,6 +41,7 @@ Grant decode(wire::Grant::Reader grant);
 Kstat decode(wire::Attr::Reader attr);
 std::vector<Handle> decode(capnp::List<wire::Handle>::Reader handles);
 
+void encode(const Principal& from, wire::Principal::Builder to);
 void encode(const Handle& from, wire::Handle::Builder to);
 void encode(const Kstat& from, wire::Attr::Builder to);
 void encode(const Grant& from, wire::Grant::Builder to);

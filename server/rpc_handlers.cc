@@ -73,6 +73,8 @@ void fill_info(const SessionReply& from, const Shard& shard, wire::SessionInfo::
   info.setCreditBytes(kCreditsPerSession_bytes);
   info.setMaxLeases(kSessionLeasesMax);
   info.setRelaxed(shard.options().relaxed);
+  info.setReadOnly(session.read_only);
+  if (!session.principal.trusts()) encode(session.principal, info.initPrincipal());
   auto range = info.initShards(1)[0];
   range.setFirst(0);
   range.setLast(UINT64_MAX);

@@ -22,6 +22,7 @@
 #include "sdk/uv/network.h"
 #include "sdk/uv/uv_timer.h"
 #include "server/commit_queue.h"
+#include "server/export.h"
 #include "server/io_pool.h"
 #include "server/shard.h"
 #include "server/store/block_store.h"
@@ -43,6 +44,7 @@ struct ServerOptions {
   int64_t lease_term_ns = kDefaultLeaseTerm_ns;
   std::string secret;  // of TCP clients
   bool insecure_tcp = false;
+  std::vector<Export> exports;  // what may be mounted; none: everything
   int64_t spin_ns = kDefaultSpin_ns;
   size_t connections_max = kConnectionsMax;
   // Engines of the caller's, which outlive the server; null: opened in data_dir.

@@ -26,6 +26,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "sdk/base/clock.h"
 #include "server/commit_queue.h"
+#include "server/export.h"
 #include "server/file_data.h"
 #include "server/lease_table.h"
 #include "server/lock_table.h"
@@ -62,7 +63,8 @@ struct ShardOptions {
   int64_t recall_timeout_ns = kRecallTimeout_ns;
   int64_t recall_cap_ns = kRecallHardCap_ns;
   AuthPolicy auth{};
-  bool relaxed = false;  // the commit queue's mode: what is committed may be not durable
+  std::vector<Export> exports{};  // none: everything is offered
+  bool relaxed = false;           // the commit queue's mode: what is committed may be not durable
 };
 
 struct LoginArgs {
@@ -266,7 +268,8 @@ class Shard : public FileData::Host {
   void arm();
 
   // shard_session.cc
-  Result<InodeRef> resolve_export(const Cred& cred, std::string_view path, uint64_t* ino);
+  Result<InodeRef> resolve_export(const Export& offered, const Cred& cred, std::string_view path,
+                                  uint64_t* ino);
   void welcome(SessionRef session, Done<SessionReply> done);
   std::vector<Grant> keep_held(Session& session, const std::vector<Grant>& held);
   void end_session(const SessionRef& session);

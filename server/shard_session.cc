@@ -42,7 +42,13 @@ SessionReply refused(Errno error, std::string why) {
 
 }  // namespace
 
-Result<InodeRef> Shard::resolve_export(const Cred& cred, std::string_view path, uint64_t* ino) {
+// Whoever may mount an export may do so whatever lies above it; below it he must be let through.
+Result<InodeRef> Shard::resolve_export(const Export& offered, const Cred& cred,
+                                       std::string_view path, uint64_t* ino) {
+  size_t unchecked =
+      offered.path == "/"
+          ? 0
+          : static_cast<size_t>(std::count(offered.path.begin(), offered.path.end(), '/'));
   *ino = kRootIno;
   MYFS_ASSIGN(InodeRef dir, view_.inode(kRootIno));
   if (path.size() >= kPathMax_bytes) return Errno(ENAMETOOLONG);
@@ -52,7 +58,9 @@ Result<InodeRef> Shard::resolve_export(const Cred& cred, std::string_view path, 
     path.remove_prefix(std::min(slash + 1, path.size()));
     if (name.empty()) continue;
     if (Errno error = check_name(name); !error.ok()) return error;
-    if (Errno error = may(owner_of(*dir), cred, kMayExec); !error.ok()) return error;
+    const Errno searched = may(owner_of(*dir), cred, kMayExec);
+    if (!searched.ok() && unchecked == 0) return searched;
+    if (unchecked > 0) --unchecked;
     MYFS_ASSIGN(std::optional<FoundDirent> found, view_.dirent(*ino, name));
     if (!found) return Errno(ENOENT);
     *ino = found->record.ino;
@@ -72,8 +80,13 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
   if (shutting_down_) return done(refused(Errno(EAGAIN), "the server is shutting down"));
   if (Errno error = sessions_.admits(auth.principal); !error.ok())
     return done(refused(error, "too many sessions"));
+  const Export* offered = find_export(options_.exports, args.export_path);
+  if (offered == nullptr)
+    return done(refused(Errno(EACCES), "export " + args.export_path + " is not offered"));
+  auth.principal.squash = offered->squash;
   uint64_t export_ino = kRootIno;
-  auto root = resolve_export(auth.principal.cred, args.export_path, &export_ino);
+  const Cred acting = auth.principal.acting_as(auth.principal.cred);
+  auto root = resolve_export(*offered, acting, args.export_path, &export_ino);
   if (!root.ok()) return done(refused(root.error(), "export " + args.export_path));
 
   // Who logs in anew has given up what an earlier session of his let him cache.
@@ -85,7 +98,7 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
   session->secret.resize(kSecretSize_bytes);
   random_bytes(session->secret.data(), session->secret.size());
   session->principal = std::move(auth.principal);
-  session->read_only = args.read_only;
+  session->read_only = args.read_only || offered->read_only;
   session->export_ino = export_ino;
   session->mac = HandleMac(handle_key_, session->id, export_ino);
   session->peer = std::move(args.callback);

@@ -111,6 +111,14 @@ struct Changed {                                  # the answer to every change o
     # a rename between two names of one file does nothing: then this is `node` itself
   layout @6 :Layout;
 }
+struct Principal {
+  # Whom the server takes the callers of a session for: everybody for who he says he is (anyone), or
+  # all for `cred`. Then the export's terms: squashAll: the anonymous user without groups;
+  # squashRoot: ids and groups 0 become anonymous. A client that answers from its cache does the
+  # same.
+  anyone @0 :Bool; cred @1 :Cred;
+  squashRoot @2 :Bool; squashAll @3 :Bool; anonUid @4 :UInt32; anonGid @5 :UInt32;
+}
 struct ShardRange { first @0 :UInt64; last @1 :UInt64; server @2 :UInt32; }
 struct SessionInfo {
   sessionId @0 :UInt64; epoch @1 :UInt64; secret @2 :Data; termMs @3 :UInt32; slots @4 :UInt16;
@@ -121,6 +129,8 @@ struct SessionInfo {
   relaxed @14 :Bool;
     # Changes are answered before they are durable, no WRITE is answered as stable: COMMIT and sync
     # alone make durable, also what changed attributes and names before.
+  principal @15 :Principal;                       # absent: callers are who they say they are
+  readOnly @16 :Bool;                             # changes are answered by EROFS
 }
 
 # The only capability of a fresh connection.

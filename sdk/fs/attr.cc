@@ -125,7 +125,8 @@ Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, Fil
     RcuReadGuard guard;
     Perm perm;
     if (inode.perm_hit(&perm) && inode.i_sb().s_validity.alive()) {
-      if (Errno error = setattr_prepare(*ctx.cred, perm, &attr); !error.ok()) return error;
+      if (Errno error = setattr_prepare(*Acting(*ctx.cred, inode.i_sb()), perm, &attr); !error.ok())
+        return error;
     }
   }
   const uint32_t weight = (attr.ia_valid & kPermParts) != 0

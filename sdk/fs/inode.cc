@@ -196,7 +196,7 @@ Result<std::string> InodeOps::readlink(const CallContext&, Inode&) { return Errn
 Result<Ref<Dentry>> InodeOps::get_parent(const CallContext&, Dentry&) { return Errno(ESTALE); }
 Result<void> InodeOps::permission(const CallContext& ctx, Inode& inode, uint32_t mask) {
   MYFS_ASSIGN(const Kstat stat, getattr(ctx, inode));
-  return generic_permission(*ctx.cred, Perm(stat), mask);
+  return generic_permission(*Acting(*ctx.cred, inode.i_sb()), Perm(stat), mask);
 }
 Result<CreateResult> InodeOps::create(const CallContext&, Dentry&, std::string_view,
                                       const CreateArgs&) {

@@ -32,7 +32,7 @@ Errno early_may_delete(const CallContext& ctx, const Inode& dir, const Inode& vi
   Perm dir_perm, perm;
   const bool known =
       dir.perm_hit(&dir_perm) && victim.perm_hit(&perm) && dir.i_sb().s_validity.alive();
-  return known ? may_delete(*ctx.cred, dir_perm, perm, rmdir) : Errno();
+  return known ? may_delete(*Acting(*ctx.cred, dir.i_sb()), dir_perm, perm, rmdir) : Errno();
 }
 
 // Creates a name that must not exist [filename_create + vfs_mkdir, vfs_mknod, ...].
@@ -263,7 +263,7 @@ Result<void> vfs_mknod(const CallContext& ctx, TaskStruct& task, At at, uint32_t
   const bool device = type == S_IFCHR || type == S_IFBLK;
   if (!device && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK) return Errno(EINVAL);
   MYFS_ASSIGN(WalkResult parent, path_lookup(ctx, task, at, LOOKUP_PARENT));
-  if (device && !ctx.cred->is_root()) return Errno(EPERM);
+  if (device && !Acting(*ctx.cred, parent.path.inode().i_sb())->is_root()) return Errno(EPERM);
   CreateArgs args;
   args.mode = type | (mode & kModeMask);
   args.umask = task.fs.umask();

@@ -88,6 +88,16 @@ WalkOutcome RcuWalk::stop_before(std::string_view name) {
   return WalkOutcome::kHit;
 }
 
+const Cred& RcuWalk::acting(const SuperBlock& sb) {
+  if (sb.principal_rcu() == nullptr) [[likely]]
+    return cred_;
+  if (!acting_.has_value() || acting_sb_ != &sb) {
+    acting_sb_ = &sb;
+    acting_.emplace(cred_, sb);
+  }
+  return **acting_;
+}
+
 WalkOutcome RcuWalk::may_search(const Inode& dir) {
   if (!dir.is_dir()) return fail(ENOTDIR);
   sample_ = dir.i_lease.sample();
@@ -96,10 +106,12 @@ WalkOutcome RcuWalk::may_search(const Inode& dir) {
     return WalkOutcome::kMiss;
   }
   const bool anybody = (dir.i_mode_hint.load(std::memory_order_acquire) & 0111) == 0111;
-  if (anybody || cred_.is_root()) return WalkOutcome::kHit;
+  if (anybody) return WalkOutcome::kHit;
+  const Cred& cred = acting(dir.i_sb());
+  if (cred.is_root()) return WalkOutcome::kHit;
   Perm perm;
   if (!dir.perm_hit(&perm)) return WalkOutcome::kMiss;
-  error = generic_permission(cred_, perm, MAY_EXEC);
+  error = generic_permission(cred, perm, MAY_EXEC);
   return error.ok() ? WalkOutcome::kHit : WalkOutcome::kError;
 }
 

@@ -3,18 +3,20 @@
 // it says where the cache's knowledge ended, and namei.cc asks there and starts it again.
 // Thread safety: an object is used by one thread, inside one rcu read section.
 // Owns / is owned by: on the walker's stack; holds no references.
-// Invariants: (1) nothing is allocated or written but touch() of dentries; (2) each name's dentry
-// was true under a sample of the directory's lease taken before it was read; Validity::alive() of
-// each super block is asked after its last use: by the walk when it leaves one, by its caller for
-// the last.
+// Invariants: (1) nothing is written but touch() of dentries, and nothing allocated, unless the
+// server takes the caller for somebody else; (2) each name's dentry was true under a sample of the
+// directory's lease taken before it was read; Validity::alive() of each super block is asked after
+// its last use: by the walk when it leaves one, by its caller for the last.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "sdk/base/limits.h"
 #include "sdk/fs/name_hash.h"
 #include "sdk/fs/namei.h"
+#include "sdk/fs/permission.h"
 
 namespace myfs::fs {
 
@@ -63,6 +65,8 @@ class RcuWalk {
  private:
   WalkOutcome fail(int error_number);
   WalkOutcome may_search(const Inode& dir);
+  // The caller as the server of `sb` takes him.
+  const Cred& acting(const SuperBlock& sb);
   WalkOutcome component(std::string_view name, uint32_t hash, bool is_last);
   WalkOutcome find(std::string_view name, uint32_t hash, Dentry** found);
   WalkOutcome absent(const Inode& dir, std::string_view name, uint32_t hash);
@@ -74,6 +78,8 @@ class RcuWalk {
   void goto_root();
 
   const Cred& cred_;
+  const SuperBlock* acting_sb_ = nullptr;  // that acting_ is for
+  std::optional<Acting> acting_;
   const TaskStruct& task_;
   const uint32_t flags_;
   const FsStruct::View& view_;

@@ -129,7 +129,8 @@ Result<void> may_open(const CallContext& ctx, const Path& path, const OpenFlags&
   // Devices, pipes and sockets live in a kernel; here they are names only.
   if (!inode.is_dir() && !inode.is_regular()) return Errno(ENXIO);
   if ((how.access & MAY_WRITE) != 0 && is_read_only(path)) return Errno(EROFS);
-  const bool owners_only = (how.flags & O_NOATIME) != 0 && !ctx.cred->is_root();
+  const Acting acting(*ctx.cred, inode.i_sb());
+  const bool owners_only = (how.flags & O_NOATIME) != 0 && !acting->is_root();
   {
     RcuReadGuard guard;
     Perm perm;
@@ -140,15 +141,15 @@ Result<void> may_open(const CallContext& ctx, const Path& path, const OpenFlags&
       known = inode.attr_young() && inode.perm_hit(&perm) && inode.i_sb().s_validity.alive();
     }
     if (known) {
-      if (Errno error = generic_permission(*ctx.cred, perm, how.access); !error.ok()) return error;
-      if (owners_only && ctx.cred->uid != perm.uid) return Errno(EPERM);
+      if (Errno error = generic_permission(*acting, perm, how.access); !error.ok()) return error;
+      if (owners_only && acting->uid != perm.uid) return Errno(EPERM);
       *permitted = true;
       return ok_result();
     }
   }
   if (!owners_only) return ok_result();
   MYFS_ASSIGN(const Kstat fresh, inode.i_op().getattr(ctx, inode));
-  if (fresh.uid == ctx.cred->uid) return ok_result();
+  if (fresh.uid == acting->uid) return ok_result();
   MYFS_TRY(inode_permission(ctx, inode, how.access));
   return Errno(EPERM);
 }

@@ -5,6 +5,13 @@
 
 namespace myfs::fs {
 
+Acting::Acting(const Cred& caller, const SuperBlock& sb) : caller_(caller) {
+  RcuReadGuard guard;
+  const Principal* principal = sb.principal_rcu();
+  if (principal != nullptr && !principal->trusts(caller)) [[unlikely]]
+    other_ = principal->acting_as(caller);
+}
+
 Errno generic_permission(const Cred& cred, const Perm& perm, uint32_t mask) {
   const uint32_t mode = perm.mode;
   if (cred.is_root()) {
@@ -28,7 +35,7 @@ std::optional<Errno> permission_hit(const Cred& cred, const Inode& inode, uint32
   RcuReadGuard guard;
   Perm perm;
   if (!inode.perm_hit(&perm) || !inode.i_sb().s_validity.alive()) return std::nullopt;
-  return generic_permission(cred, perm, mask);
+  return generic_permission(*Acting(cred, inode.i_sb()), perm, mask);
 }
 
 Result<void> inode_permission(const CallContext& ctx, Inode& inode, uint32_t mask) {

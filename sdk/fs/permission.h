@@ -20,9 +20,21 @@ namespace myfs::fs {
 
 inline constexpr uint32_t MAY_EXEC = 1, MAY_WRITE = 2, MAY_READ = 4;  // the mode bits' order
 
-// Errno{} or EACCES.
+// The caller as the server takes him, for what is answered in its place [current_cred() of nfsd].
+class Acting {
+ public:
+  Acting(const Cred& caller, const SuperBlock& sb);
+  const Cred& operator*() const { return other_.has_value() ? *other_ : caller_; }
+  const Cred* operator->() const { return &**this; }
+
+ private:
+  const Cred& caller_;
+  std::optional<Cred> other_;
+};
+
+// Errno{} or EACCES; `cred` acts already.
 Errno generic_permission(const Cred& cred, const Perm& perm, uint32_t mask);
-// By the cache; nothing: it cannot tell.
+// For the caller, by the cache; nothing: it cannot tell.
 std::optional<Errno> permission_hit(const Cred& cred, const Inode& inode, uint32_t mask);
 // By the cache if it can tell and is young enough, else the file system is asked.
 Result<void> inode_permission(const CallContext& ctx, Inode& inode, uint32_t mask);

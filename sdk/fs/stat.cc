@@ -93,7 +93,8 @@ Result<void> vfs_access(const CallContext& ctx, const TaskStruct& task, At at, i
   const bool writes_content = inode.is_dir() || inode.is_regular() || inode.is_symlink();
   if ((mode & W_OK) != 0 && read_only && writes_content) return Errno(EROFS);
   if (found.has_stat && !found.stat.has_acl) {
-    return generic_permission(*ctx.cred, Perm(found.stat), static_cast<uint32_t>(mode));
+    return generic_permission(*Acting(*ctx.cred, inode.i_sb()), Perm(found.stat),
+                              static_cast<uint32_t>(mode));
   }
   return inode_permission(ctx, inode, static_cast<uint32_t>(mode));
 }

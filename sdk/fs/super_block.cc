@@ -26,7 +26,13 @@ SuperBlock::SuperBlock(std::unique_ptr<SuperOps> op, SuperOptions options)
   if (s_budget_ != nullptr) s_budget_->register_shrinker(this);
 }
 
-SuperBlock::~SuperBlock() = default;
+SuperBlock::~SuperBlock() { delete s_principal_.load(std::memory_order_relaxed); }
+
+void SuperBlock::set_principal(const Principal& principal) {
+  const Principal* next = principal.trusts() ? nullptr : new Principal(principal);
+  const Principal* old = s_principal_.exchange(next, std::memory_order_acq_rel);
+  if (old != nullptr) rcu_delete(const_cast<Principal*>(old));
+}
 
 Ref<Dentry> SuperBlock::set_root(Ref<Inode> inode) {
   assert(!s_root_);

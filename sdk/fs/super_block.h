@@ -16,6 +16,7 @@
 
 #include "sdk/base/call_context.h"
 #include "sdk/base/metrics.h"
+#include "sdk/base/principal.h"
 #include "sdk/base/ref.h"
 #include "sdk/base/result.h"
 #include "sdk/base/sync.h"
@@ -81,6 +82,9 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   const uint32_t s_dev;  // st_dev: unique among the super blocks of this process so far
   const std::string s_id;
   mm::Budget* s_budget() const { return s_budget_; }  // may be null
+  // Whom the server takes callers for. Null: for who they are. In an rcu read section.
+  const Principal* principal_rcu() const { return s_principal_.load(std::memory_order_acquire); }
+  void set_principal(const Principal& principal);  // by one thread at a time
   bool is_read_only() const { return s_read_only_.load(std::memory_order_relaxed); }
   void set_read_only(bool value) { s_read_only_.store(value, std::memory_order_relaxed); }
 
@@ -115,6 +119,7 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   mm::Budget* const s_budget_;
   RefPtr<Dentry> s_root_;
   std::atomic<bool> s_read_only_;
+  std::atomic<const Principal*> s_principal_{nullptr};
   std::atomic<bool> active_{true};
   std::atomic<uint64_t> next_open_id_{0};
 };

@@ -9,6 +9,7 @@
 #include "sdk/base/limits.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/namei_ops.h"
+#include "sdk/fs/permission.h"
 #include "sdk/fs/super_block.h"
 
 namespace myfs::fs {
@@ -26,7 +27,7 @@ Errno check_name(const Cred& cred, const Inode& inode, std::string_view name, bo
     return name.size() == 5 ? Errno(EINVAL) : Errno();
   }
   if (name.starts_with("trusted.")) {
-    if (!cred.is_root()) return Errno(changes ? EPERM : ENODATA);
+    if (!Acting(cred, inode.i_sb())->is_root()) return Errno(changes ? EPERM : ENODATA);
     return Errno();
   }
   if (is_posix_acl_xattr(name)) return inode.is_symlink() ? Errno(EOPNOTSUPP) : Errno();
@@ -70,7 +71,7 @@ Result<std::string> inode_getxattr(const CallContext& ctx, Inode& inode, std::st
 
 Result<std::vector<std::string>> inode_listxattr(const CallContext& ctx, Inode& inode) {
   MYFS_ASSIGN(std::vector<std::string> names, inode.i_op().listxattr(ctx, inode));
-  if (!ctx.cred->is_root()) {
+  if (!Acting(*ctx.cred, inode.i_sb())->is_root()) {
     std::erase_if(names, [](const std::string& name) { return name.starts_with("trusted."); });
   }
   return names;

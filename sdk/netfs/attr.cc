@@ -17,7 +17,7 @@ Result<void> NetInodeOps::permission(const CallContext& ctx, fs::Inode& inode, u
   MYFS_ASSIGN(const Kstat stat, ask_attr(ctx, inode, &acl));
   fs::Perm perm(stat);
   if (!acl.empty()) perm.acl = &acl;
-  return fs::generic_permission(*ctx.cred, perm, mask);
+  return fs::generic_permission(*fs::Acting(*ctx.cred, inode.i_sb()), perm, mask);
 }
 
 Result<Kstat> NetInodeOps::ask_attr(const CallContext& ctx, fs::Inode& inode, PosixAcl* acl) {

@@ -16,6 +16,7 @@
 #include "sdk/base/errno.h"
 #include "sdk/base/kstat.h"
 #include "sdk/base/posix_acl.h"
+#include "sdk/base/principal.h"
 
 namespace myfs::rpc {
 
@@ -141,6 +142,8 @@ struct SessionInfo {
   std::vector<ShardRange> shards{};
   std::vector<uint64_t> slot_seqs{};  // bind only
   bool relaxed = false;               // commit and sync alone make durable
+  Principal principal{.anyone = true};
+  bool read_only = false;
 };
 
 }  // namespace myfs::rpc

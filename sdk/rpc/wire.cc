@@ -298,6 +298,16 @@ void encode(const SessionInfo& from, wire::SessionInfo::Builder to) {
   to.setCreditBytes(from.credit_bytes);
   to.setMaxLeases(from.max_leases);
   to.setRelaxed(from.relaxed);
+  to.setReadOnly(from.read_only);
+  if (!from.principal.trusts()) {
+    auto principal = to.initPrincipal();
+    principal.setAnyone(from.principal.anyone);
+    encode(from.principal.cred, principal.initCred());
+    principal.setSquashRoot(from.principal.squash.root);
+    principal.setSquashAll(from.principal.squash.all);
+    principal.setAnonUid(from.principal.squash.anon_uid);
+    principal.setAnonGid(from.principal.squash.anon_gid);
+  }
   auto servers = to.initServers(from.servers.size());
   for (size_t i = 0; i < from.servers.size(); ++i) servers.set(i, from.servers[i].c_str());
   auto shards = to.initShards(from.shards.size());
@@ -308,6 +318,15 @@ void encode(const SessionInfo& from, wire::SessionInfo::Builder to) {
   }
   auto seqs = to.initSlotSeqs(from.slot_seqs.size());
   for (size_t i = 0; i < from.slot_seqs.size(); ++i) seqs.set(i, from.slot_seqs[i]);
+}
+
+bool decode(wire::Principal::Reader from, Principal* to) {
+  to->anyone = from.getAnyone();
+  to->squash = Squash{.root = from.getSquashRoot(),
+                      .all = from.getSquashAll(),
+                      .anon_uid = from.getAnonUid(),
+                      .anon_gid = from.getAnonGid()};
+  return decode(from.getCred(), &to->cred);
 }
 
 bool decode(wire::SessionInfo::Reader from, uint32_t session, SessionInfo* to) {
@@ -322,6 +341,8 @@ bool decode(wire::SessionInfo::Reader from, uint32_t session, SessionInfo* to) {
   to->credit_bytes = from.getCreditBytes();
   to->max_leases = from.getMaxLeases();
   to->relaxed = from.getRelaxed();
+  to->read_only = from.getReadOnly();
+  if (from.hasPrincipal() && !decode(from.getPrincipal(), &to->principal)) return false;
   auto servers = from.getServers();
   auto shards = from.getShards();
   auto seqs = from.getSlotSeqs();

@@ -75,7 +75,8 @@ void encode(const SessionInfo& from, wire::SessionInfo::Builder to);
 // `error` is the reply's; the rest is decoded only if it is 0.
 [[nodiscard]] bool decode(wire::Changed::Reader from, uint32_t session, Errno* error, Changed* to);
 [[nodiscard]] bool decode(wire::RecallItem::Reader from, RecallItem* to);
-[[nodiscard]] bool decode(wire::SessionInfo::Reader from, uint32_t session, SessionInfo* to);
+[[nodiscard]] bool decode(wire::Principal::Reader from, Principal* to);
+bool decode(wire::SessionInfo::Reader from, uint32_t session, SessionInfo* to);
 
 // At most `max` nodes.
 [[nodiscard]] bool decode_nodes(capnp::List<wire::Node>::Reader from, uint32_t session, size_t max,
