@@ -20,10 +20,14 @@ void on_getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   myfs_inode* inode = request.node(ino);
   if (inode == nullptr) return;
   struct stat attr;
-  const int result = myfs_ll_getattr(inode, request.call(), file_of(info), &attr);
+  int64_t keep_ms = 0;
+  const int result = myfs_ll_getattr(inode, request.call(), file_of(info), &attr, &keep_ms);
   if (result < 0) return request.error(result);
-  request.attr(attr);
+  request.attr(attr, keep_ms);
 }
+
+constexpr unsigned kTimes =
+    MYFS_SET_ATIME | MYFS_SET_MTIME | MYFS_SET_ATIME_NOW | MYFS_SET_MTIME_NOW;
 
 myfs_setattr to_setattr(const struct stat& attr, int to_set) {
   constexpr struct {
@@ -66,7 +70,10 @@ void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set,
   struct stat now;
   const int result = myfs_ll_setattr(inode, request.call(), file_of(info), &change, &now);
   if (result < 0) return request.error(result);
-  request.attr(now);
+  LeaseCache* kept = request.bridge().lease_cache.get();
+  request.attr(now, 0);
+  // After the answer: until then the kernel holds the directory's lock.
+  if (kept != nullptr && (change.valid & ~kTimes) != 0) kept->forget_names(ino);
 }
 
 void on_access(fuse_req_t req, fuse_ino_t ino, int mask) {

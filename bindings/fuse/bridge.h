@@ -2,7 +2,8 @@
 // Kernel counterpart: struct fuse_conn (fs/fuse/fuse_i.h), the other side of it.
 //
 // What the kernel may keep. Names and attributes: nothing, time-outs are 0: each look-up and stat
-// comes here and is answered from the library's cache as long as its leases cover it. Targets of
+// comes here and is answered from the library's cache as long as its leases cover it; with
+// lease_cache what LeaseCache lets it. Targets of
 // symbolic links: for good, they never change. Content: read() and write() pass the kernel's page
 // cache by (direct_io). The kernel would take pages for good until the mtime that it sees changes,
 // and it cannot be made to drop them before a recall is acknowledged: it locks pages while it waits
@@ -23,10 +24,13 @@
 #include <myfs/lowlevel.h>
 
 #include <atomic>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "bindings/fuse/fuse_api.h"
+#include "bindings/fuse/lease_cache.h"
 #include "bindings/fuse/nodes.h"
 
 namespace bridge {
@@ -50,7 +54,9 @@ struct FileHandle {
 struct Bridge {
   myfs_task* task = nullptr;
   Nodes nodes;
+  std::unique_ptr<LeaseCache> lease_cache;  // null without the option
   int ready_fd = -1;  // of the parent that waits for the mount to stand, or -1
+  std::string mountpoint;
 };
 
 // Requests of at most this many bytes; the kernel splits larger ones.

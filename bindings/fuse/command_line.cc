@@ -27,6 +27,7 @@ constexpr char kFooter[] = R"(
 Options after -o:
   allow_other           users other than the one who mounts may use the mount
   ro, rw                read only; both (the default)
+  lease_cache           the kernel keeps names and attributes while leases cover them
   dev, nodev, suid, nosuid, exec, noexec, atime, noatime, relatime, sync, dirsync
                         as mount(8) has them; without them nosuid and nodev
   fsname=NAME           the source that /proc/mounts shows (the URL)
@@ -61,6 +62,8 @@ bool take_option(const std::string& option, CommandLine* line) {
   }
   if (option == "allow_other") {
     line->allow_other = true;
+  } else if (option == "lease_cache") {
+    line->lease_cache = true;
   } else if (option.starts_with("fsname=") || contains(kKernelOptions, option)) {
     append(&line->kernel_options, option);
   } else {
@@ -90,7 +93,8 @@ bool parse_command_line(int argc, char** argv, CommandLine* line, int* status) {
                  "myfs://HOST[:PORT]/[SUBDIR], myfs+unix:/PATH/TO/SOCKET, embedded:/DATA/DIR")
       ->required();
   app.add_option("MOUNTPOINT", line->mountpoint, "A directory")->required();
-  app.add_flag("-f", line->foreground, "Stay in the foreground");
+  app.add_flag("-f", line->foreground,
+               "Stay in the foreground, and say on stdout when the mount stands");
   app.add_flag("-d", line->debug, "Show each request on stderr; stays in the foreground");
   app.add_option("-o", options, "Options, comma separated; may be repeated")
       ->delimiter(',')

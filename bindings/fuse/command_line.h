@@ -13,6 +13,7 @@ struct CommandLine {
   bool debug = false;
   bool allow_other = false;
   bool read_only = false;
+  bool lease_cache = false;
   std::string library_options;  // of myfs_mount, comma separated
   std::string kernel_options;   // of mount(8), comma separated
 };

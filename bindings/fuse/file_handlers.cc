@@ -42,7 +42,7 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
                                     request.umask(), &entry, &handle->file);
   if (result < 0) return request.error(result);
   info->direct_io = 1;
-  request.create(entry, handle.release(), info);
+  request.create(entry, parent, name, handle.release(), info);
 }
 
 // One buffer per thread: it serves one request at a time.

@@ -21,6 +21,8 @@ namespace bridge {
 namespace {
 
 constexpr unsigned kBackgroundRequests = 64;
+// Requests that wait for other clients must not keep those out that these wait for.
+constexpr unsigned kThreadsMax = 1024, kThreadsIdle = 16;
 
 // Tells the parent that the mount stands, and leaves the terminal.
 void detach(int ready_fd) {
@@ -46,7 +48,9 @@ void on_init(void* userdata, fuse_conn_info* conn) {
   conn->max_read = kIoMax_bytes;
   conn->max_background = kBackgroundRequests;
   auto* bridge = static_cast<Bridge*>(userdata);
-  if (bridge->ready_fd >= 0) detach(std::exchange(bridge->ready_fd, -1));
+  if (bridge->ready_fd >= 0) return detach(std::exchange(bridge->ready_fd, -1));
+  printf("myfs-fuse: mounted at %s\n", bridge->mountpoint.c_str());
+  fflush(stdout);
 }
 
 fuse_lowlevel_ops handlers() {
@@ -120,13 +124,21 @@ class Session {
     mounted_ = fuse_session_mount(session_, at.c_str()) == 0;
     return mounted_ && take_over_device(session_);
   }
-  // Until the mount ends, or a signal comes.
-  int run() {
+  // Until the mount ends, or a signal comes. `caches`: for the time of it the kernel may keep what
+  // leases cover; or null.
+  int run(Bridge* caches) {
+    if (caches != nullptr) {
+      caches->lease_cache = std::make_unique<LeaseCache>(caches->nodes);
+      if (!caches->lease_cache->start(session_, caches->nodes.find(FUSE_ROOT_ID))) return -EINVAL;
+    }
     fuse_loop_config* config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_clone_fd(config, 0);
+    fuse_loop_cfg_set_max_threads(config, kThreadsMax);
+    fuse_loop_cfg_set_idle_threads(config, kThreadsIdle);
     const int result = fuse_session_loop_mt(session_, config);
     fuse_loop_cfg_destroy(config);
     fuse_remove_signal_handlers(session_);
+    if (caches != nullptr) caches->lease_cache = nullptr;
     return result;
   }
 
@@ -158,6 +170,7 @@ int serve(const CommandLine& line, int ready_fd) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   Bridge bridge;
   bridge.ready_fd = ready_fd;
+  bridge.mountpoint = line.mountpoint;
   int status = connect(line, &bridge);
   if (status == kExitOk) {
     Session session(line, &bridge);
@@ -165,7 +178,7 @@ int serve(const CommandLine& line, int ready_fd) {
     if (!session.mount(line.mountpoint)) {
       status = fail("could not mount at " + line.mountpoint);
     } else {
-      const int result = session.run();
+      const int result = session.run(line.lease_cache ? &bridge : nullptr);
       if (result < 0) status = fail(std::string("the device failed: ") + strerror(-result));
     }
   }

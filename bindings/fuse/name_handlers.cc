@@ -1,5 +1,6 @@
 // Requests about names.
 
+#include <errno.h>
 #include <limits.h>
 
 #include "bindings/fuse/request.h"
@@ -14,9 +15,10 @@ myfs_entry new_entry() {
   return entry;
 }
 
-void reply_made(Request& request, int result, const myfs_entry& entry) {
+void reply_made(Request& request, int result, const myfs_entry& entry, fuse_ino_t dir,
+                const char* name) {
   if (result < 0) return request.error(result);
-  request.entry(entry);
+  request.entry(entry, dir, name);
 }
 
 void on_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
@@ -24,7 +26,9 @@ void on_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   myfs_inode* dir = request.node(parent);
   if (dir == nullptr) return;
   myfs_entry entry = new_entry();
-  reply_made(request, myfs_ll_lookup(dir, request.call(), name, &entry), entry);
+  const int result = myfs_ll_lookup(dir, request.call(), name, &entry);
+  if (result == -ENOENT) return request.no_entry(entry, parent, name);
+  reply_made(request, result, entry, parent, name);
 }
 
 void on_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count) {
@@ -44,7 +48,7 @@ void on_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, 
   if (dir == nullptr) return;
   myfs_entry entry = new_entry();
   reply_made(request, myfs_ll_mknod(dir, request.call(), name, mode, request.umask(), rdev, &entry),
-             entry);
+             entry, parent, name);
 }
 
 void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
@@ -53,7 +57,7 @@ void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) 
   if (dir == nullptr) return;
   myfs_entry entry = new_entry();
   reply_made(request, myfs_ll_mkdir(dir, request.call(), name, mode, request.umask(), &entry),
-             entry);
+             entry, parent, name);
 }
 
 void on_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
@@ -61,7 +65,8 @@ void on_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const cha
   myfs_inode* dir = request.node(parent);
   if (dir == nullptr) return;
   myfs_entry entry = new_entry();
-  reply_made(request, myfs_ll_symlink(dir, request.call(), target, name, &entry), entry);
+  reply_made(request, myfs_ll_symlink(dir, request.call(), target, name, &entry), entry, parent,
+             name);
 }
 
 void on_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char* name) {
@@ -71,7 +76,8 @@ void on_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char* 
   myfs_inode* dir = request.node(new_parent);
   if (dir == nullptr) return;
   myfs_entry entry = new_entry();
-  reply_made(request, myfs_ll_link(inode, request.call(), dir, name, &entry), entry);
+  reply_made(request, myfs_ll_link(inode, request.call(), dir, name, &entry), entry, new_parent,
+             name);
 }
 
 void on_unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {

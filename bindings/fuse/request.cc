@@ -42,7 +42,9 @@ bool is_dying(pid_t thread) {
 }  // namespace
 
 Request::Request(fuse_req_t req)
-    : req_(req), bridge_(*static_cast<Bridge*>(fuse_req_userdata(req))) {
+    : req_(req),
+      bridge_(*static_cast<Bridge*>(fuse_req_userdata(req))),
+      since_(bridge_.lease_cache ? bridge_.lease_cache->moment() : 0) {
   const fuse_ctx* ctx = fuse_req_ctx(req);
   umask_ = ctx->umask;
   // Root may do everything whatever its groups.
@@ -97,22 +99,38 @@ void Request::error(int result) {
   fuse_reply_err(end(), result == -ECANCELED ? EINTR : -result);
 }
 
-fuse_entry_param Request::to_param(const myfs_entry& entry, fuse_ino_t ino) const {
+fuse_entry_param Request::to_param(const myfs_entry& entry, fuse_ino_t ino,
+                                   LeaseCache::Window& window, fuse_ino_t dir,
+                                   const char* name) const {
   fuse_entry_param param{};
   param.ino = ino;
   param.generation = entry.generation;
   param.attr = entry.attr;
+  param.attr_timeout = window.timeout(entry.keep_attr_ms);
+  param.entry_timeout = window.name_timeout(dir, name, entry.keep_name_ms);
   return param;
 }
 
-void Request::entry(const myfs_entry& entry) {
+void Request::entry(const myfs_entry& entry, fuse_ino_t dir, const char* name) {
   const fuse_ino_t ino = bridge_.nodes.add(entry);
-  const fuse_entry_param param = to_param(entry, ino);
+  LeaseCache::Window answers = window();
+  const fuse_entry_param param = to_param(entry, ino, answers, dir, name);
   // An answer that nobody takes tells the kernel nothing.
   if (fuse_reply_entry(end(), &param) != 0) bridge_.nodes.forget(ino, 1);
 }
 
-void Request::attr(const struct stat& attr) { fuse_reply_attr(end(), &attr, 0); }
+void Request::no_entry(const myfs_entry& entry, fuse_ino_t dir, const char* name) {
+  LeaseCache::Window answers = window();
+  fuse_entry_param param{};
+  param.entry_timeout = answers.name_timeout(dir, name, entry.keep_name_ms);
+  if (param.entry_timeout == 0) return error(-ENOENT);
+  fuse_reply_entry(end(), &param);
+}
+
+void Request::attr(const struct stat& attr, int64_t keep_ms) {
+  LeaseCache::Window answers = window();
+  fuse_reply_attr(end(), &attr, answers.timeout(keep_ms));
+}
 
 void Request::open(FileHandle* file, fuse_file_info* info) {
   info->fh = reinterpret_cast<uint64_t>(file);
@@ -121,10 +139,12 @@ void Request::open(FileHandle* file, fuse_file_info* info) {
   delete file;
 }
 
-void Request::create(const myfs_entry& entry, FileHandle* file, fuse_file_info* info) {
+void Request::create(const myfs_entry& entry, fuse_ino_t dir, const char* name, FileHandle* file,
+                     fuse_file_info* info) {
   info->fh = reinterpret_cast<uint64_t>(file);
   const fuse_ino_t ino = bridge_.nodes.add(entry);
-  const fuse_entry_param param = to_param(entry, ino);
+  LeaseCache::Window answers = window();
+  const fuse_entry_param param = to_param(entry, ino, answers, dir, name);
   if (fuse_reply_create(end(), &param, info) == 0) return;
   bridge_.nodes.forget(ino, 1);
   myfs_ll_release(file->file);

@@ -34,10 +34,14 @@ class Request {
   // The answers; `result`: of a call, negative: -errno.
   void error(int result);
   void none() { error(0); }
-  void entry(const myfs_entry& entry);
-  void attr(const struct stat& attr);
+  // `name` in the node `dir`.
+  void entry(const myfs_entry& entry, fuse_ino_t dir, const char* name);
+  // A name that is not there.
+  void no_entry(const myfs_entry& entry, fuse_ino_t dir, const char* name);
+  void attr(const struct stat& attr, int64_t keep_ms);
   void open(FileHandle* file, fuse_file_info* info);
-  void create(const myfs_entry& entry, FileHandle* file, fuse_file_info* info);
+  void create(const myfs_entry& entry, fuse_ino_t dir, const char* name, FileHandle* file,
+              fuse_file_info* info);
   // False: nobody took it.
   bool buffer(const void* data, size_t size);
   void readlink(const char* target);
@@ -50,10 +54,13 @@ class Request {
   static void interrupted(fuse_req_t req, void* self);
   // Nobody can interrupt any more; the request is libfuse's to answer.
   fuse_req_t end();
-  fuse_entry_param to_param(const myfs_entry& entry, fuse_ino_t ino) const;
+  fuse_entry_param to_param(const myfs_entry& entry, fuse_ino_t ino, LeaseCache::Window& window,
+                            fuse_ino_t dir, const char* name) const;
+  LeaseCache::Window window() const { return {bridge_.lease_cache.get(), since_}; }
 
   fuse_req_t req_;
   Bridge& bridge_;
+  const uint64_t since_;  // of the lease cache, when the request came
   mode_t umask_ = 0;
   std::vector<gid_t> groups_;
   myfs_cred cred_{};

@@ -62,6 +62,11 @@ typedef struct myfs_entry {
   myfs_inode* inode;   /* one look-up more of it: to be forgotten */
   uint64_t generation; /* with st_ino unique for ever; st_ino alone is so, too */
   struct stat attr;    /* st_dev is the mount's */
+  /* How long, in milliseconds from the call's return, the caller may keep what was answered: that
+   * the name leads there (after ENOENT: that there is none), and `attr`. 0: not at all; always so
+   * without a listener. See "Keeping answers". */
+  int64_t keep_name_ms;
+  int64_t keep_attr_ms;
 } myfs_entry;
 
 /* ---- Look-ups ---- */
@@ -73,14 +78,24 @@ MYFS_API int myfs_ll_open_path(myfs_task* task, const myfs_call* call, const cha
 /* `name` in `dir`; "." and ".." are understood. */
 MYFS_API int myfs_ll_lookup(myfs_inode* dir, const myfs_call* call, const char* name,
                             myfs_entry* entry);
+/* A handle of the inode that outlives this process, sessions and restarts of the server: stores at
+ * most `size` bytes and returns their number (at most 128); size 0: returns the length needed.
+ * Errors: ERANGE. */
+MYFS_API ssize_t myfs_ll_name_to_handle(myfs_inode* inode, const myfs_call* call, void* handle,
+                                        size_t size);
+/* The inode of a handle, in the mount that `of_mount` lies in: that of the same server and SUBDIR.
+ * For uid 0, since no path is checked. Errors: EPERM, ESTALE (removed), EACCES (made by another
+ * server), EINVAL (no handle). */
+MYFS_API int myfs_ll_open_by_handle(myfs_inode* of_mount, const myfs_call* call, const void* handle,
+                                    size_t size, myfs_entry* entry);
 /* Takes `count` look-ups back. Errors: EINVAL (more than there were; none is taken). */
 MYFS_API int myfs_ll_forget(myfs_inode* inode, uint64_t count);
 
 /* ---- Attributes ---- */
 
-/* `file`: through which open file, or NULL. */
+/* `file`: through which open file, or NULL. `keep_ms`: as myfs_entry.keep_attr_ms, or NULL. */
 MYFS_API int myfs_ll_getattr(myfs_inode* inode, const myfs_call* call, myfs_file* file,
-                             struct stat* out);
+                             struct stat* out, int64_t* keep_ms);
 
 /* Bits of myfs_setattr.valid. */
 #define MYFS_SET_MODE 1u
@@ -198,6 +213,40 @@ MYFS_API int myfs_ll_fallocate(myfs_file* file, const myfs_call* call, int mode,
  * (position), ENOENT (removed). */
 MYFS_API int myfs_ll_readdir(myfs_file* dir, const myfs_call* call, int64_t position,
                              myfs_dirent* entries, int count);
+
+/* ---- Keeping answers ---- */
+
+/* A caller that keeps answers has to listen: what it keeps is covered by leases of this client, and
+ * before one of them goes back to the server the listener is called. When its function returns,
+ * nothing of it is used any more; not before that does the server let another client make its
+ * change. So an answer may be kept that was asked for, kept and used between two calls of the
+ * listener; of one that came while the function was called nothing may be kept. A lease also ends
+ * when nothing is heard of the server for its term: nothing may be kept for longer than keep_*_ms
+ * says. Names are told to be kept only where everybody may search the directory; if it is this
+ * client that changes its mode, nobody is called. */
+#define MYFS_INVAL_ATTR 1u  /* the attributes */
+#define MYFS_INVAL_NAMES 2u /* of a directory: its names and what it has not */
+#define MYFS_INVAL_DATA 4u  /* the content of a file */
+
+typedef struct myfs_invalidation {
+  size_t size;   /* sizeof(myfs_invalidation) */
+  unsigned what; /* MYFS_INVAL_* */
+  uint64_t ino;  /* st_ino; 0: everything of the mount, which others may have changed already */
+} myfs_invalidation;
+
+/* Called on threads of the library, several at once. It may wait, but others wait for it: if it
+ * does not return in 10 s the server may end the session. It must not call this library. */
+typedef void (*myfs_invalidate_fn)(void* context, const myfs_invalidation* invalidation);
+
+typedef struct myfs_listener myfs_listener;
+
+/* Listens to what happens to the mount that `inode` lies in, from now until myfs_ll_unlisten().
+ * Errors: EINVAL. */
+MYFS_API int myfs_ll_listen(myfs_inode* inode, myfs_invalidate_fn fn, void* context,
+                            myfs_listener** listener);
+/* When it returns, the function is called no more. Not to be called from the function. Before the
+ * task is destroyed. NULL: 0. */
+MYFS_API int myfs_ll_unlisten(myfs_listener* listener);
 
 #ifdef __cplusplus
 }

@@ -66,12 +66,14 @@ Errno check_writable(const fs::Path& place) {
 
 extern "C" {
 
-int myfs_ll_getattr(myfs_inode* inode, const myfs_call* call, myfs_file* file, struct stat* out) {
+int myfs_ll_getattr(myfs_inode* inode, const myfs_call* call, myfs_file* file, struct stat* out,
+                    int64_t* keep_ms) {
   CallScope scope(api::task_of(inode), call, "getattr");
   return scope.run([&]() -> Result<void> {
     if (out == nullptr) return fail(Errno(EINVAL), "there is no place for the result");
     fs::Inode& of = file != nullptr ? file->file->f_inode() : inode->place.inode();
-    MYFS_ASSIGN(const Kstat stat, fs::vfs_getattr(scope.ctx(), of));
+    MYFS_ASSIGN(Kstat stat, fs::vfs_getattr(scope.ctx(), of));
+    if (keep_ms != nullptr) *keep_ms = fs::keep_attr_ns(of, &stat) / kNsPerMs;
     api::to_stat(stat, out);
     return ok_result();
   });

@@ -10,6 +10,7 @@
 #include "sdk/api/kstat_out.h"
 #include "sdk/api/lowlevel.h"
 #include "sdk/base/limits.h"
+#include "sdk/fs/keep.h"
 #include "sdk/fs/stat.h"
 
 namespace myfs::api {
@@ -46,7 +47,11 @@ inline Errno check_entry(const myfs_entry* entry) {
 inline Result<void> fill_entry(const CallContext& ctx, LowLevel& lowlevel, fs::Path place,
                                const Kstat* stat, myfs_entry* entry) {
   Kstat attr;
-  if (stat != nullptr) {
+  entry->keep_attr_ms = fs::keep_attr_ns(place.inode(), &attr) / kNsPerMs;
+  entry->keep_name_ms = fs::keep_name_ns(*place.dentry) / kNsPerMs;
+  if (entry->keep_attr_ms != 0) {
+    // Those that are covered.
+  } else if (stat != nullptr) {
     attr = *stat;
     attr.dev = place.inode().i_sb().s_dev;
   } else {

@@ -4,6 +4,7 @@
 
 #include "sdk/api/lowlevel_call.h"
 #include "sdk/fs/namei_ops.h"
+#include "sdk/fs/super_block.h"
 
 using namespace myfs;  // the facade's own rooms only
 using api::CallScope;
@@ -52,12 +53,45 @@ int myfs_ll_lookup(myfs_inode* dir, const myfs_call* call, const char* name, myf
   return scope.run([&]() -> Result<void> {
     if (Errno error = api::check_entry(entry); !error.ok()) return error;
     MYFS_ASSIGN(const fs::At at, api::name_at(dir, name));
-    return fs::retry_estale([&]() -> Result<void> {
+    entry->keep_name_ms = entry->keep_attr_ms = 0;
+    Result<void> result = fs::retry_estale([&]() -> Result<void> {
       MYFS_ASSIGN(fs::WalkResult found,
                   fs::path_lookup(scope.ctx(), scope.task(), at, 0, fs::LookupIntent::kStat));
       return api::fill_entry(scope.ctx(), dir->task->lowlevel, std::move(found.path),
                              found.has_stat ? &found.stat : nullptr, entry);
     });
+    if (!result.ok() && result.error() == Errno(ENOENT)) {
+      entry->keep_name_ms = fs::keep_absence_ns(dir->place.inode(), at.path) / kNsPerMs;
+    }
+    return result;
+  });
+}
+
+ssize_t myfs_ll_name_to_handle(myfs_inode* inode, const myfs_call* call, void* handle,
+                               size_t size) {
+  CallScope scope(api::task_of(inode), call, "name_to_handle");
+  return scope.run([&]() -> Result<size_t> {
+    fs::Inode& of = inode->place.inode();
+    MYFS_ASSIGN(const std::string made, of.i_sb().s_op().encode_fh(scope.ctx(), of));
+    if (size == 0) return made.size();
+    if (handle == nullptr) return fail(Errno(EINVAL), "there is no buffer");
+    if (made.size() > size) return Errno(ERANGE);
+    return made.copy(static_cast<char*>(handle), made.size());
+  });
+}
+
+int myfs_ll_open_by_handle(myfs_inode* of_mount, const myfs_call* call, const void* handle,
+                           size_t size, myfs_entry* entry) {
+  CallScope scope(api::task_of(of_mount), call, "open_by_handle");
+  return scope.run([&]() -> Result<void> {
+    if (Errno error = api::check_entry(entry); !error.ok()) return error;
+    if (handle == nullptr || size == 0) return fail(Errno(EINVAL), "the handle is null");
+    if (!scope.ctx().cred->is_root()) return Errno(EPERM);
+    fs::SuperBlock& sb = of_mount->place.dentry->d_sb();
+    MYFS_ASSIGN(Ref<fs::Inode> inode,
+                sb.s_op().fh_to_inode(scope.ctx(), {static_cast<const char*>(handle), size}));
+    fs::Path place{of_mount->place.mnt, sb.s_dcache.d_alloc_anon(std::move(inode))};
+    return api::fill_entry(scope.ctx(), of_mount->task->lowlevel, std::move(place), nullptr, entry);
   });
 }
 

@@ -34,17 +34,6 @@ Result<Ref<Dentry>> confirm_position(const CallContext& ctx, Dentry& dentry) {
   return op.get_parent(ctx, dentry);
 }
 
-// Whether the dentry's position is true, by the lease of its parent.
-bool position_known(const Dentry& dentry) {
-  RcuReadGuard guard;
-  const DentryPosition& pos = dentry.position();
-  if (pos.dir == nullptr) return false;
-  const Validity& validity = dentry.d_sb().s_validity;
-  LeaseWord::Sample sample = pos.dir->i_lease.sample();
-  return LeaseWord::covers(sample, kLeaseD, validity) && dentry.is_true_at(pos, sample) &&
-         validity.alive();
-}
-
 // Climbs from `at` to `root`, whatever the cache knows; `fn` gets each name on the way, the last
 // one first. EXDEV: it is not below the root; ENOENT: it, or a directory above it, was removed.
 template <typename Fn>
@@ -376,6 +365,16 @@ bool Walk::cross_mounts(Path* path) {
 }
 
 }  // namespace
+
+bool position_known(const Dentry& dentry) {
+  RcuReadGuard guard;
+  const DentryPosition& pos = dentry.position();
+  if (pos.dir == nullptr) return false;
+  const Validity& validity = dentry.d_sb().s_validity;
+  LeaseWord::Sample sample = pos.dir->i_lease.sample();
+  return LeaseWord::covers(sample, kLeaseD, validity) && dentry.is_true_at(pos, sample) &&
+         validity.alive();
+}
 
 Result<WalkResult> path_lookup(const CallContext& ctx, const TaskStruct& task, At at,
                                uint32_t flags, LookupIntent intent) {

@@ -95,6 +95,10 @@ WalkOutcome rcu_walk(const CallContext& ctx, const TaskStruct& task, At at, uint
 WalkOutcome cached_child(const CallContext& ctx, const TaskStruct& task, const Path& dir,
                          std::string_view name, RefPtr<Dentry>* child, Errno* error);
 
+// Whether `dentry` is where its position says, by the lease of its parent. Within an rcu read
+// section or with a reference.
+bool position_known(const Dentry& dentry);
+
 // The absolute path of `path` below the task's root [d_path]; ENOENT if it, or a directory above
 // it, was removed;
 // "(unreachable)" is not used: a place outside the root is ENOENT too. ENAMETOOLONG.

@@ -6,6 +6,11 @@
 
 namespace myfs::fs {
 
+Result<std::string> SuperOps::encode_fh(const CallContext&, Inode&) { return Errno(EOPNOTSUPP); }
+Result<Ref<Inode>> SuperOps::fh_to_inode(const CallContext&, std::string_view) {
+  return Errno(EOPNOTSUPP);
+}
+
 Ref<SuperBlock> SuperBlock::create(std::unique_ptr<SuperOps> op, SuperOptions options) {
   return Ref<SuperBlock>(new SuperBlock(std::move(op), std::move(options)),
                          Ref<SuperBlock>::Adopt{});

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "sdk/base/call_context.h"
 #include "sdk/base/metrics.h"
@@ -20,6 +21,7 @@
 #include "sdk/base/ref.h"
 #include "sdk/base/result.h"
 #include "sdk/base/sync.h"
+#include "sdk/fs/cache_listener.h"
 #include "sdk/fs/dcache.h"
 #include "sdk/fs/inode_cache.h"
 #include "sdk/fs/lease_word.h"
@@ -49,6 +51,11 @@ class SuperOps {
   // Of an inode of this file system it is not known what the server has done to it: nothing cached
   // of it is used any more. May wait.
   virtual void forget(Inode& inode) = 0;
+  // [struct export_operations] A name of the inode that outlives sessions and servers' restarts,
+  // and the inode of one: ESTALE if it was removed, EACCES for what this file system has not made,
+  // EINVAL for what is none. Default: EOPNOTSUPP.
+  virtual Result<std::string> encode_fh(const CallContext& ctx, Inode& inode);
+  virtual Result<Ref<Inode>> fh_to_inode(const CallContext& ctx, std::string_view handle);
   // umount has begun: what cannot be written until ctx.deadline_ns is given up; afterwards nothing
   // is in flight. `force` is for messages.
   virtual void umount_begin(const CallContext& ctx, bool force) = 0;
@@ -96,6 +103,7 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   Dcache s_dcache;
   InodeCache s_inodes;
   SuperCounters s_counters;
+  CacheListeners s_listeners;
   SharedMutex s_umount{LockRank::kSuperUmount};
   Mutex s_rename_mutex{LockRank::kRename};
   uint64_t next_open_id() { return next_open_id_.fetch_add(1, std::memory_order_relaxed) + 1; }

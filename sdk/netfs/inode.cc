@@ -225,7 +225,13 @@ void NetInode::forget() {
     MutexLock lock(lease.mu);
     lease.begin_forget_locked();
   }
-  honour_recall();
+  fs::CacheListeners& listeners = super_.sb().s_listeners;
+  if (!listeners.any()) return honour_recall();
+  // Not by the caller, whom a listener may wait for.
+  super_.worker().post([this, &listeners, held = Ref<fs::Inode>(*this)] {
+    listeners.invalidate(*this, kAllParts);
+    honour_recall();
+  });
 }
 
 // --- recalls and losses
@@ -262,6 +268,9 @@ void NetInode::honour_recall() {
     {
       MutexLock lock(lease.mu);
       acks = lease.finish_locked();
+    }
+    if ((parts & fs::kLeaseR) != 0 || !acks.empty()) {
+      super_.sb().s_listeners.invalidate(*this, kAllParts);
     }
     for (rpc::AckArgs& ack : acks) {
       if (ack.have_size && mapping_ != nullptr) {

@@ -278,6 +278,24 @@ void Super::evict_inode(fs::Inode& inode) {
 
 void Super::forget(fs::Inode& inode) { net_inode(inode).forget(); }
 
+Result<std::string> Super::encode_fh(const CallContext& ctx, fs::Inode& inode) {
+  return call(ctx, net_inode(inode), [&](const rpc::Handle& handle, const Ticket&) {
+    return client_->persist_handle(ctx, handle);
+  });
+}
+
+Result<Ref<fs::Inode>> Super::fh_to_inode(const CallContext& ctx, std::string_view handle) {
+  while (true) {
+    CallScope scope(*leases_);
+    Result<rpc::Node> node =
+        client_->resolve_handle(ctx, {.persistent = std::string(handle), .past = {}});
+    if (node.error() == rpc::kSessionLost) continue;
+    if (!node.ok()) return node.error();
+    MYFS_ASSIGN(Ref<NetInode> inode, learn(*node, scope.ticket(), nullptr));
+    return Ref<fs::Inode>(std::move(inode));
+  }
+}
+
 void Super::umount_begin(const CallContext& ctx, bool force) {
   if (client_ == nullptr) return;
   Result<void> written = runtime_.writeback().sync(ctx, address_space_ops_);

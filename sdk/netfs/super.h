@@ -137,6 +137,8 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   Result<void> sync_fs(const CallContext& ctx) override;
   void evict_inode(fs::Inode& inode) override;
   void forget(fs::Inode& inode) override;
+  Result<std::string> encode_fh(const CallContext& ctx, fs::Inode& inode) override;
+  Result<Ref<fs::Inode>> fh_to_inode(const CallContext& ctx, std::string_view handle) override;
   void umount_begin(const CallContext& ctx, bool force) override;
   void shutdown(const CallContext& ctx) override;
   void put_super() override;
@@ -176,6 +178,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   SessionMark present_session() const;
   void recall_all(const std::vector<rpc::RecallItem>& items, const SessionMark& session);
   void recall_one(const rpc::RecallItem& item, const SessionMark& session);
+  void acknowledge_later(const rpc::RecallItem& item, std::vector<rpc::AckArgs> acks);
   void put_deferred();
   void lose_dirty_pages(std::string why);
   void end_generation();

@@ -54,7 +54,10 @@ void Super::on_session_lost(std::string_view why) {
   end_generation();
   counters_.sessions_lost.add();
   log(LogLevel::kWarning, "%s: the session ended: %s", options_.s_id, std::string(why));
-  worker_.post([this, why = std::string(why)] { lose_dirty_pages("the session ended: " + why); });
+  worker_.post([this, why = std::string(why)] {
+    sb_->s_listeners.invalidate_all();
+    lose_dirty_pages("the session ended: " + why);
+  });
 }
 
 void Super::lose_dirty_pages(std::string why) {
@@ -74,6 +77,7 @@ void Super::on_rebound(const rpc::SessionInfo& info, std::vector<rpc::Grant> kep
                        int64_t sent_boottime_ns) {
   (void)grace;  // the server parks what has to wait for its end
   std::vector<uint64_t> lost = leases_->keep_only(kept);
+  if (sb_->s_listeners.any()) worker_.post([this] { sb_->s_listeners.invalidate_all(); });
   set_deadlines(sent_boottime_ns, info.term_ms);
   if (lost.empty()) return;
   worker_.post([this, lost = std::move(lost)] {
@@ -135,11 +139,21 @@ void Super::recall_one(const rpc::RecallItem& item, const SessionMark& session) 
                     .seq = item.seq,
                     .incarnation = session.incarnation});
   }
+  if (!acks.empty() && sb_->s_listeners.any()) return acknowledge_later(item, std::move(acks));
   for (rpc::AckArgs& ack : acks) client_->ack(std::move(ack));
   if (!work) return;
   // Also if it turned out to be another inode of that number: nothing will be found to do, and the
   // reference is dropped there.
   worker_.post([work = std::move(work)] { net_inode(*work).honour_recall(); });
+}
+
+// Whoever keeps what was answered may have to be waited for.
+void Super::acknowledge_later(const rpc::RecallItem& item, std::vector<rpc::AckArgs> acks) {
+  worker_.post([this, inode = sb_->s_inodes.ilookup(item.ino),
+                parts = static_cast<LeaseParts>(item.parts), acks = std::move(acks)]() mutable {
+    if (inode) sb_->s_listeners.invalidate(*inode, parts);
+    for (rpc::AckArgs& ack : acks) client_->ack(std::move(ack));
+  });
 }
 
 void Super::on_glimpse(uint64_t glimpse_id, uint64_t ino) {

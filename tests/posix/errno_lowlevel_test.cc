@@ -22,8 +22,8 @@ TEST_F(LowLevel, ll_task_EINVAL) {
   EXPECT_EQ(-EINVAL, myfs_ll_lookup(dir_, nullptr, "x", nullptr));
   entry.size = 1;
   EXPECT_EQ(-EINVAL, myfs_ll_lookup(dir_, nullptr, "x", &entry));
-  EXPECT_EQ(-EINVAL, myfs_ll_getattr(nullptr, nullptr, nullptr, &st));
-  EXPECT_EQ(-EINVAL, myfs_ll_getattr(dir_, nullptr, nullptr, nullptr));
+  EXPECT_EQ(-EINVAL, myfs_ll_getattr(nullptr, nullptr, nullptr, &st, nullptr));
+  EXPECT_EQ(-EINVAL, myfs_ll_getattr(dir_, nullptr, nullptr, nullptr, nullptr));
   EXPECT_EQ(-EINVAL, myfs_ll_open(dir_, nullptr, O_RDONLY, nullptr));
   EXPECT_EQ(-EINVAL, myfs_ll_statfs(dir_, nullptr, nullptr));
   EXPECT_EQ(-EINVAL, myfs_ll_flush(nullptr, nullptr));
@@ -530,6 +530,54 @@ TEST_F(LowLevel, ll_fallocate_EINVAL) {
 TEST_F(LowLevel, ll_fallocate_EOPNOTSUPP) {
   EXPECT_EQ(-EOPNOTSUPP,
             myfs_ll_fallocate(open_inode(file("f")), nullptr, FALLOC_FL_COLLAPSE_RANGE, 0, 4096));
+}
+
+TEST_F(LowLevel, ll_name_to_handle_ERANGE) {
+  char handle[128];
+  const ssize_t size = myfs_ll_name_to_handle(dir_, nullptr, nullptr, 0);
+  ASSERT_GT(size, 0);
+  ASSERT_LE(size, 128);
+  EXPECT_EQ(-ERANGE, myfs_ll_name_to_handle(dir_, nullptr, handle, static_cast<size_t>(size) - 1));
+  EXPECT_EQ(size, myfs_ll_name_to_handle(dir_, nullptr, handle, static_cast<size_t>(size)));
+}
+
+TEST_F(LowLevel, ll_open_by_handle_EPERM) {
+  char handle[128];
+  const ssize_t size = myfs_ll_name_to_handle(dir_, nullptr, handle, sizeof handle);
+  myfs_entry entry = new_entry();
+  EXPECT_EQ(-EPERM,
+            myfs_ll_open_by_handle(dir_, user(), handle, static_cast<size_t>(size), &entry));
+}
+
+TEST_F(LowLevel, ll_open_by_handle_ESTALE) {
+  char handle[128];
+  const ssize_t size = myfs_ll_name_to_handle(file("f"), nullptr, handle, sizeof handle);
+  ASSERT_EQ(0, myfs_ll_unlink(dir_, nullptr, "f"));
+  restart_server();
+  myfs_entry entry = new_entry();
+  EXPECT_EQ(-ESTALE,
+            myfs_ll_open_by_handle(dir_, nullptr, handle, static_cast<size_t>(size), &entry));
+}
+
+TEST_F(LowLevel, ll_open_by_handle_EACCES) {
+  char handle[128];
+  const ssize_t size = myfs_ll_name_to_handle(dir_, nullptr, handle, sizeof handle);
+  handle[size - 1] = static_cast<char>(handle[size - 1] ^ 1);
+  myfs_entry entry = new_entry();
+  EXPECT_EQ(-EACCES,
+            myfs_ll_open_by_handle(dir_, nullptr, handle, static_cast<size_t>(size), &entry));
+}
+
+TEST_F(LowLevel, ll_open_by_handle_EINVAL) {
+  myfs_entry entry = new_entry();
+  EXPECT_EQ(-EINVAL, myfs_ll_open_by_handle(dir_, nullptr, "short", 5, &entry));
+  EXPECT_EQ(-EINVAL, myfs_ll_open_by_handle(dir_, nullptr, nullptr, 24, &entry));
+}
+
+TEST_F(LowLevel, ll_listen_EINVAL) {
+  myfs_listener* listener;
+  EXPECT_EQ(-EINVAL, myfs_ll_listen(dir_, nullptr, nullptr, &listener));
+  EXPECT_EQ(-EINVAL, myfs_ll_listen(nullptr, nullptr, nullptr, &listener));
 }
 
 TEST_F(LowLevel, ll_readdir_ENOTDIR) {

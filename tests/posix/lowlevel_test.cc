@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "tests/support/myfsd/acl_bytes.h"
@@ -251,6 +252,129 @@ TEST_F(LowLevel, a_listing_in_steps_of_any_size_is_the_same) {
     EXPECT_EQ(expected, found);
     EXPECT_EQ(0, myfs_ll_release(d));
   }
+}
+
+TEST_F(LowLevel, a_handle_leads_to_its_inode_after_a_restart) {
+  file("f");
+  myfs_inode* d = directory("d");
+  make_file("d/g", "content");
+  char of_file[128], of_dir[128];
+  const ssize_t file_size =
+      myfs_ll_name_to_handle(child(dir_, "f"), nullptr, of_file, sizeof of_file);
+  const ssize_t dir_size = myfs_ll_name_to_handle(d, nullptr, of_dir, sizeof of_dir);
+  ASSERT_EQ(0, myfs_ll_rename(dir_, nullptr, "d", dir_, "moved", 0));
+  restart_server();
+  Client other(server_->url());  // knows nothing yet
+  myfs_entry root = new_entry(), entry = new_entry();
+  ASSERT_EQ(0, myfs_ll_open_path(other, nullptr, "/", &root));
+  ASSERT_EQ(0, myfs_ll_open_by_handle(root.inode, nullptr, of_file, static_cast<size_t>(file_size),
+                                      &entry))
+      << last_message();
+  EXPECT_EQ(stat("f").st_ino, entry.attr.st_ino);
+  ASSERT_EQ(0, myfs_ll_open_by_handle(root.inode, nullptr, of_dir, static_cast<size_t>(dir_size),
+                                      &entry));
+  EXPECT_EQ("content", read_at(open_inode(child(entry.inode, "g"), O_RDONLY), 10, 0));
+  EXPECT_EQ(stat(".").st_ino, attributes(child(entry.inode, "..")).st_ino);
+}
+
+// What a listener was told.
+struct Heard {
+  static void hear(void* self, const myfs_invalidation* what) {
+    auto* heard = static_cast<Heard*>(self);
+    if (what->ino == heard->ino) heard->what |= what->what;
+    if (what->ino == 0) heard->all = true;
+  }
+  uint64_t ino = 0;
+  std::atomic<unsigned> what{0};
+  std::atomic<bool> all{false};
+};
+
+TEST_F(LowLevel, nothing_is_kept_where_nobody_listens) {
+  file("f");
+  myfs_entry entry = new_entry();
+  ASSERT_EQ(0, myfs_ll_lookup(dir_, nullptr, "f", &entry));
+  EXPECT_EQ(0, entry.keep_name_ms);
+  EXPECT_EQ(0, entry.keep_attr_ms);
+}
+
+TEST_F(LowLevel, a_listener_is_called_before_others_make_their_change) {
+  myfs_inode* f = file("f");
+  Heard of_file, of_dir;
+  of_file.ino = attributes(f).st_ino;
+  of_dir.ino = attributes(dir_).st_ino;
+  myfs_listener *file_listener, *dir_listener;
+  ASSERT_EQ(0, myfs_ll_listen(f, &Heard::hear, &of_file, &file_listener));
+  ASSERT_EQ(0, myfs_ll_listen(dir_, &Heard::hear, &of_dir, &dir_listener));
+  myfs_entry entry = new_entry();
+  ASSERT_EQ(0, myfs_ll_lookup(dir_, nullptr, "f", &entry));
+  EXPECT_GT(entry.keep_name_ms, 0);
+  EXPECT_GT(entry.keep_attr_ms, 0);
+  EXPECT_EQ(-ENOENT, myfs_ll_lookup(dir_, nullptr, "missing", &entry));
+  EXPECT_EQ(-ENOENT, myfs_ll_lookup(dir_, nullptr, "missing", &entry));
+  EXPECT_GT(entry.keep_name_ms, 0);
+  EXPECT_EQ(0u, of_file.what);
+  EXPECT_EQ(0u, of_dir.what);
+
+  Client other(server_->url());
+  ASSERT_EQ(0, myfs_chmod(other, (home() + "/f").c_str(), 0600));
+  EXPECT_NE(0u, of_file.what & MYFS_INVAL_ATTR);
+  EXPECT_EQ(0u, of_dir.what & MYFS_INVAL_NAMES);
+  ASSERT_EQ(0, other.put(home() + "/missing", "text"));
+  EXPECT_NE(0u, of_dir.what & MYFS_INVAL_NAMES);
+  EXPECT_EQ(0, myfs_ll_unlisten(file_listener));
+  EXPECT_EQ(0, myfs_ll_unlisten(dir_listener));
+}
+
+TEST_F(LowLevel, content_that_others_write_is_told) {
+  myfs_inode* f = file("f");
+  Heard heard;
+  heard.ino = attributes(f).st_ino;
+  myfs_listener* listener;
+  ASSERT_EQ(0, myfs_ll_listen(dir_, &Heard::hear, &heard, &listener));
+  EXPECT_EQ("", read_at(open_inode(f, O_RDONLY), 10, 0));
+  Client other(server_->url());
+  ASSERT_EQ(0, other.put(home() + "/f", "text", 0));
+  EXPECT_NE(0u, heard.what & MYFS_INVAL_DATA);
+  EXPECT_EQ(0, myfs_ll_unlisten(listener));
+}
+
+TEST_F(LowLevel, after_unlisten_nobody_is_called) {
+  file("f");
+  Heard heard;
+  heard.ino = attributes(dir_).st_ino;
+  myfs_listener* listener;
+  ASSERT_EQ(0, myfs_ll_listen(dir_, &Heard::hear, &heard, &listener));
+  EXPECT_EQ(0, look_up(dir_, "f"));
+  EXPECT_EQ(0, myfs_ll_unlisten(listener));
+  Client other(server_->url());
+  ASSERT_EQ(0, other.put(home() + "/g", "text"));
+  EXPECT_EQ(0u, heard.what);
+  EXPECT_EQ(0, myfs_ll_unlisten(nullptr));
+}
+
+TEST_F(LowLevel, names_are_not_kept_where_not_everybody_may_search) {
+  myfs_inode* d = directory("d", 0700);
+  make_file("d/f");
+  Heard heard;
+  myfs_listener* listener;
+  ASSERT_EQ(0, myfs_ll_listen(dir_, &Heard::hear, &heard, &listener));
+  myfs_entry entry = new_entry();
+  ASSERT_EQ(0, myfs_ll_lookup(d, nullptr, "f", &entry));
+  EXPECT_EQ(0, entry.keep_name_ms);
+  EXPECT_EQ(-ENOENT, myfs_ll_lookup(d, nullptr, "missing", &entry));
+  EXPECT_EQ(0, entry.keep_name_ms);
+  EXPECT_EQ(0, myfs_ll_unlisten(listener));
+}
+
+TEST_F(LowLevel, the_end_of_the_session_is_told) {
+  Heard heard;
+  myfs_listener* listener;
+  ASSERT_EQ(0, myfs_ll_listen(dir_, &Heard::hear, &heard, &listener));
+  restart_server();
+  EXPECT_EQ(-ENOENT, look_up(dir_, "missing"));  // in the new session
+  // A worker tells it.
+  while (!heard.all) std::this_thread::yield();
+  EXPECT_EQ(0, myfs_ll_unlisten(listener));
 }
 
 TEST_F(LowLevel, inodes_and_files_keep_the_mount_busy) {

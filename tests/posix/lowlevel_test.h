@@ -68,7 +68,7 @@ class LowLevel : public ApiTest {
   }
   static struct stat attributes(myfs_inode* inode) {
     struct stat st {};
-    EXPECT_EQ(0, myfs_ll_getattr(inode, nullptr, nullptr, &st)) << last_message();
+    EXPECT_EQ(0, myfs_ll_getattr(inode, nullptr, nullptr, &st, nullptr)) << last_message();
     return st;
   }
   static int set(myfs_inode* inode, unsigned valid, mode_t mode = 0, off_t length = 0,

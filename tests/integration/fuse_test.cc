@@ -1,0 +1,500 @@
+// myfs-fuse as a program: what the kernel's callers see of a mount, and of two mounts of one
+// server.
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <gtest/gtest.h>
+#include <myfs/myfs.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/myfsd/process.h"
+#include "tests/support/myfsd/program.h"
+#include "tests/support/myfsd/temp_dir.h"
+
+namespace myfs::test {
+namespace {
+
+constexpr long kFuseMagic = 0x65735546;
+
+bool is_fuse(const std::string& path) {
+  struct statfs stat;
+  return ::statfs(path.c_str(), &stat) == 0 && stat.f_type == kFuseMagic;
+}
+
+class FuseMount {
+ public:
+  FuseMount(const std::string& url, const std::string& at, const std::string& options) : at_(at) {
+    std::filesystem::create_directory(at);
+    const std::string all = "allow_other" + (options.empty() ? "" : "," + options);
+    EXPECT_TRUE(program_.start({bin("myfs-fuse"), "-f", "-o", all, url, at}));
+    std::string line;
+    EXPECT_TRUE(program_.receive(&line));
+    EXPECT_EQ("myfs-fuse: mounted at " + at, line);
+  }
+  ~FuseMount() {
+    if (ended_) return;
+    EXPECT_EQ(0, end());
+  }
+  // SIGTERM; the exit status.
+  int end(int signal_number = SIGTERM) {
+    ended_ = true;
+    program_.kill(signal_number);
+    return program_.wait();
+  }
+  std::string operator/(const std::string& name) const { return at_ + "/" + name; }
+  const std::string& path() const { return at_; }
+
+ private:
+  const std::string at_;
+  Program program_;
+  bool ended_ = false;
+};
+
+class Fuse : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    server_ = std::make_unique<MyfsdProcess>(dir_ / "data");
+    ASSERT_TRUE(server_->start()) << server_->output();
+    std::filesystem::permissions(dir_ / "", std::filesystem::perms{0755});  // for other users
+    a_ = mount("a");
+    b_ = mount("b");
+  }
+  void TearDown() override {
+    b_.reset();
+    a_.reset();
+  }
+  std::unique_ptr<FuseMount> mount(const std::string& name, const std::string& options = {}) {
+    std::string all = GetParam();
+    if (!options.empty()) all += all.empty() ? options : "," + options;
+    return std::make_unique<FuseMount>(server_->url(), dir_ / name, all);
+  }
+
+  TempDir dir_;
+  std::unique_ptr<MyfsdProcess> server_;
+  std::unique_ptr<FuseMount> a_, b_;
+};
+
+INSTANTIATE_TEST_SUITE_P(, Fuse, testing::Values("", "lease_cache"), [](const auto& info) {
+  return std::string(info.param).empty() ? std::string("plain") : std::string(info.param);
+});
+
+int put(const std::string& path, const std::string& text, int flags = O_TRUNC) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | flags, 0644);
+  if (fd < 0) return -errno;
+  const ssize_t count = ::write(fd, text.data(), text.size());
+  ::close(fd);
+  return count == static_cast<ssize_t>(text.size()) ? 0 : -EIO;
+}
+
+std::string read_fd(int fd) {
+  std::string text(1 << 16, '?');
+  const ssize_t count = ::pread(fd, text.data(), text.size(), 0);
+  if (count < 0) return "<error>";
+  text.resize(static_cast<size_t>(count));
+  return text;
+}
+
+std::string get(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY);
+  if (fd < 0) return "<error>";
+  std::string text = read_fd(fd);
+  ::close(fd);
+  return text;
+}
+
+struct stat stat_of(const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0) st.st_ino = 0;
+  return st;
+}
+bool exists(const std::string& path) { return stat_of(path).st_ino != 0; }
+mode_t mode(const std::string& path) { return stat_of(path).st_mode & 07777; }
+
+// What `fn` returns in a process of another user.
+int as_user(uid_t uid, gid_t gid, const std::vector<gid_t>& groups,
+            const std::function<int()>& fn) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setgroups(groups.size(), groups.data()) != 0 || ::setresgid(gid, gid, gid) != 0 ||
+        ::setresuid(uid, uid, uid) != 0) {
+      ::_exit(255);
+    }
+    ::_exit(fn());
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return exit_status(status);
+}
+
+// Until the process waits in a system call for the kernel's request to be answered.
+void wait_until_blocked(pid_t pid) {
+  const std::string directory = "/proc/" + std::to_string(pid);
+  const std::string call = std::to_string(SYS_mkdir) + " ";
+  while (get(directory + "/syscall").find(call) != 0) ::sched_yield();
+}
+
+int open_errno(const std::string& path, int flags) {
+  const int fd = ::open(path.c_str(), flags);
+  return fd < 0 ? errno : 0;
+}
+
+TEST_P(Fuse, each_change_of_a_name_is_seen_at_once_by_the_other_mount) {
+  for (int round = 0; round < 50; ++round) {
+    const std::string name = "n" + std::to_string(round % 3), to = "m" + std::to_string(round % 3);
+    ASSERT_FALSE(exists(*b_ / name)) << round;
+    ASSERT_EQ(0, put(*a_ / name, "x"));
+    ASSERT_TRUE(exists(*b_ / name)) << round;
+    ASSERT_EQ(0, ::rename((*a_ / name).c_str(), (*a_ / to).c_str()));
+    ASSERT_FALSE(exists(*b_ / name)) << round;
+    ASSERT_TRUE(exists(*b_ / to)) << round;
+    ASSERT_EQ(0, ::unlink((*b_ / to).c_str()));
+    ASSERT_FALSE(exists(*a_ / to)) << round;
+  }
+}
+
+TEST_P(Fuse, each_change_of_attributes_is_seen_at_once_by_the_other_mount) {
+  ASSERT_EQ(0, put(*a_ / "f", "x"));
+  ASSERT_EQ(0, ::mkdir((*a_ / "d").c_str(), 0755));
+  for (int round = 0; round < 50; ++round) {
+    const mode_t mode_now = round % 2 == 0 ? 0600 : 0644;
+    for (const char* name : {"f", "d"}) {
+      FuseMount& from = round % 3 == 0 ? *b_ : *a_;
+      FuseMount& to = round % 3 == 0 ? *a_ : *b_;
+      (void)mode(to / name);
+      ASSERT_EQ(0, ::chmod((from / name).c_str(), mode_now));
+      ASSERT_EQ(mode_now, mode(to / name)) << round << name;
+    }
+    ASSERT_EQ(0, ::truncate((*a_ / "f").c_str(), round));
+    ASSERT_EQ(round, stat_of(*b_ / "f").st_size);
+  }
+}
+
+TEST_P(Fuse, each_write_is_seen_at_once_by_the_other_mount) {
+  ASSERT_EQ(0, put(*a_ / "f", ""));
+  const int fd_a = ::open((*a_ / "f").c_str(), O_RDWR);
+  const int fd_b = ::open((*b_ / "f").c_str(), O_RDWR);
+  for (int round = 0; round < 50; ++round) {
+    const std::string text = "text" + std::to_string(round);
+    const int from = round % 2 == 0 ? fd_a : fd_b, to = round % 2 == 0 ? fd_b : fd_a;
+    ASSERT_EQ(static_cast<ssize_t>(text.size()), ::pwrite(from, text.data(), text.size(), 0));
+    ASSERT_EQ(text, read_fd(to));
+    struct stat st;
+    ASSERT_EQ(0, ::fstat(to, &st));
+    ASSERT_EQ(static_cast<off_t>(text.size()), st.st_size);
+  }
+  ::close(fd_a);
+  ::close(fd_b);
+}
+
+TEST_P(Fuse, appends_of_two_mounts_do_not_overwrite_each_other) {
+  ASSERT_EQ(0, put(*a_ / "f", ""));
+  const int fd_a = ::open((*a_ / "f").c_str(), O_WRONLY | O_APPEND);
+  const int fd_b = ::open((*b_ / "f").c_str(), O_WRONLY | O_APPEND);
+  std::string expected;
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_EQ(1, ::write(fd_a, "a", 1));
+    ASSERT_EQ(1, ::write(fd_b, "b", 1));
+    expected += "ab";
+  }
+  EXPECT_EQ(expected, get(*a_ / "f"));
+  // fcntl changes the open file's way of writing.
+  ASSERT_EQ(0, ::fcntl(fd_a, F_SETFL, 0));
+  ASSERT_EQ(1, ::pwrite(fd_a, "A", 1, 0));
+  EXPECT_EQ('A', get(*b_ / "f")[0]);
+  ::close(fd_a);
+  ::close(fd_b);
+}
+
+TEST_P(Fuse, uid_gid_and_groups_of_the_caller_decide) {
+  ASSERT_EQ(0, put(*a_ / "f", "x"));
+  ASSERT_EQ(0, ::chown((*a_ / "f").c_str(), 1000, 2000));
+  ASSERT_EQ(0, ::chmod((*a_ / "f").c_str(), 0640));
+  const std::string path = *a_ / "f";
+  EXPECT_EQ(0, as_user(1000, 1000, {}, [&] { return open_errno(path, O_RDWR); }));
+  EXPECT_EQ(EACCES, as_user(1001, 1001, {}, [&] { return open_errno(path, O_RDONLY); }));
+  EXPECT_EQ(0, as_user(1001, 1001, {3000, 2000}, [&] { return open_errno(path, O_RDONLY); }));
+  EXPECT_EQ(EACCES, as_user(1001, 2000, {}, [&] { return open_errno(path, O_RDWR); }));
+  EXPECT_EQ(0, as_user(1001, 2000, {}, [&] { return ::access(path.c_str(), R_OK); }));
+}
+
+TEST_P(Fuse, a_directory_that_is_closed_to_a_user_is_closed_at_once) {
+  ASSERT_EQ(0, ::mkdir((*a_ / "d").c_str(), 0755));
+  ASSERT_EQ(0, put(*a_ / "d/f", "x"));
+  const std::string path = *a_ / "d/f";
+  EXPECT_EQ(0, as_user(1000, 1000, {}, [&] { return open_errno(path, O_RDONLY); }));
+  ASSERT_EQ(0, ::chmod((*b_ / "d").c_str(), 0700));
+  EXPECT_EQ(EACCES, as_user(1000, 1000, {}, [&] { return open_errno(path, O_RDONLY); }));
+  EXPECT_EQ(EACCES, as_user(1000, 1000, {}, [&] {
+              struct stat st;
+              return ::stat(path.c_str(), &st) == 0 ? 0 : errno;
+            }));
+}
+
+TEST_P(Fuse, who_writes_takes_privileges_away) {
+  ASSERT_EQ(0, put(*a_ / "f", "x"));
+  ASSERT_EQ(0, ::chmod((*a_ / "f").c_str(), 06777));
+  const std::string path = *a_ / "f";
+  EXPECT_EQ(06777u, mode(path));
+  ASSERT_EQ(0, as_user(1000, 1000, {}, [&] { return put(path, "y", 0) == 0 ? 0 : 1; }));
+  EXPECT_EQ(0777u, mode(path));
+  EXPECT_EQ(0777u, mode(*b_ / "f"));
+}
+
+TEST_P(Fuse, the_umask_of_the_caller_counts) {
+  const std::string path = *a_ / "f";
+  const std::string dir = *a_ / "d";
+  const mode_t old = ::umask(027);
+  const int fd = ::open(path.c_str(), O_CREAT | O_WRONLY, 0666);
+  ::mkdir(dir.c_str(), 0777);
+  ::umask(old);
+  ::close(fd);
+  EXPECT_EQ(0640u, mode(path));
+  EXPECT_EQ(0750u, mode(dir));
+}
+
+TEST_P(Fuse, an_open_file_lives_on_without_a_name) {
+  ASSERT_EQ(0, put(*a_ / "f", "text"));
+  const int fd = ::open((*a_ / "f").c_str(), O_RDWR);
+  ASSERT_EQ(0, ::unlink((*b_ / "f").c_str()));
+  struct stat st;
+  ASSERT_EQ(0, ::fstat(fd, &st));
+  EXPECT_EQ(0u, st.st_nlink);
+  EXPECT_EQ("text", read_fd(fd));
+  EXPECT_EQ(5, ::pwrite(fd, "other", 5, 0));
+  EXPECT_EQ(0, ::ftruncate(fd, 3));
+  EXPECT_EQ("oth", read_fd(fd));
+  EXPECT_EQ(0, ::close(fd));
+  EXPECT_FALSE(exists(*a_ / "f"));
+}
+
+TEST_P(Fuse, opening_with_O_TRUNC_cuts_the_file_for_everybody) {
+  ASSERT_EQ(0, put(*a_ / "f", "text"));
+  const int fd = ::open((*b_ / "f").c_str(), O_RDONLY);
+  EXPECT_EQ("text", read_fd(fd));
+  ::close(::open((*a_ / "f").c_str(), O_WRONLY | O_TRUNC));
+  EXPECT_EQ("", read_fd(fd));
+  EXPECT_EQ(0, stat_of(*b_ / "f").st_size);
+  ::close(fd);
+}
+
+TEST_P(Fuse, a_listing_is_whole_and_can_be_gone_back_in) {
+  ASSERT_EQ(0, ::mkdir((*a_ / "d").c_str(), 0755));
+  std::vector<std::string> expected{".", ".."};
+  for (int i = 0; i < 300; ++i) {
+    expected.push_back("file" + std::to_string(i));
+    ASSERT_EQ(0, ::mknod((*a_ / ("d/" + expected.back())).c_str(), S_IFREG | 0644, 0));
+  }
+  std::sort(expected.begin(), expected.end());
+  for (FuseMount* from : {a_.get(), b_.get()}) {
+    DIR* dir = ::opendir((*from / "d").c_str());
+    ASSERT_NE(nullptr, dir);
+    std::vector<std::string> names;
+    std::string after_ten;
+    long ten = 0;
+    while (const dirent* entry = ::readdir(dir)) {
+      names.emplace_back(entry->d_name);
+      if (names.size() == 10) ten = ::telldir(dir);
+      if (names.size() == 11) after_ten = entry->d_name;
+    }
+    std::sort(names.begin(), names.end());
+    EXPECT_EQ(expected, names);
+    ::seekdir(dir, ten);
+    const dirent* again = ::readdir(dir);
+    EXPECT_EQ(after_ten, again != nullptr ? again->d_name : "<end>");
+    ::closedir(dir);
+  }
+}
+
+TEST_P(Fuse, mapped_files_are_read_and_written) {
+  ASSERT_EQ(0, put(*a_ / "f", std::string(8192, 'x')));
+  const int fd = ::open((*a_ / "f").c_str(), O_RDWR);
+  void* map = ::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  ASSERT_NE(MAP_FAILED, map) << strerror(errno);
+  auto* bytes = static_cast<char*>(map);
+  EXPECT_EQ('x', bytes[5000]);
+  bytes[5000] = 'y';
+  EXPECT_EQ(0, ::msync(map, 8192, MS_SYNC));
+  EXPECT_EQ('y', get(*b_ / "f")[5000]);
+  EXPECT_EQ(1, ::pwrite(fd, "z", 1, 5001));
+  EXPECT_EQ('z', bytes[5001]);
+  ::munmap(map, 8192);
+  ::close(fd);
+}
+
+TEST_P(Fuse, extended_attributes_and_ranges) {
+  ASSERT_EQ(0, put(*a_ / "f", std::string(1 << 20, 'x')));
+  ASSERT_EQ(0, ::setxattr((*a_ / "f").c_str(), "user.a", "value", 5, 0));
+  char value[16];
+  EXPECT_EQ(5, ::getxattr((*b_ / "f").c_str(), "user.a", value, sizeof value));
+  EXPECT_EQ(7, ::listxattr((*b_ / "f").c_str(), nullptr, 0));
+  const int fd = ::open((*a_ / "f").c_str(), O_RDWR);
+  EXPECT_EQ(0, ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536));
+  EXPECT_EQ(std::string(65536, '\0'), read_fd(fd));
+  EXPECT_EQ(65536, ::lseek(fd, 0, SEEK_DATA));
+  off_t from = 65536, to = 0;
+  EXPECT_EQ(65536, ::copy_file_range(fd, &from, fd, &to, 65536, 0)) << strerror(errno);
+  EXPECT_EQ(std::string(65536, 'x'), read_fd(fd));
+  ::close(fd);
+}
+
+TEST_P(Fuse, renames_of_directories_under_a_working_directory) {
+  ASSERT_EQ(0, ::mkdir((*a_ / "d").c_str(), 0755));
+  ASSERT_EQ(0, ::mkdir((*a_ / "d/e").c_str(), 0755));
+  const int dir = ::open((*a_ / "d/e").c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(0, ::rename((*b_ / "d/e").c_str(), (*b_ / "moved").c_str()));
+  const int fd = ::openat(dir, "f", O_CREAT | O_WRONLY, 0644);
+  EXPECT_GE(fd, 0);
+  ::close(fd);
+  EXPECT_TRUE(exists(*b_ / "moved/f"));
+  EXPECT_EQ(stat_of(*a_ / "moved").st_ino, stat_of(*b_ / "moved").st_ino);
+  ::close(dir);
+}
+
+TEST_P(Fuse, a_signal_ends_the_mount_and_keeps_what_was_written) {
+  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+    auto mount_c = mount("c");
+    const int fd = ::open((*mount_c / "f").c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0644);
+    ASSERT_EQ(4, ::write(fd, "text", 4));
+    EXPECT_EQ(0, mount_c->end(number));
+    ::close(fd);
+    EXPECT_FALSE(is_fuse(mount_c->path()));
+    EXPECT_EQ("text", get(*a_ / "f"));
+    ::unlink((*a_ / "f").c_str());
+  }
+}
+
+TEST_P(Fuse, a_caller_that_is_killed_gives_up_while_the_server_is_silent) {
+  const std::string path = *a_ / "new";
+  server_->send_signal(SIGSTOP);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::_exit(::mkdir(path.c_str(), 0755) == 0 ? 0 : errno);
+  }
+  wait_until_blocked(child);
+  ASSERT_EQ(0, ::kill(child, SIGKILL));
+  int status = 0;
+  EXPECT_EQ(child, ::waitpid(child, &status, 0));
+  EXPECT_EQ(128 + SIGKILL, exit_status(status));
+  server_->send_signal(SIGCONT);
+  EXPECT_EQ(0, put(*a_ / "f", "text"));
+  EXPECT_EQ("text", get(*b_ / "f"));
+}
+
+TEST_P(Fuse, a_signal_that_its_caller_handles_does_not_end_a_call) {
+  const std::string path = *a_ / "new";
+  server_->send_signal(SIGSTOP);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    ::sigaction(SIGUSR1, &action, nullptr);
+    ::_exit(::mkdir(path.c_str(), 0755) == 0 ? 0 : errno);
+  }
+  wait_until_blocked(child);
+  ASSERT_EQ(0, ::kill(child, SIGUSR1));
+  server_->send_signal(SIGCONT);
+  int status = 0;
+  EXPECT_EQ(child, ::waitpid(child, &status, 0));
+  EXPECT_EQ(0, exit_status(status));
+  EXPECT_TRUE(exists(*b_ / "new"));
+}
+
+TEST_P(Fuse, a_read_only_mount_changes_nothing) {
+  ASSERT_EQ(0, put(*a_ / "f", "text"));
+  auto reader = mount("c", "ro");
+  EXPECT_EQ("text", get(*reader / "f"));
+  EXPECT_EQ(-EROFS, put(*reader / "g", "x"));
+  EXPECT_EQ(-1, ::unlink((*reader / "f").c_str()));
+  EXPECT_EQ(EROFS, errno);
+}
+
+// --- the command
+
+class FuseCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    server_ = std::make_unique<MyfsdProcess>(dir_ / "data");
+    ASSERT_TRUE(server_->start()) << server_->output();
+    std::filesystem::create_directory(mountpoint());
+  }
+  std::string mountpoint() const { return dir_ / "mnt"; }
+
+  TempDir dir_;
+  std::unique_ptr<MyfsdProcess> server_;
+};
+
+TEST_F(FuseCommand, returns_when_the_mount_stands) {
+  const ProgramResult result = run_program({bin("myfs-fuse"), server_->url(), mountpoint()});
+  EXPECT_EQ(0, result.status) << result.err;
+  EXPECT_TRUE(is_fuse(mountpoint()));
+  EXPECT_EQ(0, put(mountpoint() + "/f", "text"));
+  EXPECT_EQ(0, run_program({"fusermount3", "-u", mountpoint()}).status);
+  EXPECT_FALSE(is_fuse(mountpoint()));
+}
+
+TEST_F(FuseCommand, names_what_is_wrong) {
+  struct {
+    std::vector<std::string> args;
+    int status;
+    const char* text;
+  } const cases[] = {
+      {{server_->url(), mountpoint(), "-o", "bogus"}, 2, "bogus"},
+      {{server_->url(), mountpoint(), "-o", "allow_other,rsize=3"}, 2, "rsize"},
+      {{server_->url(), mountpoint(), "-o", "writeback_cache"}, 2, "writeback_cache"},
+      {{server_->url(), dir_ / "missing"}, 2, "No such file"},
+      {{server_->url(), dir_ / "data/LOCK"}, 2, "LOCK"},
+      {{"nonsense:", mountpoint()}, 2, "nonsense"},
+      {{server_->url()}, 2, "MOUNTPOINT"},
+      {{server_->url(), mountpoint(), "-x"}, 2, "-x"},
+      {{"myfs+unix:" + (dir_ / "missing.sock"), mountpoint()}, 1, "missing.sock"},
+  };
+  for (const auto& each : cases) {
+    for (const char* how : {"-f", ""}) {
+      std::vector<std::string> command{bin("myfs-fuse")};
+      if (*how != '\0') command.emplace_back(how);
+      command.insert(command.end(), each.args.begin(), each.args.end());
+      const ProgramResult result = run_program(command);
+      EXPECT_EQ(each.status, result.status) << each.text << ": " << result.err;
+      EXPECT_NE(std::string::npos, result.err.find(each.text)) << result.err;
+    }
+  }
+}
+
+TEST_F(FuseCommand, help_names_each_option) {
+  const ProgramResult result = run_program({bin("myfs-fuse"), "--help"});
+  EXPECT_EQ(0, result.status);
+  for (const char* option : {"-f", "-d", "-o", "-V", "allow_other", "lease_cache", "ro", "fsname",
+                             "nosuid", "URL", "MOUNTPOINT", "Exit status"}) {
+    EXPECT_NE(std::string::npos, result.out.find(option)) << option;
+  }
+}
+
+TEST_F(FuseCommand, says_what_to_do_where_the_device_is_missing) {
+  const std::string hide = "mount -t tmpfs none /dev && exec \"$0\" \"$@\"";
+  const ProgramResult result = run_program(
+      {"unshare", "-m", "sh", "-c", hide, bin("myfs-fuse"), "-f", server_->url(), mountpoint()});
+  EXPECT_EQ(1, result.status);
+  EXPECT_NE(std::string::npos, result.err.find("/dev/fuse: No such file")) << result.err;
+  EXPECT_NE(std::string::npos, result.err.find("modprobe fuse")) << result.err;
+}
+
+}  // namespace
+}  // namespace myfs::test
