@@ -217,6 +217,27 @@ class AclKernel : public ApiTest {
     ::unlinkat(kernel_->dir(), "d/new", kind == 0 ? AT_REMOVEDIR : 0);
     EXPECT_EQ(0, kind == 0 ? myfs_rmdir(task_, "d/new") : myfs_unlink(task_, "d/new"));
   }
+  // Write permission of the directory, and its sticky bit.
+  void take_name(const Who& who) {
+    const uid_t owner = some_uid();
+    const bool renames = below(2) == 0;
+    step_ = std::string(renames ? "rename" : "unlink") + " of a file of " + std::to_string(owner);
+    const int made = ::openat(kernel_->dir(), "d/old", O_CREAT | O_RDWR, 0644);
+    ASSERT_GE(made, 0);
+    EXPECT_EQ(0, ::fchown(made, owner, owner));
+    ::close(made);
+    make_file("d/old", "");
+    EXPECT_EQ(0, myfs_chown(task_, "d/old", owner, owner));
+    const int expected =
+        kernel_->as(who, [&] { return renames ? ::rename("d/old", "d/new") : ::unlink("d/old"); });
+    const Call call(who);
+    EXPECT_EQ(expected, renames ? myfs_rename_x(task_, call, "d/old", "d/new")
+                                : myfs_unlink_x(task_, call, "d/old"));
+    for (const char* path : {"d/old", "d/new"}) {
+      const int here = ::unlinkat(kernel_->dir(), path, 0) == 0 ? 0 : -errno;
+      EXPECT_EQ(here, myfs_unlink(other_, path)) << path;
+    }
+  }
   void compare_access(const Who& who) {
     const Call call(who);
     for (const char* path : {"d", "d/f"}) {
@@ -252,7 +273,7 @@ TEST_F(AclKernel, RandomStepsComeToTheSame) {
   make_file("d/f", "");
   for (int i = 0; i < 600 && !HasFailure(); ++i) {
     const Who who = below(2) == 0 ? Who{0, 0, {}} : somebody();
-    switch (below(5)) {
+    switch (below(6)) {
       case 0:
       case 1:
         change_list(who);
@@ -262,6 +283,9 @@ TEST_F(AclKernel, RandomStepsComeToTheSame) {
         break;
       case 3:
         change_owner(who);
+        break;
+      case 4:
+        take_name(who);
         break;
       default:
         make_one(who);
