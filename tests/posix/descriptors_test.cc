@@ -101,6 +101,10 @@ TEST_F(Descriptors, fcntl_duplicates_and_keeps_flags) {
   EXPECT_EQ(O_RDWR, fcntl(marked, F_GETFL));
   // A number that is used again has no mark of its past.
   close(marked);
+  ASSERT_EQ(marked, open("g", O_RDONLY));
+  EXPECT_EQ(0, fcntl(marked, F_GETFD));
+  EXPECT_EQ(0, fcntl(marked, F_SETFD, FD_CLOEXEC));
+  close(marked);
   ASSERT_EQ(marked, open("g"));
   EXPECT_EQ(0, fcntl(marked, F_GETFD));
   EXPECT_EQ(0, fcntl(marked, F_SETFL, O_APPEND | O_WRONLY | O_CREAT));
