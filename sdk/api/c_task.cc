@@ -49,6 +49,7 @@ int myfs_task_destroy(myfs_task* task) {
   // The parent's: threads, locks and sockets in it are not ours to touch.
   if (!task->fork_guard.same_process()) return 0;
   int result = 0;
+  task->queues->close();
   {
     CallScope scope(task, nullptr, "task_destroy");
     CallContext ctx = scope.ctx();

@@ -99,13 +99,17 @@ void CallScope::apply(const myfs_call& call) {
 }
 
 int64_t CallScope::failed(Errno error) const {
+  return failure(error, operation_, context_.cancelled());
+}
+
+int64_t CallScope::failure(Errno error, const char* operation, bool cancelled) {
   ErrorDetail& detail = thread_error_detail();
   // Rooms below count a cancelled wait as interrupted.
-  if (error == Errno(EINTR) && context_.cancelled()) error = Errno(ECANCELED);
+  if (error == Errno(EINTR) && cancelled) error = Errno(ECANCELED);
   // The file system was taken away below an open file or a call that waited.
   if (error == Errno(ESHUTDOWN)) error = Errno(ENOTCONN);
   detail.error = error;
-  if (detail.operation.empty()) detail.operation = operation_;
+  if (detail.operation.empty()) detail.operation = operation;
   return -static_cast<int64_t>(error.value());
 }
 

@@ -61,6 +61,9 @@ class CallScope {
     }
   }
 
+  // -errno of a call that failed with `error`; completes thread_error_detail().
+  static int64_t failure(Errno error, const char* operation, bool cancelled);
+
  private:
   void apply(const myfs_call& call);
   int64_t failed(Errno error) const;  // -errno; completes the error detail

@@ -12,6 +12,7 @@
 
 #include "sdk/api/call_scope.h"
 #include "sdk/api/kstat_out.h"
+#include "sdk/base/nowait.h"
 #include "sdk/fs/open.h"
 #include "sdk/fs/read_write.h"
 #include "sdk/fs/readdir.h"
@@ -53,7 +54,21 @@ Result<void> check_stream(CallScope& scope, int fd) {
   return stat.is_dir() ? Errno() : Errno(ENOTDIR);
 }
 
+// Of the batch that is there.
+Result<int> next_entry_now(myfs_dir& dir, myfs_dirent* entry) {
+  if (!dir.mutex.try_lock()) return refuse_to_wait();
+  const bool there = dir.next < dir.batch.size();
+  if (there) {
+    *entry = dir.batch[dir.next++];
+    dir.position = entry->next;
+  }
+  dir.mutex.unlock();
+  if (!there) return refuse_to_wait();
+  return 1;
+}
+
 Result<int> next_entry(CallScope& scope, myfs_dir& dir, myfs_dirent* entry) {
+  if (must_not_wait()) return next_entry_now(dir, entry);
   MutexLock lock(dir.mutex);
   if (dir.next == dir.batch.size()) {
     auto batch = std::exchange(dir.batch, {});

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "sdk/api/async_queue.h"
 #include "sdk/api/client.h"
 #include "sdk/api/lowlevel.h"
 #include "sdk/base/metrics.h"
@@ -29,6 +30,7 @@ struct myfs_task {
   myfs::api::ClientTable clients;  // of the mounts; declared first: outlives the name space
   myfs::fs::TaskStruct task;
   myfs::api::LowLevel lowlevel{this};  // its places and files are of the name space
+  const std::shared_ptr<myfs::api::AsyncQueues> queues = std::make_shared<myfs::api::AsyncQueues>();
 };
 
 struct myfs_cancel {

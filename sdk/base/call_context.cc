@@ -6,10 +6,11 @@ namespace myfs {
 
 void CancelToken::cancel() {
   cancelled_.store(true, std::memory_order_release);
-  MutexLock lock(mutex_);
+  mutex_.lock_nested();  // a token that another one fires, which is its user's
   for (Listener* listener = listeners_; listener != nullptr; listener = listener->next_) {
     listener->fn_();
   }
+  mutex_.unlock();
 }
 
 CancelToken::Listener::Listener(CancelToken* token, std::function<void()> fn)

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sdk/base/error_detail.h"
+#include "sdk/base/nowait.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/namei_rcu.h"
 #include "sdk/fs/permission.h"
@@ -18,6 +19,7 @@ constexpr int kRestartsMax = 3;
 
 // Asks the file system where `dentry`, a directory's, hangs. The answer's position is right.
 Result<Ref<Dentry>> confirm_position(const CallContext& ctx, Dentry& dentry) {
+  if (must_not_wait()) return refuse_to_wait();
   InodeOps& op = dentry.d_inode()->i_op();
   if (!dentry.is_root()) {
     Ref<Dentry> parent = dentry.d_parent();
@@ -204,6 +206,7 @@ Result<WalkResult> Walk::run() {
 }
 
 Result<Walk::Next> Walk::ask() {
+  if (must_not_wait()) return refuse_to_wait();
   std::string_view name = first_component(text_);
   if ((place_.inode().i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0 &&
       name != "..") {

@@ -1,5 +1,6 @@
 #include "sdk/fs/permission.h"
 
+#include "sdk/base/nowait.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/super_block.h"
 
@@ -43,6 +44,7 @@ Result<void> inode_permission(const CallContext& ctx, Inode& inode, uint32_t mas
     std::optional<Errno> known = permission_hit(*ctx.cred, inode, mask);
     if (known.has_value()) return *known;
   }
+  if (must_not_wait()) return refuse_to_wait();
   return inode.i_op().permission(ctx, inode, mask);
 }
 

@@ -276,6 +276,20 @@ Result<size_t> vfs_readv(const CallContext& ctx, const TaskStruct& task, int fd,
                       : do_readv_at(ctx, task, fd, checked, offset, rwf);
 }
 
+Result<std::optional<size_t>> vfs_readv_hit(const TaskStruct& task, int fd, IoVec to,
+                                            int64_t offset) {
+  IoVector copy;
+  MYFS_TRY(check_vector(to));
+  to = clip(to, kRwCountMax_bytes, &copy);
+  if (offset < -1) return Errno(EINVAL);
+  RcuReadGuard guard;
+  File* file = task.files.fcheck_rcu(fd);
+  if (file == nullptr) return Errno(EBADF);
+  if (Errno error = check_readable(*file); !error.ok()) return error;
+  return offset == -1 ? read_hit_at_position(*file, to)
+                      : read_hit(*file, to, static_cast<uint64_t>(offset));
+}
+
 Result<size_t> vfs_writev(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from,
                           int64_t offset, uint32_t rwf) {
   IoVector copy;

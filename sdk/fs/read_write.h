@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "sdk/base/call_context.h"
 #include "sdk/base/result.h"
@@ -37,6 +38,9 @@ Result<size_t> vfs_write(const CallContext& ctx, const TaskStruct& task, int fd,
 // with RWF_NOWAIT that would be cached. RWF_NOWAIT: EAGAIN unless the cache has all of it.
 Result<size_t> vfs_readv(const CallContext& ctx, const TaskStruct& task, int fd, IoVec to,
                          int64_t offset, uint32_t rwf = 0);
+// What the cache answers to vfs_readv at once; nullopt: nothing. Waits for nobody.
+Result<std::optional<size_t>> vfs_readv_hit(const TaskStruct& task, int fd, IoVec to,
+                                            int64_t offset);
 Result<size_t> vfs_writev(const CallContext& ctx, const TaskStruct& task, int fd, IoVec from,
                           int64_t offset, uint32_t rwf = 0);
 // whence: SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "sdk/base/nowait.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/permission.h"
 
@@ -56,6 +57,7 @@ Result<Kstat> vfs_getattr(const CallContext& ctx, Inode& inode, bool force_sync)
   if (!force_sync && inode.attr_hit(&stat) && sb.s_validity.alive()) {
     sb.s_counters.attr_hits.add();
   } else {
+    if (must_not_wait()) return refuse_to_wait();
     sb.s_counters.attr_misses.add();
     MYFS_ASSIGN(stat, inode.i_op().getattr(ctx, inode));
   }

@@ -12,8 +12,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sdk/base/call_context.h"
 #include "sdk/base/metrics.h"
@@ -39,12 +41,26 @@ struct Kstatfs {
   uint32_t f_flags = 0;  // ST_RDONLY
 };
 
+// The content of a small file, as SuperOps::read_many answers.
+struct SmallFile {
+  bool whole = false;  // false: not read, for whatever reason; ask for it alone
+  std::string data;
+};
+inline constexpr size_t kReadManyMax = 256;  // files in one call
+
 class SuperOps {
  public:
   virtual ~SuperOps() = default;
   virtual Result<Kstatfs> statfs(const CallContext& ctx, Dentry& dentry) = 0;
   // Everything written and changed so far becomes durable.
   virtual Result<void> sync_fs(const CallContext& ctx) = 0;
+  // The contents of regular files that are not cached and of at most `max_bytes` each, many in one
+  // round trip; the attributes that come along are learned. For ctx's credentials.
+  virtual Result<std::vector<SmallFile>> read_many(const CallContext& /*ctx*/,
+                                                   std::span<Inode* const> /*inodes*/,
+                                                   uint32_t /*max_bytes*/) {
+    return Errno(EOPNOTSUPP);
+  }
   // The inode left the table and nobody can find it: drop its pages, give back its leases (batched:
   // it must not wait for an answer). The VFS frees it afterwards.
   virtual void evict_inode(Inode& inode) = 0;

@@ -24,6 +24,7 @@
 #include "sdk/base/call_context.h"
 #include "sdk/base/result.h"
 #include "sdk/base/sync.h"
+#include "sdk/base/waker.h"
 #include "sdk/mm/errseq.h"
 #include "sdk/mm/page.h"
 
@@ -64,6 +65,15 @@ class Admission {
   std::unique_ptr<Grant> grant_;
 };
 
+// A place in the queue for an Admission, of who waits without a thread. Destroyed: it is left, and
+// the waker is not called any more.
+class QueuedAdmission {
+ public:
+  virtual ~QueuedAdmission() = default;
+  // EAGAIN: nothing yet. Otherwise, once, what it came to.
+  virtual Result<Admission> take() = 0;
+};
+
 // One write: neighbouring pages under writeback.
 struct WriteRequest {
   IoKind kind = IoKind::kWrite;
@@ -93,6 +103,13 @@ class AddressSpaceOps {
   // Takes slot and credits for a transfer of at most `bytes`. Called without page locks, without
   // invalidate_lock, without leaf locks. EAGAIN, ETIMEDOUT, EINTR, EIO, ...
   virtual Result<Admission> admit(const CallContext& ctx, IoKind kind, size_t bytes) = 0;
+
+  // The same for who waits without a thread. Null: this file system knows no such thing.
+  virtual std::unique_ptr<QueuedAdmission> queue_for_admission(IoKind, size_t /*bytes*/, Waker&) {
+    return nullptr;
+  }
+  // So many more (negative: fewer) wait for transfers without a thread that drives the I/O loop.
+  virtual void expect(int /*waiting*/) {}
 
   // Fills the frames of locked, contiguous, ascending pages (bytes beyond the end of the file are
   // zeroed), then end_page_read per page. Called under invalidate_lock (shared). May not wait.

@@ -6,6 +6,7 @@
 
 #include "sdk/mm/page_state.h"
 #include "sdk/mm/runtime.h"
+#include "sdk/mm/wait_table.h"
 
 namespace myfs::mm {
 
@@ -59,11 +60,11 @@ Result<std::vector<PageRef>> take_pages(const CallContext& ctx, Runtime& runtime
 }
 
 // Adds the pages from `index` on, up to the first that is there already, and submits their read.
-size_t submit_read(Admission admission, AddressSpace& mapping, uint64_t index, uint64_t mark,
-                   const std::vector<PageRef>& pages) {
+size_t submit_read_locked(Admission admission, AddressSpace& mapping, uint64_t index, uint64_t mark,
+                          const std::vector<PageRef>& pages)
+    ABSL_SHARED_LOCKS_REQUIRED(mapping.invalidate_lock) {
   std::vector<Page*> added;
   added.reserve(pages.size());
-  ReadLock lock(mapping.invalidate_lock);
   // i_size may have shrunk since; beyond it nothing is read.
   uint64_t size = mapping.i_size.load(std::memory_order_acquire);
   for (const PageRef& page : pages) {
@@ -78,10 +79,23 @@ size_t submit_read(Admission admission, AddressSpace& mapping, uint64_t index, u
   return added.size();
 }
 
+size_t submit_read(Patience patience, Admission admission, AddressSpace& mapping, uint64_t index,
+                   uint64_t mark, const std::vector<PageRef>& pages) {
+  if (patience == Patience::kWait) {
+    ReadLock lock(mapping.invalidate_lock);
+    return submit_read_locked(std::move(admission), mapping, index, mark, pages);
+  }
+  if (!mapping.invalidate_lock.try_lock_shared()) return 0;
+  size_t submitted = submit_read_locked(std::move(admission), mapping, index, mark, pages);
+  mapping.invalidate_lock.unlock_shared();
+  return submitted;
+}
+
 // Reads the pages of the window that are missing. The first `must` pages are waited for (memory,
-// admission), the others come as far as they come.
+// admission) unless nothing is, the others come as far as they come.
 Result<PageRef> submit_window(const CallContext& ctx, AddressSpace& mapping, const Window& window,
-                              uint64_t must) {
+                              uint64_t must, Patience patience = Patience::kWait) {
+  const bool waits = patience == Patience::kWait;
   uint64_t size = mapping.i_size.load(std::memory_order_acquire);
   if (size == 0) return PageRef();
   const uint64_t end = std::min(window.start + window.size, (size - 1) / kPageSize_bytes + 1);
@@ -99,20 +113,22 @@ Result<PageRef> submit_window(const CallContext& ctx, AddressSpace& mapping, con
     }
     uint64_t must_here =
         index < window.start + must ? std::min(run, window.start + must - index) : 0;
-    Result<std::vector<PageRef>> taken = take_pages(ctx, runtime, run, must_here);
+    Result<std::vector<PageRef>> taken = take_pages(ctx, runtime, run, waits ? must_here : 0);
     if (!taken.ok()) {
       if (index == window.start) return taken.error();
       return first;
     }
     const std::vector<PageRef>& pages = *taken;
     if (pages.empty()) return first;
-    IoKind kind = must_here > 0 ? IoKind::kRead : IoKind::kReadahead;
+    IoKind kind = waits && must_here > 0 ? IoKind::kRead : IoKind::kReadahead;
     Result<Admission> admission = mapping.ops().admit(ctx, kind, pages.size() * kPageSize_bytes);
     if (!admission.ok()) {
-      if (index == window.start && must_here > 0) return admission.error();
+      if (waits && index == window.start && must_here > 0) return admission.error();
       return first;
     }
-    size_t submitted = submit_read(std::move(admission).value(), mapping, index, mark, pages);
+    size_t submitted =
+        submit_read(patience, std::move(admission).value(), mapping, index, mark, pages);
+    if (!waits && submitted == 0) return first;
     runtime.stats().page_misses.add(static_cast<int64_t>(std::min<uint64_t>(must_here, submitted)));
     runtime.stats().pages_read_ahead.add(
         static_cast<int64_t>(submitted - std::min<uint64_t>(must_here, submitted)));
@@ -140,13 +156,13 @@ Window advance(FileRaState& ra, uint64_t max) {
 }  // namespace
 
 Result<PageRef> page_cache_sync_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
-                                   uint64_t index, size_t pages_wanted) {
+                                   uint64_t index, size_t pages_wanted, Patience patience) {
   const uint64_t max = max_pages(mapping, ra);
   const uint64_t wanted = std::max<uint64_t>(pages_wanted, 1);
   // A caller is answered in bites: the rest follows when the first part has been copied.
   const uint64_t now = std::min(wanted, std::max(max, kInitial_pages));
   if (max == 0 || ra.random.load(std::memory_order_relaxed)) {
-    return submit_window(ctx, mapping, {index, now, 0}, now);
+    return submit_window(ctx, mapping, {index, now, 0}, now, patience);
   }
   uint64_t start = ra.start.load(std::memory_order_relaxed);
   uint64_t size = ra.size.load(std::memory_order_relaxed);
@@ -154,17 +170,30 @@ Result<PageRef> page_cache_sync_ra(const CallContext& ctx, AddressSpace& mapping
   uint64_t prev = ra.prev_index.load(std::memory_order_relaxed);
   bool continues = size != 0 && (index == start + size || index == start + size - async_size);
   if (continues && index == start + size) {
-    return submit_window(ctx, mapping, advance(ra, max), now);
+    return submit_window(ctx, mapping, advance(ra, max), now, patience);
   }
   bool sequential = index == 0 || wanted > max || (prev != UINT64_MAX && index - prev <= 1);
-  if (!sequential && !continues) return submit_window(ctx, mapping, {index, now, 0}, now);
+  if (!sequential && !continues) {
+    return submit_window(ctx, mapping, {index, now, 0}, now, patience);
+  }
   uint64_t first = initial_size(wanted, max);
   Window window{index, first, first > wanted ? first - wanted : first};
-  return submit_window(ctx, mapping, store(ra, window), std::min(now, first));
+  return submit_window(ctx, mapping, store(ra, window), std::min(now, first), patience);
+}
+
+PageRef page_cache_read_admitted(Admission admission, AddressSpace& mapping, uint64_t index,
+                                 size_t pages_wanted) {
+  Runtime& runtime = mapping.runtime();
+  Result<std::vector<PageRef>> pages = take_pages(uninterruptible(), runtime, pages_wanted, 0);
+  if (!pages.ok() || pages->empty()) return PageRef();
+  const size_t submitted =
+      submit_read(Patience::kNone, std::move(admission), mapping, index, UINT64_MAX, *pages);
+  runtime.stats().page_misses.add(static_cast<int64_t>(submitted));
+  return submitted > 0 ? pages->front() : PageRef();
 }
 
 void page_cache_async_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
-                         uint64_t index, size_t pages_wanted) {
+                         uint64_t index, size_t pages_wanted, Patience patience) {
   const uint64_t max = max_pages(mapping, ra);
   if (max == 0 || ra.random.load(std::memory_order_relaxed)) return;
   uint64_t start = ra.start.load(std::memory_order_relaxed);
@@ -181,7 +210,7 @@ void page_cache_async_ra(const CallContext& ctx, AddressSpace& mapping, FileRaSt
     uint64_t grown = next_size(hole - index + std::max<uint64_t>(pages_wanted, 1), max);
     window = store(ra, {hole, grown, grown});
   }
-  (void)submit_window(ctx, mapping, window, 0);
+  (void)submit_window(ctx, mapping, window, 0, patience);
 }
 
 void force_page_cache_readahead(const CallContext& ctx, AddressSpace& mapping, uint64_t from,

@@ -32,12 +32,19 @@ struct FileRaState {
 
 // The page at `index` is missing and `pages_wanted` are asked for: submits the read of these and of
 // what readahead adds. The first pages are admitted as kRead. Returns the page at `index`, whose
-// read may be in flight or over; null if another thread has added one meanwhile.
+// read may be in flight or over; null if another thread has added one meanwhile. Patience::kNone:
+// null also if that could not be had without waiting.
+enum class Patience : uint8_t { kWait, kNone };
 Result<PageRef> page_cache_sync_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
-                                   uint64_t index, size_t pages_wanted);
+                                   uint64_t index, size_t pages_wanted,
+                                   Patience patience = Patience::kWait);
+// The same for who has waited for an admission of so many pages: reads these and no more. Null: it
+// could not be done without waiting, or another thread has added the page.
+PageRef page_cache_read_admitted(Admission admission, AddressSpace& mapping, uint64_t index,
+                                 size_t pages_wanted);
 // The reader has reached a page marked kPageReadahead: submits the next window, never waits.
 void page_cache_async_ra(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
-                         uint64_t index, size_t pages_wanted);
+                         uint64_t index, size_t pages_wanted, Patience patience = Patience::kWait);
 // POSIX_FADV_WILLNEED: starts reading [from, to) bytes as far as admission goes without waiting.
 void force_page_cache_readahead(const CallContext& ctx, AddressSpace& mapping, uint64_t from,
                                 uint64_t to);

@@ -4,19 +4,24 @@
 #include <cstdint>
 
 #include "sdk/base/clock.h"
+#include "sdk/mm/page_state.h"
 
 namespace myfs::mm {
+
+struct WaitEntry {
+  const void* key = nullptr;
+  Event event;
+  Waker* waker = nullptr;  // instead of the event
+  bool queued = false;
+  WaitEntry* next = nullptr;
+  WaitEntry* prev = nullptr;
+};
+
 namespace {
 
 constexpr size_t kBuckets = 256;
 
-struct Waiter {
-  const void* key = nullptr;
-  Event event;
-  bool queued = false;
-  Waiter* next = nullptr;
-  Waiter* prev = nullptr;
-};
+using Waiter = WaitEntry;
 
 struct alignas(64) Bucket {
   Mutex mutex{LockRank::kCall};
@@ -78,10 +83,43 @@ void wake_waiters(const void* key) {
     Waiter* next = waiter->next;
     if (waiter->key == key) {
       bucket.remove_locked(*waiter);
-      waiter->event.set();
+      if (waiter->waker != nullptr) {
+        waiter->waker->wake();
+      } else {
+        waiter->event.set();
+      }
     }
     waiter = next;
   }
+}
+
+PageWaiter::PageWaiter(Waker& waker) : waker_(waker) {}
+PageWaiter::~PageWaiter() { disarm(); }
+
+bool PageWaiter::arm(PageRef page) {
+  disarm();
+  if (entry_ == nullptr) entry_ = std::make_unique<WaitEntry>();
+  page_ = std::move(page);
+  entry_->key = page_.get();
+  entry_->waker = &waker_;
+  Bucket& bucket = bucket_of(entry_->key);
+  {
+    MutexLock lock(bucket.mutex);
+    bucket.push_locked(*entry_);
+  }
+  if (!PageState::unlocked_or_mark(*page_)) return true;
+  disarm();
+  return false;
+}
+
+void PageWaiter::disarm() {
+  if (!page_) return;
+  Bucket& bucket = bucket_of(entry_->key);
+  {
+    MutexLock lock(bucket.mutex);
+    bucket.remove_locked(*entry_);
+  }
+  page_ = nullptr;
 }
 
 const CallContext& uninterruptible() {

@@ -19,6 +19,25 @@ struct RpcGrant final : mm::Admission::Grant {
   rpc::Admission admission;
 };
 
+class RpcQueued final : public mm::QueuedAdmission {
+ public:
+  explicit RpcQueued(std::unique_ptr<rpc::QueuedAdmission> queued) : queued_(std::move(queued)) {}
+  Result<mm::Admission> take() override {
+    MYFS_ASSIGN(rpc::Admission admission, queued_->take());
+    return mm::Admission(std::make_unique<RpcGrant>(std::move(admission)));
+  }
+
+ private:
+  const std::unique_ptr<rpc::QueuedAdmission> queued_;
+};
+
+rpc::AdmitArgs admit_args(mm::IoKind kind, size_t bytes) {
+  rpc::AdmitArgs args{.bytes = static_cast<uint32_t>(bytes)};
+  args.changes = kind != mm::IoKind::kRead && kind != mm::IoKind::kReadahead;
+  if (kind == mm::IoKind::kRecallWrite) args.urgency = rpc::Urgency::kRecall;
+  return args;
+}
+
 rpc::Admission take(mm::Admission& admission) {
   return std::move(admission.as<RpcGrant>()->admission);
 }
@@ -61,11 +80,18 @@ void log_loss_later(Super& super, NetInode& inode, std::string why, std::string 
 
 }  // namespace
 
+std::unique_ptr<mm::QueuedAdmission> NetAddressSpaceOps::queue_for_admission(mm::IoKind kind,
+                                                                             size_t bytes,
+                                                                             Waker& waker) {
+  return std::make_unique<RpcQueued>(
+      super_.client().queue_for_admission(admit_args(kind, bytes), waker));
+}
+
+void NetAddressSpaceOps::expect(int waiting) { super_.client().expect(waiting); }
+
 Result<mm::Admission> NetAddressSpaceOps::admit(const CallContext& ctx, mm::IoKind kind,
                                                 size_t bytes) {
-  rpc::AdmitArgs args{.bytes = static_cast<uint32_t>(bytes)};
-  args.changes = kind != mm::IoKind::kRead && kind != mm::IoKind::kReadahead;
-  if (kind == mm::IoKind::kRecallWrite) args.urgency = rpc::Urgency::kRecall;
+  const rpc::AdmitArgs args = admit_args(kind, bytes);
   const bool waits = kind != mm::IoKind::kReadahead && kind != mm::IoKind::kFlush;
   MYFS_ASSIGN(rpc::Admission admission,
               waits ? super_.client().admit(ctx, args) : super_.client().try_admit(args));

@@ -20,6 +20,9 @@ class NetAddressSpaceOps final : public mm::AddressSpaceOps {
   explicit NetAddressSpaceOps(Super& super) : super_(super) {}
 
   Result<mm::Admission> admit(const CallContext& ctx, mm::IoKind kind, size_t bytes) override;
+  std::unique_ptr<mm::QueuedAdmission> queue_for_admission(mm::IoKind kind, size_t bytes,
+                                                           Waker& waker) override;
+  void expect(int waiting) override;
   void read_pages(mm::Admission admission, mm::AddressSpace& mapping,
                   std::span<mm::Page* const> pages) override;
   void write_pages(mm::Admission admission, mm::AddressSpace& mapping,

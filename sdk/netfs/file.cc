@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "sdk/base/nowait.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/permission.h"
 #include "sdk/mm/filemap.h"
@@ -89,6 +90,7 @@ bool NetFileOps::open_locally(NetInode& inode, fs::File& file, FileState& state)
 
 Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file,
                                         FileState& state) {
+  if (must_not_wait()) return refuse_to_wait();
   const bool truncates = (file.f_flags() & O_TRUNC) != 0;
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
     // R, so that the next open needs no call and the first read none either. A writer gets W with
@@ -215,12 +217,11 @@ Result<size_t> NetFileOps::read(const CallContext& ctx, fs::File& file, fs::IoVe
                                 uint64_t offset) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
-  auto& state = static_cast<FileState&>(*file.f_private);
   if ((file.f_flags() & O_DIRECT) != 0) return read_uncached(ctx, inode, file, to, offset);
   for (int attempt = 0; attempt < 2; ++attempt) {
     const fs::LeaseWord::Sample sample = inode.i_lease.sample();
     if (fs::LeaseWord::covers(sample, fs::kLeaseR, super_.validity())) {
-      Result<size_t> count = mm::filemap_read(ctx, *inode.mapping(), state.readahead, offset, to);
+      Result<size_t> count = mm::filemap_read(ctx, *inode.mapping(), file.f_ra, offset, to);
       if (!count.ok() && count.error() != Errno(EAGAIN)) return count;
       if (count.ok() && inode.i_lease.still(sample, fs::kLeaseR) && super_.validity().alive()) {
         return count;
@@ -521,7 +522,7 @@ Result<void> NetFileOps::fadvise(const CallContext& ctx, fs::File& file, uint64_
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return {};
   mm::AddressSpace& mapping = *inode.mapping();
-  mm::FileRaState& ra = static_cast<FileState&>(*file.f_private).readahead;
+  mm::FileRaState& ra = file.f_ra;
   switch (advice) {
     case POSIX_FADV_NORMAL:
     case POSIX_FADV_RANDOM:

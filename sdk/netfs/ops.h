@@ -13,7 +13,6 @@
 
 #include "sdk/fs/file.h"
 #include "sdk/fs/inode.h"
-#include "sdk/mm/readahead.h"
 #include "sdk/netfs/inode.h"
 #include "sdk/rpc/data_calls.h"
 
@@ -143,7 +142,6 @@ class NetFileOps final : public fs::FileOps {
 // Of an open regular file.
 struct FileState final : fs::File::Private {
   explicit FileState(const fs::File& file);
-  mm::FileRaState readahead;
   LeaseRecord::Open open;
 };
 

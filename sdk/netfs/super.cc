@@ -259,6 +259,29 @@ Result<fs::Kstatfs> Super::statfs(const CallContext& ctx, fs::Dentry& dentry) {
   return stat;
 }
 
+Result<std::vector<fs::SmallFile>> Super::read_many(const CallContext& ctx,
+                                                    std::span<fs::Inode* const> inodes,
+                                                    uint32_t max_bytes) {
+  rpc::ReadManyArgs args{.max_bytes = max_bytes};
+  args.nodes.reserve(inodes.size());
+  for (fs::Inode* inode : inodes) {
+    MYFS_ASSIGN(const rpc::Handle handle, handle_of(ctx, net_inode(*inode)));
+    args.nodes.push_back(handle);
+  }
+  CallScope scope(*leases_);
+  MYFS_ASSIGN(rpc::NodesReply reply, client_->read_many(ctx, std::move(args)));
+  if (reply.nodes.size() != inodes.size()) return Errno(EPROTO);
+  std::vector<fs::SmallFile> files(inodes.size());
+  for (size_t i = 0; i < files.size(); ++i) {
+    rpc::Node& node = reply.nodes[i];
+    if (!node.error.ok() || !node.has_attr) continue;
+    net_inode(*inodes[i]).learn(node, scope.ticket());
+    files[i].whole = node.data.size() == node.attr.size;
+    files[i].data = std::move(node.data);
+  }
+  return files;
+}
+
 Result<void> Super::sync_fs(const CallContext& ctx) {
   MYFS_TRY(runtime_.writeback().sync(ctx, address_space_ops_));
   Result<uint64_t> synced = client_->sync(ctx);

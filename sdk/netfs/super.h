@@ -135,6 +135,9 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   // --- SuperOps
   Result<fs::Kstatfs> statfs(const CallContext& ctx, fs::Dentry& dentry) override;
   Result<void> sync_fs(const CallContext& ctx) override;
+  Result<std::vector<fs::SmallFile>> read_many(const CallContext& ctx,
+                                               std::span<fs::Inode* const> inodes,
+                                               uint32_t max_bytes) override;
   void evict_inode(fs::Inode& inode) override;
   void forget(fs::Inode& inode) override;
   Result<std::string> encode_fh(const CallContext& ctx, fs::Inode& inode) override;

@@ -15,6 +15,8 @@
 #include <memory>
 #include <utility>
 
+#include "sdk/base/result.h"
+#include "sdk/base/waker.h"
 #include "sdk/rpc/meta_calls.h"
 
 namespace myfs::rpc {
@@ -59,6 +61,16 @@ class Admission {
   uint16_t slot_ = kNoSlot;
   bool reserved_ = false;     // from what is set aside for recalls
   uint64_t incarnation_ = 0;  // the session that the slot belongs to
+};
+
+// A place in the queue for an Admission without a thread that waits there. Destroyed: it is left,
+// and the waker is not called any more.
+class QueuedAdmission {
+ public:
+  virtual ~QueuedAdmission() = default;
+  // What it came to; EAGAIN: nothing yet, the waker tells when to ask again; ESHUTDOWN. Nothing
+  // more comes after an Admission or ESHUTDOWN.
+  virtual Result<Admission> take() = 0;
 };
 
 }  // namespace myfs::rpc

@@ -62,6 +62,24 @@ bool Admitter::take_if_free_locked(const AdmitArgs& args, Admission* out) {
   return true;
 }
 
+void Admitter::tell_locked(Waiter& waiter) {
+  if (waiter.waker != nullptr) {
+    waiter.waker->wake();
+  } else {
+    waiter.event.set();
+  }
+}
+
+void Admitter::enter_locked(Waiter& waiter) {
+  waiters_.push_back(&waiter);
+  if (waiter.args.urgency == Urgency::kRecall) ++recall_waiters_;
+}
+
+void Admitter::leave_locked(Waiter& waiter) {
+  waiters_.remove(&waiter);
+  if (waiter.args.urgency == Urgency::kRecall) --recall_waiters_;
+}
+
 void Admitter::serve_locked() {
   bool slots_out = false;
   for (auto it = waiters_.begin(); it != waiters_.end();) {
@@ -70,13 +88,15 @@ void Admitter::serve_locked() {
     if (may_pass && take_if_free_locked(waiter.args, &waiter.admission)) {
       waiter.granted = true;
       it = waiters_.erase(it);
-      waiter.event.set();
+      if (waiter.args.urgency == Urgency::kRecall) --recall_waiters_;
+      tell_locked(waiter);
       continue;
     }
     ++it;
     if (waiter.args.urgency == Urgency::kRecall) continue;
     if (lack_locked(normal_, waiter.args) == kCredit) {
       // Nobody of normal urgency may overtake, or large requests would starve.
+      if (recall_waiters_ == 0) return;
       while (it != waiters_.end() && (*it)->args.urgency != Urgency::kRecall) ++it;
       continue;
     }
@@ -106,7 +126,7 @@ Result<Admission> Admitter::admit(const CallContext& ctx, const AdmitArgs& args,
       return w->args.urgency == args.urgency && (w->args.changes == args.changes || !args.changes);
     });
     if (!queue && take_if_free_locked(args, &waiter.admission)) return std::move(waiter.admission);
-    waiters_.push_back(&waiter);
+    enter_locked(waiter);
     serve_locked();
   }
   {
@@ -115,13 +135,53 @@ Result<Admission> Admitter::admit(const CallContext& ctx, const AdmitArgs& args,
   }
   MutexLock lock(mutex_);
   if (waiter.granted) return std::move(waiter.admission);
-  waiters_.remove(&waiter);
+  leave_locked(waiter);
   if (shut_down_) return Errno(ESHUTDOWN);
   serve_locked();
   if (ctx.cancelled())
     return not_admitted(Errno(EINTR), "cancelled while waiting for its turn to be sent");
   return not_admitted(Errno(ETIMEDOUT),
                       "no room to send within the deadline: earlier calls are unanswered");
+}
+
+class Admitter::Place final : public QueuedAdmission {
+ public:
+  Place(Admitter& admitter, const AdmitArgs& args) : admitter_(admitter.shared_from_this()) {
+    waiter_.args = args;
+  }
+  ~Place() override {
+    MutexLock lock(admitter_->mutex_);
+    if (waiter_.granted) return;
+    admitter_->leave_locked(waiter_);
+    admitter_->serve_locked();
+  }
+  Result<Admission> take() override {
+    MutexLock lock(admitter_->mutex_);
+    if (waiter_.granted) return std::move(waiter_.admission);
+    return Errno(admitter_->shut_down_ ? ESHUTDOWN : EAGAIN);
+  }
+  // Nobody is told of what is granted here: take() is asked next.
+  void enter(Waker& waker) {
+    MutexLock lock(admitter_->mutex_);
+    waiter_.waker = &silent_;
+    admitter_->enter_locked(waiter_);
+    admitter_->serve_locked();
+    waiter_.waker = &waker;
+  }
+
+ private:
+  struct Silent final : Waker {
+    void wake() override {}
+  };
+  const std::shared_ptr<Admitter> admitter_;
+  Silent silent_;
+  Waiter waiter_;
+};
+
+std::unique_ptr<QueuedAdmission> Admitter::queue(const AdmitArgs& args, Waker& waker) {
+  auto place = std::make_unique<Place>(*this, args);
+  place->enter(waker);
+  return place;
 }
 
 void Admitter::open(uint64_t incarnation, uint16_t slots, uint64_t credit_bytes,
@@ -139,7 +199,7 @@ void Admitter::open(uint64_t incarnation, uint16_t slots, uint64_t credit_bytes,
 void Admitter::shut_down() {
   MutexLock lock(mutex_);
   shut_down_ = true;
-  for (Waiter* waiter : waiters_) waiter->event.set();
+  for (Waiter* waiter : waiters_) tell_locked(*waiter);
 }
 
 Admitter::Slot* Admitter::slot_locked(const Admission& admission) {

@@ -32,6 +32,9 @@ class Admitter : public std::enable_shared_from_this<Admitter> {
   Result<Admission> admit(const CallContext& ctx, const AdmitArgs& args, int64_t deadline_ns);
   // EAGAIN instead of waiting.
   Result<Admission> try_admit(const AdmitArgs& args);
+  // In the order of arrival with those who wait in admit(). `waker` is called under kSession, and
+  // not before queue() returns.
+  std::unique_ptr<QueuedAdmission> queue(const AdmitArgs& args, Waker& waker);
 
   // A login: everything starts anew; waiters stay and are served from it.
   void open(uint64_t incarnation, uint16_t slots, uint64_t credit_bytes, uint32_t max_io_bytes);
@@ -73,9 +76,11 @@ class Admitter : public std::enable_shared_from_this<Admitter> {
   struct Waiter {
     AdmitArgs args;
     Event event;
+    Waker* waker = nullptr;  // instead of the event
     bool granted = false;
     Admission admission;
   };
+  class Place;
   enum Lack : uint8_t { kNothing = 0, kSlot = 1, kCredit = 2 };
 
   Lack lack_locked(const Pool& pool, const AdmitArgs& args) const
@@ -85,6 +90,9 @@ class Admitter : public std::enable_shared_from_this<Admitter> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool take_if_free_locked(const AdmitArgs& args, Admission* out)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void tell_locked(Waiter& waiter);
+  void enter_locked(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void leave_locked(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void serve_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void give_back(const Admission& admission);
   Slot* slot_locked(const Admission& admission) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -96,6 +104,7 @@ class Admitter : public std::enable_shared_from_this<Admitter> {
   Pool normal_ ABSL_GUARDED_BY(mutex_);
   Pool reserve_ ABSL_GUARDED_BY(mutex_);
   std::list<Waiter*> waiters_ ABSL_GUARDED_BY(mutex_);
+  size_t recall_waiters_ ABSL_GUARDED_BY(mutex_) = 0;  // among them
 };
 
 }  // namespace myfs::rpc

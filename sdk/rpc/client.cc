@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "sdk/base/error_detail.h"
+#include "sdk/base/nowait.h"
 #include "sdk/rpc/client_impl.h"
 
 namespace myfs::rpc {
@@ -97,6 +98,7 @@ int64_t Client::Impl::deadline(const CallContext& ctx) const {
 
 Result<void> Client::Impl::admit_into(const CallContext& ctx, const AdmitArgs& args,
                                       Admission* out) {
+  if (must_not_wait()) return refuse_to_wait();
   Result<Admission> admission = admitter_->try_admit(args);
   if (!admission.ok() && admission.error() == Errno(EAGAIN)) {
     admission = admitter_->admit(ctx, args, deadline(ctx));
@@ -202,6 +204,12 @@ Result<Admission> Client::try_admit(const AdmitArgs& args) {
 bool Client::wait_for(Event& event, int64_t deadline_ns) {
   return impl_->loop().wait_for(event, deadline_ns);
 }
+
+std::unique_ptr<QueuedAdmission> Client::queue_for_admission(const AdmitArgs& args, Waker& waker) {
+  return impl_->admitter().queue(args, waker);
+}
+
+void Client::expect(int replies) { impl_->loop().expect(replies); }
 
 ClientStats Client::stats() const {
   ClientStats stats;

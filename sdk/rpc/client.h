@@ -91,6 +91,8 @@ class Client {
   Result<Admission> admit(const CallContext& ctx, const AdmitArgs& args);
   // EAGAIN instead of waiting.
   Result<Admission> try_admit(const AdmitArgs& args);
+  // Waits without a thread; see QueuedAdmission.
+  std::unique_ptr<QueuedAdmission> queue_for_admission(const AdmitArgs& args, Waker& waker);
 
   // --- Names and attributes. Admission is part of the call.
   Result<LookupReply> lookup(const CallContext& ctx, LookupArgs args);
@@ -157,6 +159,8 @@ class Client {
   // How a thread waits for what a completion will set: it drives the I/O loop meanwhile. False at
   // the deadline, or if it is not set and the loop has stopped. Waiting calls do it by themselves.
   bool wait_for(Event& event, int64_t deadline_ns);
+  // Loop::expect, for who does not wait in a thread.
+  void expect(int replies);
 
   ClientStats stats() const;
   std::vector<ActiveCall> active_calls() const;  // unanswered, oldest first

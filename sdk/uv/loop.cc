@@ -38,6 +38,8 @@ bool Loop::call(Fn fn, Event& done, int64_t deadline_ns) {
 
 bool Loop::wait_for(Event& done, int64_t deadline_ns) { return impl_->wait_for(done, deadline_ns); }
 
+void Loop::expect(int replies) { impl_->expect(replies); }
+
 bool Loop::run_sync(Fn fn) {
   if (in_loop()) {
     fn();

@@ -66,6 +66,10 @@ class Loop {
   // False at the deadline (boottime_ns scale) or when the loop has stopped. Inside the loop itself:
   // returns at once.
   bool wait_for(Event& done, int64_t deadline_ns);
+  // Somebody waits for so many more replies (negative: fewer) without a thread of his: while it is
+  // not 0, the background thread looks after the loop as for a thread that sleeps in wait_for().
+  // Not under leaf locks.
+  void expect(int replies);
   // Runs `fn` inside the loop and returns when it has run; at once when called inside the loop.
   // False: stopped.
   bool run_sync(Fn fn);

@@ -141,6 +141,16 @@ bool Loop::Impl::sleep_for(Event& done, int64_t deadline_ns) {
 
 // ---- the background thread ----
 
+void Loop::Impl::expect(int replies) {
+  if (options_.mode == Mode::kOwnThread) return;
+  const int before = asleep_.fetch_add(replies, std::memory_order_seq_cst);
+  // Who leads now sees it when he stops.
+  if (before == 0 && replies > 0 && !led_.load(std::memory_order_seq_cst) &&
+      background_.load(std::memory_order_seq_cst) == Background::kTicking) {
+    kick_background();
+  }
+}
+
 void Loop::Impl::kick_background() {
   if (simulated_) {
     port_->kick();

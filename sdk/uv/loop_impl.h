@@ -38,6 +38,7 @@ class Loop::Impl final : private kj::TaskSet::ErrorHandler {
   void post(Fn fn, Event* on_drop);
   void submit(Fn fn);
   bool wait_for(Event& done, int64_t deadline_ns);
+  void expect(int replies);
 
   EventPort& port() { return *port_; }
   kj::TaskSet& tasks() { return *tasks_; }
@@ -90,7 +91,7 @@ class Loop::Impl final : private kj::TaskSet::ErrorHandler {
   std::atomic<bool> stopping_{false};
   std::atomic<bool> queued_{false};
   std::atomic<bool> led_{false};
-  std::atomic<int> asleep_{0};    // callers that wait and do not watch
+  std::atomic<int> asleep_{0};    // callers that wait and do not watch, and replies expected
   std::atomic<int> watchers_{0};  // callers that sleep on the loop's descriptor
   std::atomic<Background> background_{Background::kWatching};
   std::atomic<bool> kicked_{false};

@@ -28,7 +28,7 @@ TOPS = ('include', 'sdk', 'server', 'cli', 'bindings', 'examples', 'tests', 'cma
 CXX = ('.h', '.hpp', '.cc', '.c', '.cpp')
 OTHER = ('.py', '.sh', '.cmake', '.capnp', 'CMakeLists.txt')
 
-SDK = {'base', 'uv', 'rpc', 'mm', 'fs', 'netfs', 'api'}
+SDK = {'base', 'uv', 'rpc', 'mm', 'fs', 'netfs', 'async', 'api'}
 EVERYTHING = SDK | {'testing', 'server', 'proto', 'public', 'support', 'cli'}
 # Which rooms a room's files may include, itself always. `public` is include/myfs without the
 # schema, `proto` the generated schema, `support` tests/support.
@@ -40,6 +40,7 @@ LAYERS = {
     'mm': {'base'},
     'fs': {'base', 'mm'},
     'netfs': {'base', 'rpc', 'mm', 'fs'},
+    'async': {'base'},
     'api': SDK | {'public'},
     'testing': SDK | {'server', 'proto', 'public'},
     'server': {'base', 'uv', 'proto'},
@@ -82,7 +83,7 @@ BANNED = [
      'sdk/base/random.h'),
     (r'\berrno\s*=(?!=)', {'api'}, 'the return value -errno'),
     (r'(?<!\w)::(?:umask|chdir|fchdir)\s*\(', SDK, 'the fs_struct of the task'),
-    (r'\bthrow\b|\btry\s*\{', SDK - {'uv', 'rpc', 'api'}, 'Result of sdk/base/result.h'),
+    (r'\bthrow\b|\btry\s*\{', SDK - {'uv', 'rpc', 'async', 'api'}, 'Result of sdk/base/result.h'),
     (r'\b(?:strcpy|strcat|sprintf|vsprintf|gets)\s*\(', None, 'std::string or absl::StrFormat'),
     (r'\bstrerror\s*\(', ON_BASE, 'Errno::text of sdk/base/errno.h'),
     (r'(?<![\w.>])(?:std::)?exit\s*\(', SDK, 'an error: a library does not end its host'),

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/bench/micro/async_reads.h"
 #include "tests/bench/micro/rig.h"
 #include "tests/bench/micro/summary.h"
 
@@ -259,6 +260,12 @@ void register_hits() {
   add_threaded("memory/copy_4k", memory_copy_4k);
 }
 
+// Cold reads of 4 KiB that are outstanding; 0: synchronous.
+constexpr int kReadDepths[] = {0, 1, 16, 256};
+std::string cold_pages_name(int depth) {
+  return depth == 0 ? "myfs/cold_4k" : "myfs/cold_4k_async_" + std::to_string(depth);
+}
+
 void register_rpcs() {
   add("raw/ping_unix", [](auto& s) { raw_ping(s, g_rig->unix_peer); });
   add("myfs/null_rpc_unix", [](auto& s) { null_rpc(s, g_rig->ram->task); });
@@ -278,6 +285,10 @@ void register_rpcs() {
   add_bulk("myfs/read_1m_unix", [](auto& s) {
     bulk(s, [](double* seconds) { return cold_read(g_rig->ram->url(false), seconds); });
   });
+  for (int depth : kReadDepths) {
+    add_bulk(cold_pages_name(depth),
+             [depth](auto& s) { cold_pages(s, g_rig->ram->url(false), depth); });
+  }
   add_bulk("raw/write_1m", [](auto& s) { raw_bulk(s, kBulkIo_bytes, 64); });
   add_bulk("rpc/write_1m_tcp", [](auto& s) { bulk(s, rpc_write); });
   add_bulk("myfs/write_1m_tcp", [](auto& s) {
@@ -325,6 +336,11 @@ std::vector<Row> table() {
   rows.push_back({"cold read, MiB, TCP", manual("myfs/read_1m_tcp"), manual("raw/read_1m"), 0.75});
   rows.push_back(
       {"cold read, MiB, unix", manual("myfs/read_1m_unix"), manual("raw/read_1m"), 0.75});
+  for (int depth : kReadDepths) {
+    if (depth == 0) continue;
+    rows.push_back({"cold reads of 4 KiB, async depth " + std::to_string(depth) + " / pread",
+                    manual(cold_pages_name(depth).c_str()), manual(cold_pages_name(0).c_str()), 0});
+  }
   rows.push_back(
       {"write + fsync, MiB, TCP", manual("myfs/write_1m_tcp"), manual("raw/write_1m"), 0.75});
   rows.push_back(

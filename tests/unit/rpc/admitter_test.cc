@@ -183,5 +183,62 @@ TEST_F(AdmitterTest, IdleSlotsAdoptTheServersNumbers) {
   EXPECT_EQ(admitter_->take_slot_seq(busy), 2u);
 }
 
+struct CountingWaker final : Waker {
+  void wake() override { ++woken; }
+  std::atomic<int> woken{0};
+};
+
+TEST_F(AdmitterTest, WhoQueuesWithoutAThreadIsServedInHisTurn) {
+  constexpr AdmitArgs kAll{4 * kIo, false, Urgency::kNormal};
+  Admission all = must(kAll);
+  CountingWaker first_waker, second_waker;
+  auto first = admitter_->queue(kAll, first_waker);
+  auto second = admitter_->queue(kAll, second_waker);
+  EXPECT_EQ(Errno(EAGAIN), first->take().error());
+  EXPECT_EQ(Errno(EAGAIN), refused({1, false, Urgency::kNormal}));  // they were first
+  all = Admission();
+  EXPECT_EQ(1, first_waker.woken.load());
+  EXPECT_EQ(0, second_waker.woken.load());
+  Result<Admission> taken = first->take();
+  ASSERT_TRUE(taken.ok());
+  EXPECT_EQ(Errno(EAGAIN), second->take().error());
+  all = std::move(taken).value();
+  all = Admission();
+  EXPECT_EQ(1, second_waker.woken.load());
+  EXPECT_TRUE(second->take().ok());
+  EXPECT_EQ(0u, admitter_->usage().operations);
+}
+
+TEST_F(AdmitterTest, WhoQueuesWhenThereIsRoomHasItWithoutBeingTold) {
+  CountingWaker waker;
+  auto queued = admitter_->queue({1, false, Urgency::kNormal}, waker);
+  EXPECT_TRUE(queued->take().ok());
+  EXPECT_EQ(0, waker.woken.load());
+}
+
+TEST_F(AdmitterTest, WhoLeavesTheQueueGivesBackWhatHeWasGranted) {
+  constexpr AdmitArgs kAll{4 * kIo, false, Urgency::kNormal};
+  Admission all = must(kAll);
+  CountingWaker waker, other_waker;
+  auto queued = admitter_->queue(kAll, waker);
+  auto other = admitter_->queue(kAll, other_waker);
+  all = Admission();
+  EXPECT_EQ(1, waker.woken.load());
+  queued.reset();  // granted, not taken
+  EXPECT_EQ(1, other_waker.woken.load());
+  other.reset();
+  EXPECT_EQ(0u, admitter_->usage().operations);
+  EXPECT_EQ(0u, admitter_->usage().waiting);
+}
+
+TEST_F(AdmitterTest, TheEndIsToldToWhoQueues) {
+  Admission all = must({4 * kIo, false, Urgency::kNormal});
+  CountingWaker waker;
+  auto queued = admitter_->queue({kIo, false, Urgency::kNormal}, waker);
+  admitter_->shut_down();
+  EXPECT_EQ(1, waker.woken.load());
+  EXPECT_EQ(Errno(ESHUTDOWN), queued->take().error());
+}
+
 }  // namespace
 }  // namespace myfs::rpc

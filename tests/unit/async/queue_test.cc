@@ -1,0 +1,373 @@
+#include "sdk/async/queue.h"
+
+#include <poll.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "sdk/base/clock.h"
+
+namespace myfs::async {
+namespace {
+
+// What became of one operation.
+struct Fate {
+  std::atomic<int> told{0};
+  std::atomic<int> ended{0};  // by step, run or end
+  std::atomic<int> unhooked{0};
+  std::atomic<int> error{0};
+  std::atomic<bool> ran{false};
+};
+
+// Does what the test says.
+class FakeOp : public Op {
+ public:
+  FakeOp(Queue& queue, Fate& fate, int64_t deadline_ns = kNoDeadline)
+      : Op(queue, token_, deadline_ns), fate_(fate) {}
+
+  std::function<Progress(FakeOp&)> on_step = [](FakeOp&) { return Progress::kBlocked; };
+  std::function<void(FakeOp&)> on_run = [](FakeOp&) {};
+  std::function<void()> on_told = [] {};
+  bool slow = false;
+  CancelToken& own_token() { return token_; }
+
+ private:
+  Progress step() override {
+    EXPECT_EQ(0, fate_.unhooked.load());
+    const Progress progress = on_step(*this);
+    if (progress == Progress::kDone) ++fate_.ended;
+    return progress;
+  }
+  void run() override {
+    fate_.ran.store(true);
+    on_run(*this);
+    ++fate_.ended;
+  }
+  void end(Errno error) override {
+    fate_.error.store(error.value());
+    ++fate_.ended;
+  }
+  void unhook() override { ++fate_.unhooked; }
+  bool unhooks_slowly() const override { return slow; }
+  void deliver() override {
+    on_told();
+    ++fate_.told;
+  }
+
+  CancelToken token_;
+  Fate& fate_;
+};
+
+class QueueTest : public testing::TestWithParam<Queue::Mode> {
+ protected:
+  void SetUp() override {
+    executor_ = std::move(Executor::create()).value();
+    make_queue(1);
+  }
+  void make_queue(unsigned workers) {
+    queue_ = std::move(Queue::create(executor_, GetParam(), workers)).value();
+  }
+  FakeOp* start(std::unique_ptr<FakeOp> op) {
+    FakeOp* raw = op.get();
+    EXPECT_TRUE(queue_->enter().ok());
+    queue_->start(std::move(op));
+    queue_->leave();
+    return raw;
+  }
+  void serve_until(const std::function<bool()>& done) {
+    while (!done()) {
+      if (GetParam() == Queue::Mode::kThread) {
+        std::this_thread::yield();
+        continue;
+      }
+      pollfd fd{queue_->fd(), POLLIN, 0};
+      ASSERT_EQ(1, ::poll(&fd, 1, 60'000));
+      ASSERT_GT(*queue_->serve(10), 0);
+    }
+  }
+  void expect_told(Fate& fate) {
+    serve_until([&] { return fate.told.load() > 0; });
+    EXPECT_EQ(1, fate.told.load());
+    EXPECT_EQ(1, fate.ended.load());
+    EXPECT_EQ(1, fate.unhooked.load());
+  }
+
+  std::shared_ptr<Executor> executor_;
+  std::unique_ptr<Queue> queue_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Callbacks, QueueTest,
+                         testing::Values(Queue::Mode::kServed, Queue::Mode::kThread),
+                         [](const auto& info) {
+                           return info.param == Queue::Mode::kServed ? "Served" : "Thread";
+                         });
+
+TEST_P(QueueTest, WhatIsDoneAtOnceNeedsNoWorker) {
+  Fate fate;
+  auto op = std::make_unique<FakeOp>(*queue_, fate);
+  op->on_step = [](FakeOp&) { return Op::Progress::kDone; };
+  start(std::move(op));
+  expect_told(fate);
+  EXPECT_FALSE(fate.ran.load());
+  EXPECT_EQ(0u, executor_->workers());
+}
+
+TEST_P(QueueTest, WhatWaitsRunsOnAWorker) {
+  Fate fate;
+  start(std::make_unique<FakeOp>(*queue_, fate));
+  expect_told(fate);
+  EXPECT_TRUE(fate.ran.load());
+  EXPECT_EQ(1u, executor_->workers());
+}
+
+TEST_P(QueueTest, WhatIsParkedGoesOnWhenItIsWoken) {
+  Fate fate;
+  int steps = 0;
+  auto op = std::make_unique<FakeOp>(*queue_, fate);
+  op->on_step = [&steps](FakeOp&) {
+    return ++steps < 3 ? Op::Progress::kParked : Op::Progress::kDone;
+  };
+  FakeOp* parked = start(std::move(op));
+  EXPECT_EQ(1, steps);
+  EXPECT_EQ(0, fate.ended.load());
+  parked->wake();
+  while (fate.ended.load() == 0) {
+    std::this_thread::yield();
+    if (fate.ended.load() == 0) parked->wake();
+  }
+  expect_told(fate);
+}
+
+TEST_P(QueueTest, AWakeDuringAStepIsNotLost) {
+  Fate fate;
+  int steps = 0;
+  auto op = std::make_unique<FakeOp>(*queue_, fate);
+  op->on_step = [&steps](FakeOp& self) {
+    self.wake();
+    self.wake();
+    return ++steps < 5 ? Op::Progress::kParked : Op::Progress::kDone;
+  };
+  start(std::move(op));
+  EXPECT_EQ(5, steps);
+  expect_told(fate);
+}
+
+TEST_P(QueueTest, CancelEndsWhatIsParkedQueuedOrRunning) {
+  Fate parked, running, queued;
+  Event began;
+  auto op = std::make_unique<FakeOp>(*queue_, parked);
+  op->on_step = [](FakeOp&) { return Op::Progress::kParked; };
+  FakeOp* first = start(std::move(op));
+  op = std::make_unique<FakeOp>(*queue_, running);
+  op->on_run = [&began](FakeOp& self) {
+    Event cancelled;
+    CancelToken::Listener listener(&self.own_token(), [&] { cancelled.set(); });
+    began.set();
+    cancelled.wait();
+  };
+  FakeOp* second = start(std::move(op));
+  began.wait();
+  FakeOp* third = start(std::make_unique<FakeOp>(*queue_, queued));
+  EXPECT_EQ(0, parked.ended.load() + running.ended.load() + queued.ended.load());
+  third->cancel();
+  expect_told(queued);
+  EXPECT_EQ(ECANCELED, queued.error.load());
+  EXPECT_FALSE(queued.ran.load());
+  first->cancel();
+  expect_told(parked);
+  EXPECT_EQ(ECANCELED, parked.error.load());
+  second->cancel();
+  expect_told(running);
+  EXPECT_EQ(0, running.error.load());
+}
+
+TEST_P(QueueTest, ADeadlineEndsWhatIsParkedOrQueued) {
+  Fate parked, running, queued;
+  Event began, go;
+  auto op = std::make_unique<FakeOp>(*queue_, running);
+  op->on_run = [&](FakeOp&) {
+    began.set();
+    go.wait();
+  };
+  start(std::move(op));
+  began.wait();
+  const int64_t soon_ns = boottime_ns() + 5 * kNsPerMs;
+  op = std::make_unique<FakeOp>(*queue_, parked, soon_ns);
+  op->on_step = [](FakeOp&) { return Op::Progress::kParked; };
+  start(std::move(op));
+  start(std::make_unique<FakeOp>(*queue_, queued, soon_ns));
+  expect_told(parked);
+  expect_told(queued);
+  EXPECT_EQ(ETIMEDOUT, parked.error.load());
+  EXPECT_EQ(ETIMEDOUT, queued.error.load());
+  EXPECT_FALSE(queued.ran.load());
+  EXPECT_EQ(0, running.told.load());
+  go.set();
+  expect_told(running);
+}
+
+TEST_P(QueueTest, ADeadlineThatHasPassedEndsItBeforeItsFirstStep) {
+  Fate fate;
+  auto op = std::make_unique<FakeOp>(*queue_, fate, boottime_ns());
+  op->on_step = [](FakeOp&) -> Op::Progress {
+    ADD_FAILURE();
+    return Op::Progress::kDone;
+  };
+  start(std::move(op));
+  expect_told(fate);
+  EXPECT_EQ(ETIMEDOUT, fate.error.load());
+}
+
+TEST_P(QueueTest, WhatIsSlowToLetGoOfDoesSoOnAWorker) {
+  Fate fate;
+  auto op = std::make_unique<FakeOp>(*queue_, fate);
+  op->on_step = [](FakeOp&) { return Op::Progress::kDone; };
+  op->slow = true;
+  start(std::move(op));
+  expect_told(fate);
+  EXPECT_FALSE(fate.ran.load());
+  EXPECT_EQ(1u, executor_->workers());
+}
+
+TEST_P(QueueTest, WorkersAreBoundedByTheLargestThatIsAskedFor) {
+  constexpr int kOps = 20;
+  std::unique_ptr<Queue> more = std::move(Queue::create(executor_, GetParam(), 3)).value();
+  std::deque<Fate> fates(kOps);
+  std::atomic<int> at_once{0}, most{0};
+  for (Fate& fate : fates) {
+    auto op = std::make_unique<FakeOp>(*queue_, fate);
+    op->on_run = [&](FakeOp&) {
+      const int now = ++at_once;
+      for (int seen = most.load(); seen < now && !most.compare_exchange_weak(seen, now);) {
+      }
+      std::this_thread::yield();
+      --at_once;
+    };
+    start(std::move(op));
+  }
+  for (Fate& fate : fates) expect_told(fate);
+  EXPECT_LE(most.load(), 3);
+  EXPECT_LE(executor_->workers(), 3u);
+}
+
+TEST_P(QueueTest, CloseEndsEverythingAndDrainTellsIt) {
+  std::deque<Fate> fates(60);
+  Event began;
+  size_t i = 0;
+  for (Fate& fate : fates) {
+    auto op = std::make_unique<FakeOp>(*queue_, fate);
+    if (i % 3 == 0) op->on_step = [](FakeOp&) { return Op::Progress::kParked; };
+    if (i % 3 == 1) op->on_step = [](FakeOp&) { return Op::Progress::kDone; };
+    op->on_run = [](FakeOp& self) {
+      while (!self.cancelled()) std::this_thread::yield();
+    };
+    ++i;
+    start(std::move(op));
+  }
+  queue_->close();
+  EXPECT_EQ(Errno(ESTALE), queue_->enter());
+  for (Fate& fate : fates) EXPECT_EQ(1, fate.ended.load());
+  queue_->close();  // again
+  queue_->drain();
+  for (Fate& fate : fates) {
+    EXPECT_EQ(1, fate.told.load());
+    EXPECT_EQ(1, fate.unhooked.load());
+  }
+}
+
+TEST_P(QueueTest, WhatIsSubmittedWhileItClosesIsToldOrRefused) {
+  for (int round = 0; round < 100; ++round) {
+    std::deque<Fate> fates(20);
+    std::atomic<size_t> accepted{0};
+    std::thread submitter([&] {
+      for (Fate& fate : fates) {
+        if (!queue_->enter().ok()) return;
+        auto op = std::make_unique<FakeOp>(*queue_, fate);
+        op->on_step = [](FakeOp&) { return Op::Progress::kParked; };
+        queue_->start(std::move(op));
+        queue_->leave();
+        ++accepted;
+      }
+    });
+    queue_->close();
+    submitter.join();
+    queue_->drain();
+    size_t told = 0;
+    for (Fate& fate : fates) told += static_cast<size_t>(fate.told.load());
+    EXPECT_EQ(accepted.load(), told);
+    make_queue(1);
+  }
+}
+
+TEST_P(QueueTest, ManyThreadsWakeCancelAndServe) {
+  constexpr int kOps = 2000;
+  make_queue(4);
+  std::deque<Fate> fates(kOps);
+  std::deque<std::atomic<FakeOp*>> live(kOps);
+  std::atomic<bool> stop{false};
+  Mutex mutex{LockRank::kUnranked};  // against the end of an operation that is woken
+  auto disturb = [&](bool cancel) {
+    uint64_t x = cancel ? 88172645463325252u : 2463534242u;
+    while (!stop.load()) {
+      x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+      MutexLock lock(mutex);
+      FakeOp* op = live[x % kOps].load();
+      if (op == nullptr) continue;
+      if (cancel) {
+        op->cancel();
+      } else {
+        op->wake();
+      }
+    }
+  };
+  std::thread waker(disturb, false), canceller(disturb, true);
+  std::atomic<int> told{0};
+  for (size_t i = 0; i < kOps; ++i) {
+    auto op = std::make_unique<FakeOp>(*queue_, fates[i],
+                                       i % 5 == 0 ? boottime_ns() + kNsPerMs : kNoDeadline);
+    auto steps = std::make_shared<int>(0);
+    op->on_step = [steps, i](FakeOp&) {
+      if (i % 3 == 0) return Op::Progress::kBlocked;
+      return ++*steps < 3 ? Op::Progress::kParked : Op::Progress::kDone;
+    };
+    op->on_told = [&, i] {
+      MutexLock lock(mutex);
+      live[i].store(nullptr);
+      ++told;
+    };
+    live[i].store(op.get());
+    ASSERT_TRUE(queue_->enter().ok());
+    queue_->start(std::move(op));
+    queue_->leave();
+  }
+  serve_until([&] { return told.load() == kOps; });
+  stop.store(true);
+  waker.join();
+  canceller.join();
+  for (Fate& fate : fates) {
+    EXPECT_EQ(1, fate.ended.load());
+    EXPECT_EQ(1, fate.unhooked.load());
+  }
+}
+
+using ServedQueue = QueueTest;
+INSTANTIATE_TEST_SUITE_P(Only, ServedQueue, testing::Values(Queue::Mode::kServed));
+
+TEST_P(ServedQueue, ServingFromACallbackIsRefused) {
+  Fate fate;
+  auto op = std::make_unique<FakeOp>(*queue_, fate);
+  Errno error;
+  op->on_told = [&] {
+    if (GetParam() == Queue::Mode::kServed) error = queue_->serve(1).error();
+    EXPECT_TRUE(queue_->in_callback());
+  };
+  start(std::move(op));
+  expect_told(fate);
+  EXPECT_EQ(Errno(EDEADLK), error);
+  EXPECT_FALSE(queue_->in_callback());
+}
+
+}  // namespace
+}  // namespace myfs::async
