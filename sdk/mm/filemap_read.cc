@@ -1,6 +1,7 @@
 #include "sdk/mm/filemap_read.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sdk/mm/page_state.h"
 #include "sdk/mm/runtime.h"
@@ -52,6 +53,12 @@ Result<size_t> FilemapRead::result() const {
 FilemapRead::Progress FilemapRead::step() {
   if (write_seq_ == WriteSeq::kBusy) return Progress::kBlocked;
   page_waiter_.disarm();
+  // A page whose read failed has left the tree: only here it can be asked why.
+  if (PageRef page = std::exchange(waited_, PageRef()); page) {
+    const Errno error = page->read_error();
+    if (!error.ok() && error != Errno(EAGAIN)) return end(error);
+    if (!error.ok() && ++refusals_ >= kRefusalsMax) return Progress::kBlocked;
+  }
   while (true) {
     bool again = false;
     Progress progress = step_once(&again);
@@ -102,7 +109,10 @@ FilemapRead::Progress FilemapRead::step_once(bool* again) {
     page_cache_async_ra(uninterruptible(), mapping_, ra_, index, pages_wanted, Patience::kNone);
   }
   if (!page->test(kPageUptodate)) {
-    if (page_waiter_.arm(page)) return park();
+    if (page_waiter_.arm(page)) {
+      waited_ = page;
+      return park();
+    }
     const Errno error = page->read_error();
     if (!error.ok() && error != Errno(EAGAIN)) return end(error);
     if (!error.ok() && ++refusals_ >= kRefusalsMax) return Progress::kBlocked;

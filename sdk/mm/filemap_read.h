@@ -55,6 +55,7 @@ class FilemapRead {
   IovCursor cursor_;
   Waker& waker_;
   PageWaiter page_waiter_;
+  PageRef waited_;  // for whose read
   std::unique_ptr<QueuedAdmission> queued_;
   size_t queued_pages_ = 0;
   uint64_t write_seq_;
