@@ -32,6 +32,7 @@
 #include "bindings/fuse/fuse_api.h"
 #include "bindings/fuse/lease_cache.h"
 #include "bindings/fuse/nodes.h"
+#include "bindings/fuse/waits.h"
 
 namespace bridge {
 
@@ -55,6 +56,7 @@ struct Bridge {
   myfs_task* task = nullptr;
   Nodes nodes;
   std::unique_ptr<LeaseCache> lease_cache;  // null without the option
+  Waits waits;
   int ready_fd = -1;  // of the parent that waits for the mount to stand, or -1
   std::string mountpoint;
 };
@@ -67,5 +69,6 @@ void set_name_handlers(fuse_lowlevel_ops* ops);
 void set_attr_handlers(fuse_lowlevel_ops* ops);
 void set_file_handlers(fuse_lowlevel_ops* ops);
 void set_dir_handlers(fuse_lowlevel_ops* ops);
+void set_lock_handlers(fuse_lowlevel_ops* ops);
 
 }  // namespace bridge

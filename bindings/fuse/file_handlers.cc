@@ -79,7 +79,10 @@ void on_write(fuse_req_t req, fuse_ino_t, const char* data, size_t size, off_t o
 
 void on_flush(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
   Request request(req);
-  request.error(myfs_ll_flush(FileHandle::of(info)->file, request.call()));
+  myfs_file* file = FileHandle::of(info)->file;
+  const int result = myfs_ll_flush(file, request.call());
+  unlock_all(request, file, info->lock_owner);
+  request.error(result);
 }
 
 void on_fsync(fuse_req_t req, fuse_ino_t, int datasync, fuse_file_info* info) {

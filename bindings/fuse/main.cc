@@ -60,6 +60,7 @@ fuse_lowlevel_ops handlers() {
   set_attr_handlers(&ops);
   set_file_handlers(&ops);
   set_dir_handlers(&ops);
+  set_lock_handlers(&ops);
   return ops;
 }
 
@@ -179,6 +180,7 @@ int serve(const CommandLine& line, int ready_fd) {
       status = fail("could not mount at " + line.mountpoint);
     } else {
       const int result = session.run(line.lease_cache ? &bridge : nullptr);
+      bridge.waits.stop();
       if (result < 0) status = fail(std::string("the device failed: ") + strerror(-result));
     }
   }

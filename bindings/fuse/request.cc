@@ -41,10 +41,11 @@ bool is_dying(pid_t thread) {
 
 }  // namespace
 
-Request::Request(fuse_req_t req)
+Request::Request(fuse_req_t req, Interrupt interrupt)
     : req_(req),
       bridge_(*static_cast<Bridge*>(fuse_req_userdata(req))),
-      since_(bridge_.lease_cache ? bridge_.lease_cache->moment() : 0) {
+      since_(bridge_.lease_cache ? bridge_.lease_cache->moment() : 0),
+      interrupt_(interrupt) {
   const fuse_ctx* ctx = fuse_req_ctx(req);
   umask_ = ctx->umask;
   // Root may do everything whatever its groups.
@@ -76,8 +77,8 @@ Request::~Request() {
 }
 
 void Request::interrupted(fuse_req_t req, void* self) {
-  if (!is_dying(fuse_req_ctx(req)->pid)) return;
   auto* request = static_cast<Request*>(self);
+  if (request->interrupt_ == Interrupt::kDeath && !is_dying(fuse_req_ctx(req)->pid)) return;
   request->fired_.store(true);
   myfs_cancel_fire(request->call_.cancel);
 }
@@ -158,6 +159,8 @@ void Request::readlink(const char* target) { fuse_reply_readlink(end(), target);
 void Request::written(size_t count) { fuse_reply_write(end(), count); }
 void Request::length(size_t size) { fuse_reply_xattr(end(), size); }
 void Request::offset(int64_t offset) { fuse_reply_lseek(end(), offset); }
+
+void Request::lock(const struct flock& lock) { fuse_reply_lock(end(), &lock); }
 
 void Request::statfs(const struct statfs& stat) {
   struct statvfs out = {};

@@ -18,7 +18,9 @@ namespace bridge {
 
 class Request {
  public:
-  explicit Request(fuse_req_t req);
+  // What ends the call: the death of its caller, or any signal to him.
+  enum class Interrupt : uint8_t { kDeath, kAnySignal };
+  explicit Request(fuse_req_t req, Interrupt interrupt = Interrupt::kDeath);
   ~Request();
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
@@ -49,6 +51,9 @@ class Request {
   void length(size_t size);
   void offset(int64_t offset);
   void statfs(const struct statfs& stat);
+  void lock(const struct flock& lock);
+  // Another Request, on another thread, will answer it.
+  void leave() { (void)end(); }
 
  private:
   static void interrupted(fuse_req_t req, void* self);
@@ -65,7 +70,11 @@ class Request {
   std::vector<gid_t> groups_;
   myfs_cred cred_{};
   myfs_call call_{};
+  const Interrupt interrupt_;
   std::atomic<bool> fired_{false};
 };
+
+// Gives up the POSIX locks of `owner`, as each close() does; lock_handlers.cc.
+int unlock_all(Request& request, myfs_file* file, uint64_t owner);
 
 }  // namespace bridge

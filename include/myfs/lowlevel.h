@@ -206,6 +206,18 @@ MYFS_API ssize_t myfs_ll_copy_file_range(myfs_file* from, const myfs_call* call,
 MYFS_API int myfs_ll_fallocate(myfs_file* file, const myfs_call* call, int mode, off_t offset,
                                off_t length);
 
+/* ---- Locks ---- */
+
+/* As myfs_lock, for an owner that the caller names: any number, the same for whatever belongs to
+ * one process; those with the top bit are the library's own. pid: what F_GETLK of others tells.
+ * F_OFD_* take the open file as the owner. A caller gives the locks of an owner up, by F_UNLCK of
+ * everything, at each close() of his; those of the open file go with its release. Failures: EAGAIN,
+ * EDEADLK, EBADF, EINVAL, EOVERFLOW, ENOLCK, EIO. */
+MYFS_API int myfs_ll_lock(myfs_file* file, const myfs_call* call, int cmd, uint64_t owner,
+                          pid_t pid, struct flock* lock);
+/* As myfs_flock. Failures: EAGAIN, EINVAL, ENOLCK. */
+MYFS_API int myfs_ll_flock(myfs_file* file, const myfs_call* call, int operation);
+
 /* ---- Directories ---- */
 
 /* Up to `count` entries of an open directory that follow `position`: 0, or the `next` of an entry.

@@ -384,7 +384,8 @@ MYFS_API int myfs_dup2(myfs_task* task, int fd, int to);
 /* As myfs_dup2; flags: 0 or O_CLOEXEC. Errors: EBADF, EINVAL (another flag, fd == to). */
 MYFS_API int myfs_dup3(myfs_task* task, int fd, int to, int flags);
 /* cmd: F_DUPFD, F_DUPFD_CLOEXEC (the lowest free descriptor from `arg` on); F_GETFD, F_SETFD
- * (FD_CLOEXEC); F_GETFL, F_SETFL (O_APPEND, O_NONBLOCK, O_NOATIME, O_DIRECT). The close-on-exec
+ * (FD_CLOEXEC); F_GETFL, F_SETFL (O_APPEND, O_NONBLOCK, O_NOATIME, O_DIRECT); the commands of
+ * myfs_lock, `arg` being the address of a struct flock. The close-on-exec
  * mark is kept for whoever starts programs; this library starts none. Errors: EBADF, EINVAL
  * (another cmd, arg outside of 0..65535), EMFILE, EPERM (O_NOATIME on what belongs to another). */
 MYFS_API int myfs_fcntl(myfs_task* task, int fd, int cmd, int64_t arg);
@@ -400,6 +401,40 @@ MYFS_API int myfs_close_range_x(myfs_task* task, const myfs_call* call, unsigned
 MYFS_API int myfs_poll(myfs_task* task, struct pollfd* fds, nfds_t count, int timeout_ms);
 MYFS_API int myfs_poll_x(myfs_task* task, const myfs_call* call, struct pollfd* fds, nfds_t count,
                          int timeout_ms);
+
+/* ---- Locks ---- */
+
+/* Advisory locks, known to all clients of the server. A wait ends with the lock, the call's
+ * deadline (ETIMEDOUT) or its cancel token (ECANCELED), never with a signal; who is told that he
+ * has waited in vain gets nothing afterwards. Locks go with the session: then read, write and new
+ * locks through what held them fail with EIO until it is unlocked or closed (docs/posix.md,
+ * "Locks"). */
+
+/* operation: LOCK_SH, LOCK_EX or LOCK_UN of <sys/file.h>, with LOCK_NB not to wait. The lock
+ * belongs to the open file, which dup shares, and goes with its last close. One of another type is
+ * given up first, also if the new one is not to be had. Errors: EAGAIN (LOCK_NB, and another open
+ * file has it), EBADF, EINVAL (operation), ENOLCK. */
+MYFS_API int myfs_flock(myfs_task* task, int fd, int operation);
+MYFS_API int myfs_flock_x(myfs_task* task, const myfs_call* call, int fd, int operation);
+
+/* fcntl(2) with cmd F_GETLK, F_SETLK, F_SETLKW, whose locks belong to the task and go when it
+ * closes any descriptor of the file; or F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, whose locks belong
+ * to the open file and want l_pid 0. `lock`: l_type F_RDLCK, F_WRLCK, F_UNLCK; l_whence SEEK_SET,
+ * SEEK_CUR, SEEK_END; l_len 0: to the end, however far it moves, < 0: what lies before. F_GETLK
+ * stores the first lock in the way, l_pid being that of its process, on whatever machine, or -1 of
+ * an open file's, else F_UNLCK in l_type. Errors: EAGAIN (F_SETLK: another owner has it), EDEADLK
+ * (F_SETLKW: its owner waits for a lock of this task), EBADF (F_RDLCK not open for reading, F_WRLCK
+ * for writing), EINVAL (cmd, l_type, l_whence, l_pid, or a range that begins before the file),
+ * EOVERFLOW (a range that ends behind 2^63 - 1), ENOLCK (65536 locks of a mount), EIO. */
+MYFS_API int myfs_lock(myfs_task* task, int fd, int cmd, struct flock* lock);
+MYFS_API int myfs_lock_x(myfs_task* task, const myfs_call* call, int fd, int cmd,
+                         struct flock* lock);
+
+/* lockf(3): F_LOCK, F_TLOCK, F_ULOCK, F_TEST of <unistd.h> on `size` bytes from the position on (0:
+ * to the end, < 0: before it), as F_WRLCK of myfs_lock. Errors: EAGAIN (F_TLOCK), EACCES (F_TEST:
+ * another owner has it), EDEADLK, EBADF (not open for writing), EINVAL, EOVERFLOW, ENOLCK. */
+MYFS_API int myfs_lockf(myfs_task* task, int fd, int cmd, off_t size);
+MYFS_API int myfs_lockf_x(myfs_task* task, const myfs_call* call, int fd, int cmd, off_t size);
 
 /* ---- Attributes ---- */
 

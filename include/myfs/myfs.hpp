@@ -243,6 +243,18 @@ class File {
     myfs_call c = call.c();
     return internal::check(myfs_fchown_x(task_, &c, fd_, uid, gid));
   }
+  Result<void> flock(int operation, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_flock_x(task_, &c, fd_, operation));
+  }
+  Result<void> lock(int cmd, struct ::flock& lock, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_lock_x(task_, &c, fd_, cmd, &lock));
+  }
+  Result<void> lockf(int cmd, off_t size, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_lockf_x(task_, &c, fd_, cmd, size));
+  }
   // No value: now.
   Result<void> utimens(const std::optional<std::pair<timespec, timespec>>& times,
                        const Call& call = {}) {

@@ -45,6 +45,17 @@ int myfs_dup3(myfs_task* task, int fd, int to, int flags) {
 }
 
 int myfs_fcntl(myfs_task* task, int fd, int cmd, int64_t arg) {
+  switch (cmd) {
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+      return myfs_lock(task, fd, cmd, reinterpret_cast<struct flock*>(arg));
+    default:
+      break;
+  }
   CallScope scope(task, nullptr, "fcntl");
   return scope.run([&] { return fs::vfs_fcntl(scope.ctx(), scope.task(), fd, cmd, arg); });
 }

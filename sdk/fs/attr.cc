@@ -7,6 +7,7 @@
 
 #include "sdk/base/limits.h"
 #include "sdk/base/rcu.h"
+#include "sdk/fs/locks.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/super_block.h"
@@ -203,6 +204,7 @@ Result<void> vfs_ftruncate(const CallContext& ctx, TaskStruct& task, int fd, int
   if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
   if (!file->may_write() || !file->f_inode().is_regular()) return Errno(EINVAL);
   MYFS_TRY(check_length(length));
+  if (locks_lost_slow(*file, task.lock_owner)) return Errno(EIO);
   return truncate_inode(ctx, file->f_inode(), length, file.get());
 }
 

@@ -6,6 +6,7 @@
 #include <climits>
 
 #include "sdk/base/limits.h"
+#include "sdk/fs/locks.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/read_write.h"
 
@@ -16,6 +17,7 @@ namespace {
 Result<Ref<File>> file_of(const TaskStruct& task, int fd) {
   RefPtr<File> file = task.files.fget(fd);
   if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
+  if (locks_lost_slow(*file, task.lock_owner)) return Errno(EIO);
   return std::move(file).to_ref();
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "sdk/base/rcu.h"
+#include "sdk/fs/locks.h"
 #include "sdk/fs/readdir.h"
 #include "sdk/fs/super_block.h"
 
@@ -66,7 +67,10 @@ uint32_t File::access() const {
 }
 
 void File::last_ref_dropped() {
-  if ((f_mode & kOpened) != 0) f_op().release(*this);
+  if ((f_mode & kOpened) != 0) {
+    locks_remove_file(*this);
+    f_op().release(*this);
+  }
   f_private = nullptr;
   // References go now: rcu frees memory only, since it runs on whichever thread comes along. The
   // pointers stay, for walks that start here in a read section.
@@ -114,6 +118,19 @@ Result<void> FileOps::sync_range(const CallContext&, File&, uint64_t, uint64_t, 
   return ok_result();
 }
 Result<void> FileOps::fadvise(const CallContext&, File&, uint64_t, uint64_t, int) {
+  return ok_result();
+}
+Result<void> FileOps::lock(const CallContext& ctx, File& file, LockCmd cmd, FileLock& lock) {
+  Inode& inode = file.f_inode();
+  if (cmd != LockCmd::kGet)
+    return inode.get_lock_context().lock(ctx, lock, cmd == LockCmd::kSetWait);
+  std::optional<FileLock> found;
+  if (inode.i_flctx() != nullptr) found = inode.i_flctx()->conflict(lock);
+  if (found.has_value()) {
+    lock = *found;
+  } else {
+    lock.fl_type = F_UNLCK;
+  }
   return ok_result();
 }
 Result<DirPage> FileOps::readdir(const CallContext&, File&, uint64_t) { return Errno(ENOTDIR); }

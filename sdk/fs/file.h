@@ -32,6 +32,8 @@
 namespace myfs::fs {
 
 struct DirCursor;
+struct FileLock;
+enum class LockCmd : uint8_t;
 
 class File final : public RefCounted<File> {
  public:
@@ -166,6 +168,11 @@ class FileOps {
   // advice: POSIX_FADV_*. i_rwsem shared. Default: it is not listened to.
   virtual Result<void> fadvise(const CallContext& ctx, File& file, uint64_t from, uint64_t to,
                                int advice);
+  // [->lock, ->flock] kGet: `lock` becomes what stands in its way, or F_UNLCK. kSet: sets, or
+  // unlocks; EAGAIN. kSetWait: waits; EDEADLK. The VFS has checked mode and range. Default: locks
+  // of this process alone, in the inode's FileLockContext. Also for what a close() gives up: then
+  // the error is not heard.
+  virtual Result<void> lock(const CallContext& ctx, File& file, LockCmd cmd, FileLock& lock);
   // Entries with cookies above `cookie`, 0 for the first page; '.' and '..' excluded.
   virtual Result<DirPage> readdir(const CallContext& ctx, File& file, uint64_t cookie);
 };

@@ -3,6 +3,7 @@
 #include <cassert>
 
 #include "sdk/base/rcu.h"
+#include "sdk/fs/locks.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/readdir.h"
 #include "sdk/fs/super_block.h"
@@ -29,6 +30,7 @@ Inode::Inode(SuperBlock& sb, const Kstat& stat, InodeOps& op, FileOps& fop)
       i_attr_(stat) {}
 
 Inode::~Inode() {
+  delete i_flctx_.load(std::memory_order_relaxed);
   delete i_link_.load(std::memory_order_relaxed);
   delete i_acl_.load(std::memory_order_relaxed);
   if (DirListing* listing = i_listing_.load(std::memory_order_relaxed); listing != nullptr) {
@@ -52,6 +54,16 @@ Kstat Inode::i_attr() const {
     racy_copy(&copy, &i_attr_, sizeof copy);
   } while (i_seq_.retry(seq));
   return copy;
+}
+
+FileLockContext& Inode::get_lock_context() {
+  if (FileLockContext* known = i_flctx()) return *known;
+  auto made = std::make_unique<FileLockContext>(*this);
+  FileLockContext* none = nullptr;
+  if (i_flctx_.compare_exchange_strong(none, made.get(), std::memory_order_acq_rel)) {
+    return *made.release();
+  }
+  return *none;
 }
 
 uint64_t Inode::i_size() const {

@@ -44,6 +44,7 @@ namespace myfs::fs {
 class Dentry;
 class DirListing;
 class File;
+class FileLockContext;
 class FileOps;
 class InodeOps;
 class SuperBlock;
@@ -91,7 +92,8 @@ class Inode : public RefCounted<Inode> {
   bool attr_young() const;
   static constexpr uint32_t kChanging = 1, kChangingPerm = 1 << 16;
   enum Flags : uint32_t {
-    kDead = 2,  // a directory that this client removed: nothing can be created in it
+    kDead = 2,       // a directory that this client removed: nothing can be created in it
+    kLostLocks = 4,  // FileLockContext has locks that were lost; set and cleared by it
   };
 
   // --- locks ---
@@ -138,6 +140,10 @@ class Inode : public RefCounted<Inode> {
   void set_listing(RefPtr<DirListing> listing);
   void drop_listing();
 
+  // Null: nobody has locked anything yet.
+  FileLockContext* i_flctx() const { return i_flctx_.load(std::memory_order_acquire); }
+  FileLockContext& get_lock_context();  // [locks_get_lock_context]
+
   // The last reference goes under the lock of the InodeCache, which keeps the inode or evicts it:
   // no leaf lock and no rcu read section around it.
   void unref() const;
@@ -160,6 +166,7 @@ class Inode : public RefCounted<Inode> {
   std::atomic<const PosixAcl*> i_acl_{nullptr};
   std::atomic<const std::string*> i_link_{nullptr};
   std::atomic<DirListing*> i_listing_{nullptr};
+  std::atomic<FileLockContext*> i_flctx_{nullptr};
   // InodeCache's, under its lock.
   Inode* i_lru_next_ = nullptr;
   Inode* i_lru_prev_ = nullptr;

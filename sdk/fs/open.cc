@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sdk/base/rcu.h"
+#include "sdk/fs/locks.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/stat.h"
@@ -357,16 +358,19 @@ Result<int> do_open(const CallContext& ctx, TaskStruct& task, At at, const OpenH
   return fd;
 }
 
-// Its error is lost, as that of the close() in dup2 of the kernel; the write-back error stays with
-// the mapping.
-void flush_replaced(const CallContext& ctx, const RefPtr<File>& old) {
-  if (old && (old->f_mode & File::kOpened) != 0) (void)old->f_op().flush(ctx, *old);
+Result<void> filp_close(const CallContext& ctx, const TaskStruct& task, File& file) {
+  if ((file.f_mode & File::kOpened) == 0) return ok_result();
+  Result<void> flushed = file.f_op().flush(ctx, file);
+  locks_remove_posix(ctx, file, task.lock_owner);
+  return flushed;
 }
 
 Result<int> do_dup_to(const CallContext& ctx, TaskStruct& task, Ref<File> file, int to,
                       bool close_on_exec) {
   MYFS_ASSIGN(RefPtr<File> old, task.files.fd_replace(to, std::move(file), close_on_exec));
-  flush_replaced(ctx, old);
+  // Its error is lost, as that of the close() in dup2 of the kernel; the write-back error stays
+  // with the mapping.
+  if (old) (void)filp_close(ctx, task, *old);
   return to;
 }
 
@@ -403,8 +407,7 @@ Result<int> vfs_openat2(const CallContext& ctx, TaskStruct& task, At at, const O
 Result<void> vfs_close(const CallContext& ctx, TaskStruct& task, int fd) {
   RefPtr<File> file = task.files.fd_close(fd);
   if (!file) return Errno(EBADF);
-  if ((file->f_mode & File::kOpened) == 0) return ok_result();
-  return file->f_op().flush(ctx, *file);
+  return filp_close(ctx, task, *file);
 }
 
 Result<int> vfs_dup(TaskStruct& task, int fd, int lowest, bool close_on_exec) {

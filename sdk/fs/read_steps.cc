@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "sdk/fs/locks.h"
 #include "sdk/fs/super_block.h"
 
 namespace myfs::fs {
@@ -16,6 +17,7 @@ Result<std::unique_ptr<ReadSteps>> ReadSteps::begin(const TaskStruct& task, int 
                                                     uint64_t offset, Waker& waker) {
   RefPtr<File> file = task.files.fget(fd);
   if (!file || !file->may_read()) return Errno(EBADF);
+  if (locks_lost_slow(*file, task.lock_owner)) return Errno(EIO);
   return std::unique_ptr<ReadSteps>(new ReadSteps(std::move(file).to_ref(), to, offset, waker));
 }
 

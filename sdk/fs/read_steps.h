@@ -25,7 +25,7 @@ class ReadSteps {
   using Progress = mm::FilemapRead::Progress;
 
   // After vfs_readv_hit had no answer. The memory that `to` names stays until the object is gone.
-  // EBADF.
+  // EBADF; EIO: the locks on it were lost.
   static Result<std::unique_ptr<ReadSteps>> begin(const TaskStruct& task, int fd, IoVec to,
                                                   uint64_t offset, Waker& waker);
   Progress step();

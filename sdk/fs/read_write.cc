@@ -11,6 +11,7 @@
 #include "absl/container/inlined_vector.h"
 #include "sdk/base/limits.h"
 #include "sdk/base/rcu.h"
+#include "sdk/fs/locks.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/readdir.h"
 #include "sdk/fs/stat.h"
@@ -51,13 +52,22 @@ bool is_aligned(IoVec iov, uint64_t offset) {
   return bits % kDirectAlign_bytes == 0;
 }
 
-Errno check_readable(const File& file) {
+// A lock of the caller on the file was lost: what he does under it must not seem to go on.
+bool locks_lost(const File& file, uint64_t lock_owner) {
+  const uint32_t flags = file.f_inode().i_flags.load(std::memory_order_acquire);
+  return (flags & Inode::kLostLocks) != 0 && locks_lost_slow(file, lock_owner);
+}
+constexpr uint64_t kNoOwner = 0;  // of callers by open file: what was locked through it counts
+
+Errno check_readable(const File& file, uint64_t lock_owner) {
   if (!file.may_read()) return Errno(EBADF);
+  if (locks_lost(file, lock_owner)) return Errno(EIO);
   if (file.f_inode().is_dir()) return Errno(EISDIR);
   return file.f_inode().is_regular() ? Errno() : Errno(EINVAL);
 }
 
-Result<size_t> read_file(const CallContext& ctx, File& file, IoVec to, uint64_t offset) {
+Result<size_t> read_file(const CallContext& ctx, uint64_t lock_owner, File& file, IoVec to,
+                         uint64_t offset) {
   Inode& inode = file.f_inode();
   if (iov_length_bytes(to) == 0) return size_t{0};
   if (is_direct(file) && !is_aligned(to, offset)) {
@@ -68,7 +78,9 @@ Result<size_t> read_file(const CallContext& ctx, File& file, IoVec to, uint64_t 
   }
   inode.i_sb().s_counters.read_misses.add();
   ReadLock lock(inode.i_rwsem);
-  return file.f_op().read(ctx, file, to, offset);
+  Result<size_t> count = file.f_op().read(ctx, file, to, offset);
+  if (locks_lost(file, lock_owner)) return Errno(EIO);  // meanwhile
+  return count;
 }
 
 Result<void> check_vector(IoVec iov) {
@@ -96,9 +108,10 @@ IoVec clip(IoVec iov, uint64_t limit_bytes, IoVector* copy) {
   return *copy;
 }
 
-Result<WriteResult> write_file(const CallContext& ctx, File& file, IoVec from, uint64_t offset,
-                               uint32_t rwf = 0) {
+Result<WriteResult> write_file(const CallContext& ctx, uint64_t lock_owner, File& file, IoVec from,
+                               uint64_t offset, uint32_t rwf = 0) {
   if (!file.may_write()) return Errno(EBADF);
+  if (locks_lost(file, lock_owner)) return Errno(EIO);
   Inode& inode = file.f_inode();
   if (!inode.is_regular()) return Errno(EINVAL);
   const bool append = (file.f_flags() & O_APPEND) != 0 || (rwf & RWF_APPEND) != 0;
@@ -119,6 +132,7 @@ Result<WriteResult> write_file(const CallContext& ctx, File& file, IoVec from, u
     const bool datasync = (file.f_flags() & O_SYNC) != O_SYNC && (rwf & RWF_SYNC) == 0;
     MYFS_TRY(file.f_op().fsync(ctx, file, datasync));
   }
+  if (locks_lost(file, lock_owner)) return Errno(EIO);  // meanwhile
   return result;
 }
 
@@ -140,12 +154,12 @@ Result<size_t> do_readv_at(const CallContext& ctx, const TaskStruct& task, int f
     RcuReadGuard guard;
     const File* file = task.files.fcheck_rcu(fd);
     if (file == nullptr) return Errno(EBADF);
-    if (Errno error = check_readable(*file); !error.ok()) return error;
+    if (Errno error = check_readable(*file, task.lock_owner); !error.ok()) return error;
     if (auto hit = read_hit(*file, to, static_cast<uint64_t>(offset)); hit.has_value()) return *hit;
   }
   if ((rwf & RWF_NOWAIT) != 0) return Errno(EAGAIN);
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
-  return read_file(ctx, *file, to, static_cast<uint64_t>(offset));
+  return read_file(ctx, task.lock_owner, *file, to, static_cast<uint64_t>(offset));
 }
 
 // read(2) on a hit: the position is free and nobody must be waited for.
@@ -163,14 +177,14 @@ Result<size_t> do_readv(const CallContext& ctx, const TaskStruct& task, int fd, 
     RcuReadGuard guard;
     File* file = task.files.fcheck_rcu(fd);
     if (file == nullptr) return Errno(EBADF);
-    if (Errno error = check_readable(*file); !error.ok()) return error;
+    if (Errno error = check_readable(*file, task.lock_owner); !error.ok()) return error;
     if (auto hit = read_hit_at_position(*file, to); hit.has_value()) return *hit;
   }
   if ((rwf & RWF_NOWAIT) != 0) return Errno(EAGAIN);
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
   MutexLock lock(file->f_pos_lock);
   const auto offset = static_cast<uint64_t>(file->f_pos);
-  MYFS_ASSIGN(size_t count, read_file(ctx, *file, to, offset));
+  MYFS_ASSIGN(size_t count, read_file(ctx, task.lock_owner, *file, to, offset));
   file->f_pos = position_after(offset, count);
   return count;
 }
@@ -179,7 +193,8 @@ Result<size_t> do_writev_at(const CallContext& ctx, const TaskStruct& task, int 
                             int64_t offset, uint32_t rwf = 0) {
   if (offset < 0) return Errno(EINVAL);
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
-  MYFS_ASSIGN(WriteResult result, write_file(ctx, *file, from, static_cast<uint64_t>(offset), rwf));
+  MYFS_ASSIGN(WriteResult result,
+              write_file(ctx, task.lock_owner, *file, from, static_cast<uint64_t>(offset), rwf));
   return result.count;
 }
 
@@ -187,8 +202,8 @@ Result<size_t> do_writev(const CallContext& ctx, const TaskStruct& task, int fd,
                          uint32_t rwf = 0) {
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
   MutexLock lock(file->f_pos_lock);
-  MYFS_ASSIGN(WriteResult result,
-              write_file(ctx, *file, from, static_cast<uint64_t>(file->f_pos), rwf));
+  MYFS_ASSIGN(WriteResult result, write_file(ctx, task.lock_owner, *file, from,
+                                             static_cast<uint64_t>(file->f_pos), rwf));
   if (result.count > 0) file->f_pos = position_after(result.offset, result.count);
   return result.count;
 }
@@ -285,7 +300,7 @@ Result<std::optional<size_t>> vfs_readv_hit(const TaskStruct& task, int fd, IoVe
   RcuReadGuard guard;
   File* file = task.files.fcheck_rcu(fd);
   if (file == nullptr) return Errno(EBADF);
-  if (Errno error = check_readable(*file); !error.ok()) return error;
+  if (Errno error = check_readable(*file, task.lock_owner); !error.ok()) return error;
   return offset == -1 ? read_hit_at_position(*file, to)
                       : read_hit(*file, to, static_cast<uint64_t>(offset));
 }
@@ -311,21 +326,22 @@ Result<size_t> vfs_iter_read(const CallContext& ctx, File& file, IoVec to, int64
   if (offset < 0) return Errno(EINVAL);
   MYFS_TRY(check_vector(to));
   const IoVec checked = clip(to, kRwCountMax_bytes, &copy);
-  if (Errno error = check_readable(file); !error.ok()) return error;
+  if (Errno error = check_readable(file, kNoOwner); !error.ok()) return error;
   {
     RcuReadGuard guard;
     if (auto hit = read_hit(file, checked, static_cast<uint64_t>(offset)); hit.has_value()) {
       return *hit;
     }
   }
-  return read_file(ctx, file, checked, static_cast<uint64_t>(offset));
+  return read_file(ctx, kNoOwner, file, checked, static_cast<uint64_t>(offset));
 }
 
 Result<WriteResult> vfs_iter_write(const CallContext& ctx, File& file, IoVec from, int64_t offset) {
   IoVector copy;
   if (offset < 0) return Errno(EINVAL);
   MYFS_TRY(check_vector(from));
-  return write_file(ctx, file, clip(from, kRwCountMax_bytes, &copy), static_cast<uint64_t>(offset));
+  return write_file(ctx, kNoOwner, file, clip(from, kRwCountMax_bytes, &copy),
+                    static_cast<uint64_t>(offset));
 }
 
 Result<int64_t> vfs_llseek(const CallContext& ctx, File& file, int64_t offset, int whence) {
@@ -344,6 +360,7 @@ Result<void> vfs_fsync(const CallContext& ctx, const TaskStruct& task, int fd, b
 Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int fd, int mode,
                            int64_t offset, int64_t length) {
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  if (file->may_write() && locks_lost(*file, task.lock_owner)) return Errno(EIO);
   return vfs_fallocate(ctx, *file, mode, offset, length);
 }
 
@@ -355,6 +372,7 @@ Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t
   const bool punches_well = (mode & kKnown) == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
   if ((mode & ~kKnown) != 0 || (punches && !punches_well)) return Errno(EOPNOTSUPP);
   if (!file.may_write()) return Errno(EBADF);
+  if (locks_lost(file, kNoOwner)) return Errno(EIO);
   Inode& inode = file.f_inode();
   if (!inode.is_regular()) return Errno(ENODEV);
   int64_t end;

@@ -10,7 +10,15 @@
 
 namespace myfs::fs {
 
-TaskStruct::TaskStruct(CredRef cred) : nsproxy(make_ref<MntNamespace>()), cred_(std::move(cred)) {}
+namespace {
+// Owners that the callers of a lower interface name are others' numbers: ours have the top bit.
+std::atomic<uint64_t> next_lock_owner{uint64_t{1} << 63};
+}  // namespace
+
+TaskStruct::TaskStruct(CredRef cred)
+    : nsproxy(make_ref<MntNamespace>()),
+      lock_owner(next_lock_owner.fetch_add(1, std::memory_order_relaxed)),
+      cred_(std::move(cred)) {}
 
 TaskStruct::~TaskStruct() {
   CallContext ctx;

@@ -26,6 +26,8 @@ class TaskStruct {
   FsStruct fs;
   FdTable files;
   const Ref<MntNamespace> nsproxy;
+  // [current->files] Whose its POSIX locks are; unique in the process.
+  const uint64_t lock_owner;
 
   CredRef cred() const;
   void set_cred(CredRef cred);

@@ -278,7 +278,8 @@ struct NetFileOps::Progress {
         left(fs::iov_length_bytes(from)),
         pos(offset),
         append(appends),
-        hidden(inode.mapping()->i_write_seq) {}
+        hidden(inode.mapping()->i_write_seq),
+        generation(inode.super().validity().generation.load(std::memory_order_acquire)) {}
 
   mm::IovCursor cursor;
   size_t left;
@@ -286,7 +287,8 @@ struct NetFileOps::Progress {
   uint64_t pos;  // of the next byte
   const bool append;
   mm::WriteReserve reserve;
-  mm::WriteSeqHold hidden;  // lock-free readers see all of it or nothing
+  mm::WriteSeqHold hidden;    // lock-free readers see all of it or nothing
+  const uint16_t generation;  // of the session in which it began
 };
 
 Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file, fs::IoVec from,
@@ -329,7 +331,9 @@ Result<void> NetFileOps::write_cached(const CallContext& ctx, NetInode& inode, f
       if (!held.ok() || !*held) return Errno(EAGAIN);
       continue;
     }
-    const Result<void> copied = copy_some(ctx, inode, file, progress);
+    const bool lost = super_.locks().lost_since(inode, file, progress.generation);
+    const Result<void> copied =
+        lost ? Result<void>(Errno(EIO)) : copy_some(ctx, inode, file, progress);
     inode.end_write();
     if (copied.ok()) {
       if (progress.left == 0) return {};
@@ -375,6 +379,7 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& caller, Ne
   mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
   const fs::ChangeInFlight change({}, {&inode});
   const CallContext ctx = change.context(caller);
+  const uint16_t began_in = super_.validity().generation.load(std::memory_order_acquire);
   while (result.count < wanted) {
     const size_t part = std::min<size_t>(wanted - result.count, super_.client().max_io_bytes());
     const IoVecs buffers = slice(from, result.count, part);
@@ -382,6 +387,7 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& caller, Ne
     uint16_t written_in = 0;
     auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
       written_in = ticket.generation;
+      if (super_.locks().lost_since(inode, file, began_in)) return Errno(EIO);
       if (append) {
         MYFS_ASSIGN(
             const rpc::AppendReply reply,

@@ -94,6 +94,8 @@ class NetFileOps final : public fs::FileOps {
                           bool start, bool wait) override;
   Result<void> fadvise(const CallContext& ctx, fs::File& file, uint64_t from, uint64_t to,
                        int advice) override;
+  Result<void> lock(const CallContext& ctx, fs::File& file, fs::LockCmd cmd,
+                    fs::FileLock& lock) override;
   Result<fs::DirPage> readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) override;
 
   // What create(O_CREAT) leaves in the file: as open(). `ticket`: of that call.

@@ -295,6 +295,7 @@ void Super::evict_inode(fs::Inode& inode) {
   NetInode& mine = net_inode(inode);
   if (mine.mapping() != nullptr) mm::truncate_inode_pages_final(*mine.mapping());
   leases_->remove(mine.i_ino, mine.lease);
+  locks_.forget(mine);
   // A deleted file lives at the server until its pin goes.
   returns_pending(mine.i_attr().nlink == 0);
 }
@@ -333,6 +334,7 @@ void Super::umount_begin(const CallContext& ctx, bool force) {
   // Ends what is in flight: it keeps pages, for as long as the server stays away.
   CallContext end = background_ctx_;
   end.deadline_ns = deadline_after_ns(written.ok() ? kCloseTimeout_ns : kForcedFlush_ns);
+  locks_.shut_down();
   client_->close(end);
   lose_dirty_pages("unmounted");
   worker_.drain(deadline_after_ns(kDrain_ns));
@@ -345,6 +347,7 @@ void Super::shutdown(const CallContext& ctx) {
   brief.deadline_ns = std::min(ctx.deadline_ns, deadline_after_ns(kForcedFlush_ns));
   (void)runtime_.writeback().sync(brief, address_space_ops_);
   brief.deadline_ns = boottime_ns();
+  locks_.shut_down();
   client_->close(brief);
   end_generation();
   lose_dirty_pages("unmounted by force");

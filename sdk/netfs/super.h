@@ -20,6 +20,7 @@
 #include "sdk/netfs/addr.h"
 #include "sdk/netfs/inode.h"
 #include "sdk/netfs/lease.h"
+#include "sdk/netfs/lock.h"
 #include "sdk/netfs/ops.h"
 #include "sdk/netfs/recall.h"
 #include "sdk/rpc/client.h"
@@ -63,6 +64,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   rpc::Client& client() const { return *client_; }
   LeaseTable& leases() { return *leases_; }
   RecallWorker& worker() { return worker_; }
+  NetLocks& locks() { return locks_; }
   mm::Runtime& runtime() const { return runtime_; }
   NetCounters& counters() { return counters_; }
   const MountOptions& options() const { return options_; }
@@ -194,6 +196,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   CallContext background_ctx_;
   fs::SuperBlock* sb_ = nullptr;  // our owner
   std::unique_ptr<LeaseTable> leases_;
+  NetLocks locks_{*this};
   NetCounters counters_;
   std::atomic<int64_t> dirty_deadline_ns_{0};
   std::atomic<int64_t> server_minus_boottime_ns_{0};

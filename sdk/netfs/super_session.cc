@@ -52,6 +52,7 @@ void Super::end_generation() {
 
 void Super::on_session_lost(std::string_view why) {
   end_generation();
+  locks_.session_lost();
   counters_.sessions_lost.add();
   log(LogLevel::kWarning, "%s: the session ended: %s", options_.s_id, std::string(why));
   worker_.post([this, why = std::string(why)] {
@@ -181,10 +182,7 @@ void Super::on_trim(uint32_t leases) {
   });
 }
 
-// Waiting locks and watches are not offered yet, so neither can come for one of ours.
-void Super::on_lock_granted(uint64_t lock_id, uint64_t) {
-  client_->lock_granted(lock_id, incarnation_);
-}
+void Super::on_lock_granted(uint64_t lock_id, uint64_t seq) { locks_.granted(lock_id, seq); }
 
 void Super::on_settled(Ref<PendingChange> change) {
   counters_.changes_in_doubt.add();

@@ -109,9 +109,16 @@ class Client {
   Result<std::string> getxattr(const CallContext& ctx, GetxattrArgs args);
   Result<ListxattrReply> listxattr(const CallContext& ctx, const Handle& node);
   Result<Changed> setxattr(const CallContext& ctx, SetxattrArgs args);
-  Result<LockReply> lock(const CallContext& ctx, LockArgs args);
+  Result<LockReply> lock(const CallContext& ctx, LockArgs args);  // what is refused is an error
   Result<LockRange> lock_test(const CallContext& ctx, LockTestArgs args);  // kUnlock: free
-  Result<bool> lock_cancel(const CallContext& ctx, uint64_t lock_id);      // true: was granted
+  // Their completions get what the server has answered, whenever that is, or the end of the
+  // session: no deadline and no `soft` timeout ends them. The admission has a slot.
+  void lock_async(const CallContext& ctx, LockArgs args, Admission admission,
+                  Completion<LockReply> done);
+  // `node`: whose session the lock_id is of. The grant's sequence number if it was granted before,
+  // else 0.
+  void lock_cancel_async(const CallContext& ctx, const Handle& node, uint64_t lock_id,
+                         Admission admission, Completion<uint64_t> done);
   Result<void> lock_release(const CallContext& ctx, LockReleaseArgs args);
   Result<Node> resolve_handle(const CallContext& ctx, ResolveHandleArgs args);
   Result<std::string> persist_handle(const CallContext& ctx, const Handle& node);

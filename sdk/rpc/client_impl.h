@@ -50,11 +50,11 @@ class Client::Impl {
   // Sends and calls back; without a completion: sends and forgets.
   template <typename Type>
   void call_async(const CallContext& ctx, typename Type::Args args, Admission admission,
-                  Completion<typename Type::Reply> done) {
+                  Completion<typename Type::Reply> done, bool to_the_end = false) {
     auto made = make_ref<TypedCall<Type>>(std::move(args));
     made->asynchronous = true;
     made->completion = std::move(done);
-    made->deadline_ns = deadline(ctx);
+    if (!to_the_end) made->deadline_ns = deadline(ctx);
     prepare(*made, ctx, std::move(admission));
     submit(made);
   }

@@ -70,15 +70,24 @@ Result<Changed> Client::setxattr(const CallContext& ctx, SetxattrArgs args) {
 }
 
 Result<LockReply> Client::lock(const CallContext& ctx, LockArgs args) {
-  return impl_->call<LockCall>(ctx, std::move(args));
+  MYFS_ASSIGN(LockReply reply, impl_->call<LockCall>(ctx, std::move(args)));
+  if (!reply.refused.ok()) return reply.refused;
+  return reply;
+}
+
+void Client::lock_async(const CallContext& ctx, LockArgs args, Admission admission,
+                        Completion<LockReply> done) {
+  impl_->call_async<LockCall>(ctx, std::move(args), std::move(admission), std::move(done), true);
+}
+
+void Client::lock_cancel_async(const CallContext& ctx, const Handle& node, uint64_t lock_id,
+                               Admission admission, Completion<uint64_t> done) {
+  impl_->call_async<LockCancelCall>(ctx, LockIdArgs{.lock_id = lock_id, .node = node},
+                                    std::move(admission), std::move(done), true);
 }
 
 Result<LockRange> Client::lock_test(const CallContext& ctx, LockTestArgs args) {
   return impl_->call<LockTestCall>(ctx, args);
-}
-
-Result<bool> Client::lock_cancel(const CallContext& ctx, uint64_t lock_id) {
-  return impl_->call<LockCancelCall>(ctx, LockIdArgs{lock_id});
 }
 
 Result<void> Client::lock_release(const CallContext& ctx, LockReleaseArgs args) {
@@ -131,7 +140,7 @@ void Client::glimpsed(GlimpsedArgs args) {
 }
 
 void Client::lock_granted(uint64_t lock_id, uint64_t incarnation) {
-  impl_->tell<LockGrantedCall>(LockIdArgs{lock_id}, incarnation);
+  impl_->tell<LockGrantedCall>(LockIdArgs{.lock_id = lock_id, .node = {}}, incarnation);
 }
 
 }  // namespace myfs::rpc

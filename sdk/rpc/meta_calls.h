@@ -143,8 +143,10 @@ struct LockArgs {
   bool wait = false;
 };
 struct LockReply {
+  Errno refused{};  // EAGAIN, EDEADLK
   uint64_t lock_id = 0;
   bool queued = false;  // the grant comes as CallbackSink::on_lock_granted
+  uint64_t seq = 0;     // of what it has changed; 0: nothing
 };
 struct LockTestArgs {
   Handle node{};

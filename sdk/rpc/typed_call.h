@@ -74,7 +74,7 @@ using LockCall = CallType<Method::kLock, kChange, &MetaClient::lockRequest, Lock
 using LockTestCall =
     CallType<Method::kLockTest, kQuery, &MetaClient::lockTestRequest, LockTestArgs, LockRange>;
 using LockCancelCall =
-    CallType<Method::kLockCancel, kChange, &MetaClient::lockCancelRequest, LockIdArgs, bool>;
+    CallType<Method::kLockCancel, kChange, &MetaClient::lockCancelRequest, LockIdArgs, uint64_t>;
 using LockReleaseCall = CallType<Method::kLockRelease, kChange, &MetaClient::lockReleaseRequest,
                                  LockReleaseArgs, Nothing>;
 using ResolveHandleCall = CallType<Method::kResolveHandle, kQuery,

@@ -21,6 +21,7 @@ struct NodeArgs {
 };
 struct LockIdArgs {
   uint64_t lock_id = 0;
+  Handle node{};  // not sent: of the session that the id is of
 };
 struct ReleaseArgs {
   std::vector<Grant> grants;
@@ -83,7 +84,7 @@ Errno decode_results(Meta::ListxattrResults::Reader, const NodeArgs&, uint32_t, 
 Errno decode_results(Meta::SetxattrResults::Reader, const SetxattrArgs&, uint32_t, Changed*);
 Errno decode_results(Meta::LockResults::Reader, const LockArgs&, uint32_t, LockReply*);
 Errno decode_results(Meta::LockTestResults::Reader, const LockTestArgs&, uint32_t, LockRange*);
-Errno decode_results(Meta::LockCancelResults::Reader, const LockIdArgs&, uint32_t, bool*);
+Errno decode_results(Meta::LockCancelResults::Reader, const LockIdArgs&, uint32_t, uint64_t*);
 Errno decode_results(Meta::LockReleaseResults::Reader, const LockReleaseArgs&, uint32_t, Nothing*);
 Errno decode_results(Meta::ResolveHandleResults::Reader, const ResolveHandleArgs&, uint32_t, Node*);
 Errno decode_results(Meta::PersistHandleResults::Reader, const NodeArgs&, uint32_t, std::string*);

@@ -276,10 +276,15 @@ void encode_params(const LockArgs& args, const Sender& sender, Meta::LockParams:
 
 Errno decode_results(Meta::LockResults::Reader results, const LockArgs& args, uint32_t,
                      LockReply* reply) {
-  if (Errno error = to_errno(results.getErrno()); !error.ok()) return error;
+  Errno error = to_errno(results.getErrno());
+  reply->seq = results.getSeq();
+  if (error == Errno(EAGAIN) || error == Errno(EDEADLK)) {
+    reply->refused = error;
+    return {};
+  }
   reply->lock_id = results.getLockId();
   reply->queued = results.getQueued();
-  return bad_unless(args.wait || !reply->queued);
+  return error.ok() ? bad_unless(args.wait || !reply->queued) : error;
 }
 
 void encode_params(const LockTestArgs& args, const Sender& sender,
@@ -302,9 +307,10 @@ void encode_params(const LockIdArgs& args, const Sender& sender,
 }
 
 Errno decode_results(Meta::LockCancelResults::Reader results, const LockIdArgs&, uint32_t,
-                     bool* reply) {
-  *reply = results.getGranted();
-  return to_errno(results.getErrno());
+                     uint64_t* reply) {
+  *reply = results.getGranted() ? results.getSeq() : 0;
+  if (Errno error = to_errno(results.getErrno()); !error.ok()) return error;
+  return bad_unless(!results.getGranted() || *reply != 0);
 }
 
 void encode_params(const LockReleaseArgs& args, const Sender& sender,

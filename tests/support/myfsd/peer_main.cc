@@ -44,6 +44,9 @@ std::string text_of(int64_t result) {
   const char* name = ::strerrorname_np(static_cast<int>(-result));
   return std::string("<") + (name != nullptr ? name : "?") + ">";
 }
+int64_t number_at(const std::vector<std::string>& words, size_t i) {
+  return std::stoll(words.at(i), nullptr, 0);
+}
 
 class PeerClient {
  public:
@@ -99,6 +102,12 @@ class PeerClient {
     int result = myfs_lstat_x(task_, call(), path.c_str(), &st);
     return result < 0 ? result : of(st);
   }
+  // The whole file, for its task, without waiting.
+  int64_t lock(const Words& w, int type) {
+    struct flock lock {};
+    lock.l_type = static_cast<short>(type);
+    return myfs_lock_x(task_, call(), static_cast<int>(number_at(w, 1)), F_SETLK, &lock);
+  }
   uint64_t rpcs() {
     myfs_stats stats{};
     stats.size = sizeof stats;
@@ -148,9 +157,6 @@ std::string PeerClient::list(const std::string& path) {
 }
 
 const char* text_at(const std::vector<std::string>& words, size_t i) { return words.at(i).c_str(); }
-int64_t number_at(const std::vector<std::string>& words, size_t i) {
-  return std::stoll(words.at(i), nullptr, 0);
-}
 
 // mount URL [CLAIMED]; as USER | as -: whom the following calls act for.
 // open PATH FLAGS; write FD TEXT (at its position); fsync FD; close FD.
@@ -181,6 +187,8 @@ void PeerClient::add_file_handlers() {
   t["close"] = [this](const Words& w) {
     return myfs_close(task_, static_cast<int>(number_at(w, 1)));
   };
+  t["lock"] = [this](const Words& w) { return lock(w, F_WRLCK); };
+  t["unlock"] = [this](const Words& w) { return lock(w, F_UNLCK); };
   t["truncate"] = [this](const Words& w) {
     return myfs_truncate_x(task_, call(), text_at(w, 1), number_at(w, 2));
   };

@@ -127,6 +127,42 @@ class FakeMeta final : public wire::MetadataService::Server {
       fill_node(reply.initNode(), ino, server_.content_.size());
     });
   }
+  kj::Promise<void> lock(LockContext context) override {
+    server_.check_trouble();
+    auto params = context.getParams();
+    const uint16_t slot = params.getOp().getSlot();
+    auto range = params.getRange();
+    const std::string end = range.getLen() == 0 ? "" : std::to_string(range.getLen());
+    const bool unlock = range.getType() == 2;
+    const Script script = server_.script_;
+    bool replay = false;
+    const bool answers = server_.execute(params.getOp(), conn_, &replay);
+    if (!replay) {
+      server_.lock_log_.push_back(std::string(1, "RWU"[range.getType()]) + " " +
+                                  std::to_string(range.getStart()) + "+" + end);
+      server_.ticket_of_slot_[slot] = !unlock && script.lock_queues ? ++server_.tickets_ : 0;
+      ++server_.lock_seq_;
+    }
+    if (!answers || (!unlock && script.lock_silent)) return kj::NEVER_DONE;
+    return server_.gate(conn_).then([this, context, slot, unlock, script]() mutable {
+      auto results = context.getResults();
+      results.setErrno(unlock ? 0 : script.lock_errno);
+      results.setLockId(server_.ticket_of_slot_[slot]);
+      results.setQueued(results.getLockId() != 0);
+      results.setSeq(results.getQueued() || results.getErrno() != 0 ? 0 : server_.lock_seq_);
+    });
+  }
+  kj::Promise<void> lockCancel(LockCancelContext context) override {
+    bool replay = false;
+    auto params = context.getParams();
+    if (!server_.execute(params.getOp(), conn_, &replay)) return kj::NEVER_DONE;
+    if (!replay) server_.lock_log_.push_back("cancel " + std::to_string(params.getLockId()));
+    if (server_.script_.cancel_silent) return kj::NEVER_DONE;
+    const bool late = server_.script_.cancel_too_late;
+    context.getResults().setGranted(late);
+    context.getResults().setSeq(late ? ++server_.lock_seq_ : 0);
+    return kj::READY_NOW;
+  }
   kj::Promise<void> open(OpenContext context) override {
     server_.check_trouble();
     bool replay = false;
@@ -227,6 +263,10 @@ class FakeSession final : public wire::Session::Server {
     context.getResults().setErrno(std::exchange(server_.script_.renew_stale, false) ? ESTALE : 0);
     context.getResults().setTermMs(server_.script_.term_ms);
     server_.last_epoch = context.getParams().getEpoch();
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> lockGranted(LockGrantedContext context) override {
+    server_.lock_log_.push_back("ack " + std::to_string(context.getParams().getLockId()));
     return kj::READY_NOW;
   }
   kj::Promise<void> ack(AckContext) override {
@@ -426,6 +466,21 @@ void FakeServer::break_data_connections() {
 
 void FakeServer::call_back(std::function<kj::Promise<void>(wire::ClientCallback::Client&)> call) {
   loop_->run_sync([&] { loop_->tasks().add(call(KJ_ASSERT_NONNULL(callback_))); });
+}
+
+void FakeServer::grant_lock(uint64_t id) {
+  call_back([this, id](wire::ClientCallback::Client& client) {
+    auto request = client.lockGrantedRequest();
+    request.setLockId(id);
+    request.setSeq(++lock_seq_);
+    return request.send().ignoreResult();
+  });
+}
+
+std::vector<std::string> FakeServer::lock_log() {
+  std::vector<std::string> log;
+  (void)loop_->run_sync([&] { log = std::exchange(lock_log_, {}); });
+  return log;
 }
 
 std::string FakeServer::content() {

@@ -53,6 +53,11 @@ struct Script {
   bool relaxed = false;
   bool bare_changes = false;  // answers of changes carry no attributes, as if replayed
   int32_t getattr_errno = 0;
+  int32_t lock_errno = 0;        // of locks, not of unlocks
+  bool lock_queues = false;      // they get a ticket
+  bool lock_silent = false;      // executed, and not answered
+  bool cancel_silent = false;    // likewise
+  bool cancel_too_late = false;  // what is cancelled was granted before
 };
 
 class FakeServer {
@@ -73,6 +78,10 @@ class FakeServer {
   // Calls the newest session's client.
   void call_back(std::function<kj::Promise<void>(wire::ClientCallback::Client&)> call);
 
+  // The waiting client gets what ticket `id` stands for.
+  void grant_lock(uint64_t id);
+  // What was asked for since the last time: "W 0+10", "U 0+", "cancel 1", "ack 1".
+  std::vector<std::string> lock_log();
   std::string content();
   void set_content(std::string content);
 
@@ -126,6 +135,10 @@ class FakeServer {
   std::string content_;
   uint64_t tokens_ = 0;
   uint64_t lease_seq_ = 0;
+  uint64_t lock_seq_ = 0;
+  uint64_t tickets_ = 0;
+  std::map<uint16_t, uint64_t> ticket_of_slot_;
+  std::vector<std::string> lock_log_;
 };
 
 }  // namespace myfs::rpc_test

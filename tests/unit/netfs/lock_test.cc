@@ -1,0 +1,265 @@
+// Locks at a server that does what the test says: what is asked, what is given back, and when.
+#include <sys/file.h>
+
+#include <algorithm>
+
+#include "sdk/fs/locks.h"
+#include "tests/unit/netfs/mount_fixture.h"
+
+namespace myfs::netfs {
+namespace {
+
+using Log = std::vector<std::string>;
+
+class NetLock : public MountFixture {
+ protected:
+  void SetUp() override {
+    mount();
+    fd_ = open("/f");
+    ASSERT_GE(fd_, 0);
+  }
+  Errno lock(const CallContext& ctx, int cmd, int type, off_t start = 0, off_t length = 10) {
+    struct flock lock {};
+    lock.l_type = static_cast<short>(type);
+    lock.l_start = start;
+    lock.l_len = length;
+    return fs::vfs_fcntl_lock(ctx, *task_, fd_, cmd, &lock).error();
+  }
+  Errno lock(int cmd, int type, off_t start = 0, off_t length = 10) {
+    return lock(patient(), cmd, type, start, length);
+  }
+  void script(std::function<void(rpc_test::Script&)> change) { server_.script(std::move(change)); }
+  // Until the server has been asked for it.
+  bool asked(const std::string& what) {
+    return eventually([&] {
+      for (std::string& line : server_.lock_log()) log_.push_back(std::move(line));
+      return std::find(log_.begin(), log_.end(), what) != log_.end();
+    });
+  }
+  // Everything since the last time.
+  Log log() {
+    for (std::string& line : server_.lock_log()) log_.push_back(std::move(line));
+    return std::exchange(log_, {});
+  }
+  bool settled() {
+    return eventually([&] { return super().locks().unsettled() == 0; });
+  }
+  void end_session() {
+    script([](rpc_test::Script& s) { s.bind_errno = ESTALE; });
+    const int logins = server_.logins.load();
+    server_.break_connections();
+    ASSERT_TRUE(eventually([&] { return server_.logins.load() > logins; }));
+    script([](rpc_test::Script& s) { s.bind_errno = 0; });
+    ASSERT_TRUE(eventually([&] { return super().validity().alive(); }));
+  }
+
+  int fd_ = -1;
+  Log log_;
+};
+
+TEST_F(NetLock, TheServerIsAskedOnlyForWhatItMustKnow) {
+  EXPECT_TRUE(lock(F_SETLK, F_UNLCK).ok());
+  EXPECT_EQ(log(), Log{});
+  EXPECT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+  EXPECT_TRUE(lock(F_SETLK, F_UNLCK, 20, 5).ok());
+  EXPECT_EQ(log(), Log{"W 0+10"});
+  EXPECT_TRUE(lock(F_SETLK, F_UNLCK, 5, 0).ok());
+  EXPECT_EQ(log(), Log{"U 5+"});
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_EQ(log(), Log{"U 0+"}) << "the rest of it";
+}
+
+TEST_F(NetLock, AFileWithoutLocksIsClosedWithoutAsking) {
+  EXPECT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+  EXPECT_TRUE(lock(F_SETLK, F_UNLCK).ok());
+  EXPECT_TRUE(fs::vfs_flock(patient(), *task_, fd_, LOCK_EX).ok());
+  EXPECT_TRUE(fs::vfs_flock(patient(), *task_, fd_, LOCK_UN).ok());
+  (void)log();
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_EQ(log(), Log{});
+}
+
+TEST_F(NetLock, TheLastCloseGivesUpAFlock) {
+  EXPECT_TRUE(fs::vfs_flock(patient(), *task_, fd_, LOCK_SH).ok());
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_EQ(log(), (Log{"R 0+", "U 0+"}));
+}
+
+TEST_F(NetLock, WhatIsRefusedIsNotHeld) {
+  script([](rpc_test::Script& s) { s.lock_errno = EAGAIN; });
+  EXPECT_EQ(lock(F_SETLK, F_WRLCK), Errno(EAGAIN));
+  script([](rpc_test::Script& s) { s.lock_errno = EDEADLK; });
+  EXPECT_EQ(lock(F_SETLKW, F_WRLCK), Errno(EDEADLK));
+  (void)log();
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_EQ(log(), Log{});
+}
+
+class NetLockWait : public NetLock {
+ protected:
+  void SetUp() override {
+    NetLock::SetUp();
+    script([](rpc_test::Script& s) { s.lock_queues = true; });
+  }
+  // Waits on a thread of its own until the test has done with it.
+  void start(const CallContext& ctx) {
+    waiter_ =
+        Thread("waiter", [this, ctx] { result_.store(lock(ctx, F_SETLKW, F_WRLCK).value()); });
+  }
+  int result() {
+    waiter_.join();
+    return result_.load();
+  }
+  std::atomic<int> result_{-1};
+  Thread waiter_;
+};
+
+TEST_F(NetLockWait, EndsWithTheGrant) {
+  start(patient());
+  ASSERT_TRUE(asked("W 0+10"));
+  server_.grant_lock(1);
+  EXPECT_EQ(result(), 0);
+  EXPECT_TRUE(asked("ack 1"));
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_TRUE(asked("U 0+"));
+}
+
+TEST_F(NetLockWait, TheGrantMayOvertakeTheAnswer) {
+  script([](rpc_test::Script& s) { s.hold = true; });
+  start(patient());
+  ASSERT_TRUE(asked("W 0+10"));
+  server_.grant_lock(1);
+  server_.release_held();
+  EXPECT_EQ(result(), 0);
+  EXPECT_TRUE(asked("ack 1"));
+}
+
+TEST_F(NetLockWait, AGrantThatIsToldTwiceIsOne) {
+  start(patient());
+  ASSERT_TRUE(asked("W 0+10"));
+  server_.grant_lock(1);
+  EXPECT_EQ(result(), 0);
+  EXPECT_TRUE(asked("ack 1"));
+  (void)log();
+  server_.grant_lock(1);
+  EXPECT_TRUE(asked("ack 1"));
+}
+
+TEST_F(NetLockWait, ACancelledOneIsWithdrawnBeforeItReturns) {
+  CancelToken token;
+  CallContext ctx = patient();
+  ctx.cancel = &token;
+  start(ctx);
+  ASSERT_TRUE(asked("W 0+10"));
+  token.cancel();
+  EXPECT_EQ(result(), EINTR);
+  EXPECT_EQ(log(), (Log{"W 0+10", "cancel 1"}));
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_EQ(log(), Log{});
+}
+
+TEST_F(NetLockWait, ALateOneIsWithdrawnBeforeItReturns) {
+  EXPECT_EQ(lock(within(kNsPerMs), F_SETLKW, F_WRLCK), Errno(ETIMEDOUT));
+  EXPECT_EQ(log(), (Log{"W 0+10", "cancel 1"}));
+}
+
+// The server's word decides: the lock is there, so the call has succeeded.
+TEST_F(NetLockWait, AGrantBeforeTheCancelCounts) {
+  script([](rpc_test::Script& s) { s.cancel_too_late = true; });
+  EXPECT_TRUE(lock(within(kNsPerMs), F_SETLKW, F_WRLCK).ok());
+  EXPECT_EQ(log(), (Log{"W 0+10", "cancel 1"}));
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_EQ(log(), Log{"U 0+"});
+}
+
+TEST_F(NetLockWait, WhatComesAfterTheCallerHasLeftIsGivenBackOnce) {
+  script([](rpc_test::Script& s) { s.cancel_silent = s.cancel_too_late = true; });
+  EXPECT_EQ(lock(within(kNsPerMs), F_SETLKW, F_WRLCK), Errno(ETIMEDOUT));
+  EXPECT_TRUE(thread_error_detail().in_doubt);
+  EXPECT_EQ(super().locks().unsettled(), 1u);
+  EXPECT_EQ(log(), (Log{"W 0+10", "cancel 1"}));
+  script([](rpc_test::Script& s) { s.cancel_silent = false; });
+  server_.break_connections();
+  EXPECT_TRUE(settled());
+  EXPECT_EQ(log(), Log{"U 0+10"});
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_EQ(log(), Log{});
+}
+
+TEST_F(NetLockWait, WhatWasHeldBeforeIsHeldAfterwards) {
+  script([](rpc_test::Script& s) { s.lock_queues = false; });
+  EXPECT_TRUE(lock(F_SETLK, F_RDLCK, 2, 3).ok());
+  (void)log();
+  script([](rpc_test::Script& s) { s.lock_queues = s.cancel_silent = s.cancel_too_late = true; });
+  EXPECT_EQ(lock(within(kNsPerMs), F_SETLKW, F_WRLCK), Errno(ETIMEDOUT));
+  (void)log();
+  script([](rpc_test::Script& s) { s.cancel_silent = s.lock_queues = false; });
+  server_.break_connections();
+  EXPECT_TRUE(settled());
+  EXPECT_EQ(log(), (Log{"U 0+2", "R 2+3", "U 5+5"}));
+}
+
+// The answer to the lock itself is missing.
+TEST_F(NetLockWait, WhatWasGrantedToOneWhoHasLeftIsGivenBack) {
+  script([](rpc_test::Script& s) { s.lock_silent = true, s.lock_queues = false; });
+  EXPECT_EQ(lock(within(kNsPerMs), F_SETLK, F_WRLCK), Errno(ETIMEDOUT));
+  EXPECT_EQ(log(), Log{"W 0+10"});
+  script([](rpc_test::Script& s) { s.lock_silent = false; });
+  server_.break_connections();
+  EXPECT_TRUE(settled());
+  EXPECT_EQ(log(), Log{"U 0+10"});
+}
+
+TEST_F(NetLockWait, GoesOnOverABrokenConnection) {
+  start(patient());
+  ASSERT_TRUE(asked("W 0+10"));
+  const int binds = server_.binds.load();
+  server_.break_connections();
+  ASSERT_TRUE(eventually([&] { return server_.binds.load() > binds; }));
+  server_.grant_lock(1);
+  EXPECT_EQ(result(), 0);
+}
+
+TEST_F(NetLockWait, IsAskedForAgainInTheNextSession) {
+  start(patient());
+  ASSERT_TRUE(asked("W 0+10"));
+  (void)log();
+  script([](rpc_test::Script& s) { s.lock_queues = false; });
+  end_session();
+  EXPECT_EQ(result(), 0);
+  EXPECT_EQ(log(), Log{"W 0+10"});
+}
+
+TEST_F(NetLockWait, EndsWithTheMount) {
+  start(patient());
+  ASSERT_TRUE(asked("W 0+10"));
+  super().shutdown(within(kNsPerMs));
+  EXPECT_EQ(result(), ESHUTDOWN);
+}
+
+TEST_F(NetLock, WhatIsLostWithItsSessionEndsTheIoUntilItIsUnlocked) {
+  EXPECT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+  EXPECT_TRUE(write(fd_, "x").ok());
+  EXPECT_TRUE(fsync(fd_).ok());
+  end_session();
+  EXPECT_EQ(read(fd_, 1), "EIO");
+  EXPECT_EQ(write(fd_, "y"), Errno(EIO));
+  EXPECT_EQ(lock(F_SETLK, F_WRLCK, 100, 1), Errno(EIO));
+  (void)log();
+  EXPECT_TRUE(lock(F_SETLK, F_UNLCK, 0, 0).ok());
+  EXPECT_EQ(log(), Log{}) << "the server does not know of it";
+  EXPECT_EQ(read(fd_, 1), "x");
+  EXPECT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+}
+
+TEST_F(NetLock, WhatIsLostEndsWithTheClose) {
+  EXPECT_TRUE(fs::vfs_flock(patient(), *task_, fd_, LOCK_EX).ok());
+  end_session();
+  EXPECT_EQ(read(fd_, 1), "EIO");
+  RefPtr<fs::Inode> kept = RefPtr<fs::Inode>::try_from(&inode(fd_));
+  (void)close(fd_);
+  EXPECT_EQ(kept->i_flags.load() & fs::Inode::kLostLocks, 0u);
+}
+
+}  // namespace
+}  // namespace myfs::netfs
