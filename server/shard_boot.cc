@@ -1,6 +1,7 @@
 // The part of Shard that begins and ends: what a boot reads and settles, and the orderly end.
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -31,6 +32,8 @@ InodeRecord root_inode(Time now, uint64_t change) {
   InodeRecord root;
   root.generation = 1;
   root.mode = S_IFDIR | 0755;
+  root.uid = ::geteuid();  // whoever makes a store may use it
+  root.gid = ::getegid();
   root.nlink = 2;
   root.size = kPageSize_bytes;
   root.atime = root.mtime = root.ctime = root.btime = now;
