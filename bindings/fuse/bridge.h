@@ -27,6 +27,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "bindings/fuse/fuse_api.h"
@@ -52,9 +54,32 @@ struct FileHandle {
   }
 };
 
+// Those that stand. What the kernel has not released when the mount ends goes with it.
+class FileHandles {
+ public:
+  // The pointer is good until drop().
+  FileHandle* keep(std::unique_ptr<FileHandle> handle) {
+    FileHandle* const kept = handle.get();
+    std::lock_guard lock(mutex_);
+    all_.emplace(kept, std::move(handle));
+    return kept;
+  }
+  // Closes it.
+  void drop(FileHandle* handle) {
+    myfs_ll_release(handle->file);
+    std::lock_guard lock(mutex_);
+    all_.erase(handle);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<const FileHandle*, std::unique_ptr<FileHandle>> all_;
+};
+
 struct Bridge {
   myfs_task* task = nullptr;
   Nodes nodes;
+  FileHandles handles;
   std::unique_ptr<LeaseCache> lease_cache;  // null without the option
   Waits waits;
   int ready_fd = -1;  // of the parent that waits for the mount to stand, or -1

@@ -22,7 +22,7 @@ void on_opendir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   auto handle = std::make_unique<FileHandle>();
   const int result = myfs_ll_open(inode, request.call(), info->flags | O_DIRECTORY, &handle->file);
   if (result < 0) return request.error(result);
-  request.open(handle.release(), info);
+  request.open(std::move(handle), info);
 }
 
 // The entry after `position`; null with *result 0 at the end, or negative.
@@ -116,9 +116,7 @@ void on_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 }
 
 void on_releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
-  FileHandle* handle = FileHandle::of(info);
-  myfs_ll_release(handle->file);
-  delete handle;
+  static_cast<Bridge*>(fuse_req_userdata(req))->handles.drop(FileHandle::of(info));
   fuse_reply_err(req, 0);
 }
 

@@ -27,7 +27,7 @@ void on_open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   const int result = myfs_ll_open(inode, request.call(), info->flags, &handle->file);
   if (result < 0) return request.error(result);
   info->direct_io = 1;
-  request.open(handle.release(), info);
+  request.open(std::move(handle), info);
 }
 
 void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
@@ -42,7 +42,7 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
                                     request.umask(), &entry, &handle->file);
   if (result < 0) return request.error(result);
   info->direct_io = 1;
-  request.create(entry, parent, name, handle.release(), info);
+  request.create(entry, parent, name, std::move(handle), info);
 }
 
 // One buffer per thread: it serves one request at a time.
@@ -91,9 +91,7 @@ void on_fsync(fuse_req_t req, fuse_ino_t, int datasync, fuse_file_info* info) {
 }
 
 void on_release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
-  FileHandle* handle = FileHandle::of(info);
-  myfs_ll_release(handle->file);
-  delete handle;
+  static_cast<Bridge*>(fuse_req_userdata(req))->handles.drop(FileHandle::of(info));
   fuse_reply_err(req, 0);
 }
 

@@ -133,23 +133,22 @@ void Request::attr(const struct stat& attr, int64_t keep_ms) {
   fuse_reply_attr(end(), &attr, answers.timeout(keep_ms));
 }
 
-void Request::open(FileHandle* file, fuse_file_info* info) {
-  info->fh = reinterpret_cast<uint64_t>(file);
-  if (fuse_reply_open(end(), info) == 0) return;
-  myfs_ll_release(file->file);
-  delete file;
+void Request::open(std::unique_ptr<FileHandle> file, fuse_file_info* info) {
+  FileHandle* const kept = bridge_.handles.keep(std::move(file));
+  info->fh = reinterpret_cast<uint64_t>(kept);
+  if (fuse_reply_open(end(), info) != 0) bridge_.handles.drop(kept);
 }
 
-void Request::create(const myfs_entry& entry, fuse_ino_t dir, const char* name, FileHandle* file,
-                     fuse_file_info* info) {
-  info->fh = reinterpret_cast<uint64_t>(file);
+void Request::create(const myfs_entry& entry, fuse_ino_t dir, const char* name,
+                     std::unique_ptr<FileHandle> file, fuse_file_info* info) {
+  FileHandle* const kept = bridge_.handles.keep(std::move(file));
+  info->fh = reinterpret_cast<uint64_t>(kept);
   const fuse_ino_t ino = bridge_.nodes.add(entry);
   LeaseCache::Window answers = window();
   const fuse_entry_param param = to_param(entry, ino, answers, dir, name);
   if (fuse_reply_create(end(), &param, info) == 0) return;
   bridge_.nodes.forget(ino, 1);
-  myfs_ll_release(file->file);
-  delete file;
+  bridge_.handles.drop(kept);
 }
 
 bool Request::buffer(const void* data, size_t size) {

@@ -41,9 +41,9 @@ class Request {
   // A name that is not there.
   void no_entry(const myfs_entry& entry, fuse_ino_t dir, const char* name);
   void attr(const struct stat& attr, int64_t keep_ms);
-  void open(FileHandle* file, fuse_file_info* info);
-  void create(const myfs_entry& entry, fuse_ino_t dir, const char* name, FileHandle* file,
-              fuse_file_info* info);
+  void open(std::unique_ptr<FileHandle> file, fuse_file_info* info);
+  void create(const myfs_entry& entry, fuse_ino_t dir, const char* name,
+              std::unique_ptr<FileHandle> file, fuse_file_info* info);
   // False: nobody took it.
   bool buffer(const void* data, size_t size);
   void readlink(const char* target);
