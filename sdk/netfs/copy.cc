@@ -77,7 +77,7 @@ Result<void> NetFileOps::remap_file_range(const CallContext& ctx, fs::File& from
 void NetFileOps::drop_cached_range(NetInode& inode, uint64_t from, uint64_t to) {
   mm::AddressSpace& mapping = *inode.mapping();
   WriteLock lock(mapping.invalidate_lock);
-  (void)mm::invalidate_pages_range(mapping, from, to);
+  if (!mm::invalidate_pages_range(mapping, from, to).ok()) mm::discard_pages(mapping);
   if (mapping.i_size.load(std::memory_order_acquire) < to) mm::truncate_setsize(mapping, to);
 }
 
