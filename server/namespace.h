@@ -10,7 +10,9 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "server/file_data.h"
 #include "server/requests.h"
 #include "server/turn.h"
@@ -62,10 +64,28 @@ Errno getattr(Turn& turn, const GetattrArgs& args, NodeOnlyReply& reply);
 Errno getattrs(Turn& turn, const std::vector<Handle>& nodes, Parts want, NodesReply& reply);
 Errno readdir(Turn& turn, const ReaddirArgs& args, ReaddirReply& reply);
 Errno parent_of(Turn& turn, const Handle& dir, NodeOnlyReply& reply);
-Errno dir_stats(Turn& turn, const Handle& dir, bool recursive, DirStatsReply& reply);
 Errno statfs(Turn& turn, const Handle& node, StatfsReply& reply);
 Errno persist_handle(Turn& turn, const Handle& node, PersistReply& reply);
 Errno resolve_handle(Turn& turn, const ResolveArgs& args, NodeOnlyReply& reply);
+
+// ---- namespace_stats.cc
+// How far a count has come; it takes as many turns of the loop as it is long.
+struct DirStatsWalk {
+  struct Frame {
+    uint64_t dir = 0;
+    uint64_t counted = 0;  // names up to this cookie
+  };
+  uint64_t generation = 0;               // of the shard's state; 0: not begun
+  std::vector<Frame> path;               // from the top down
+  std::vector<uint64_t> written;         // files whose sizes their writers know
+  absl::flat_hash_set<uint64_t> linked;  // counted files that have several names
+  uint64_t entries = 0, subdirs = 0, bytes = 0;
+};
+using DirStatsWalkRef = std::shared_ptr<DirStatsWalk>;
+// Of a directory, or of all that is below it. EACCES: it, or one below, may not be read and
+// searched. ENOMEM: too many files with several names.
+Errno dir_stats(Turn& turn, const Handle& dir, bool recursive, const DirStatsWalkRef& walk,
+                DirStatsReply& reply);
 
 // ---- namespace_create.cc
 Errno create(Turn& turn, const CreateArgs& args, ContentChangeRef change, ChangedReply& reply);

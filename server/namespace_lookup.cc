@@ -212,30 +212,6 @@ Errno parent_of(Turn& turn, const Handle& dir, NodeOnlyReply& reply) {
   return Errno(reply.node.error);
 }
 
-Errno dir_stats(Turn& turn, const Handle& dir, bool recursive, DirStatsReply& reply) {
-  Result<InodeRef> inode = turn.directory(dir);
-  if (!inode.ok()) return inode.error();
-  if (recursive) return Errno(EOPNOTSUPP);
-  Errno error = may(owner_of(**inode), turn.cred(), kMayRead | kMayExec);
-  if (!error.ok()) return error;
-  auto [from, to] = number_range('E', dir.ino);
-  std::vector<uint64_t> files;
-  Result<void> scanned =
-      turn.view().scan(from, to, 0, [&](std::string_view, std::string_view value) {
-        Result<DirentRecord> record = DirentRecord::decode(value);
-        if (!record.ok()) return true;
-        ++reply.entries;
-        if (record->type == dirent_type(S_IFDIR)) ++reply.subdirs;
-        if (record->type == dirent_type(S_IFREG)) files.push_back(record->ino);
-        return true;
-      });
-  if (!scanned.ok()) return scanned.error();
-  for (uint64_t ino : files) {
-    if (Result<InodeRef> file = turn.inode(ino); file.ok()) reply.bytes += (*file)->size;
-  }
-  return {};
-}
-
 Errno statfs(Turn& turn, const Handle& node, StatfsReply& reply) {
   if (Result<InodeRef> inode = turn.node(node); !inode.ok()) return inode.error();
   constexpr uint64_t kInoTotal = uint64_t{1} << 40;

@@ -27,11 +27,12 @@ class Turn;
 // What an attempt waits for.
 struct Need {
   enum class Kind : uint8_t {
-    kRecall,   // others give up `parts`
-    kOwn,      // so do we
-    kAcquire,  // `parts` become grantable to us
-    kLane,     // the inode's lane of server-side I/O
-    kGlimpse   // the writer's size and times
+    kRecall,     // others give up `parts`
+    kOwn,        // so do we
+    kAcquire,    // `parts` become grantable to us
+    kLane,       // the inode's lane of server-side I/O
+    kGlimpse,    // another writer's size and times
+    kGlimpseAny  // or our own
   };
   Kind kind = Kind::kRecall;
   uint64_t ino = 0;
@@ -64,7 +65,8 @@ class Request : public std::enable_shared_from_this<Request> {
   uint64_t ticket = 0;
 
   // The shard's notes.
-  int phase = 0;  // rises when work outside the loop has come back
+  int phase = 0;         // rises when work outside the loop has come back
+  uint64_t depends = 0;  // the newest transaction that an attempt has seen, if that matters
   bool parked = false;
   bool waited = false;       // it has been parked before
   size_t payload_bytes = 0;  // kept in memory while it waits

@@ -264,8 +264,10 @@ class MetadataImpl final : public wire::MetadataService::Server {
     auto params = context.getParams();
     return run<DirStatsReply>(
         context, query(params),
-        [dir = decode(params.getDir()), recursive = params.getRecursive()](
-            Turn& turn, DirStatsReply& reply) { return dir_stats(turn, dir, recursive, reply); },
+        [dir = decode(params.getDir()), recursive = params.getRecursive(),
+         walk = std::make_shared<DirStatsWalk>()](Turn& turn, DirStatsReply& reply) {
+          return dir_stats(turn, dir, recursive, walk, reply);
+        },
         [](auto context, const DirStatsReply& reply) {
           auto results = context.getResults();
           results.setErrno(reply.error);

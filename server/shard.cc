@@ -109,6 +109,11 @@ void Shard::run(const RequestRef& request) {
       park(request, std::move(turn.needs_));
     } else if (turn.async_) {
       start_async(request, turn);
+    } else if (turn.goes_on_) {
+      deps_.post([this, request] {
+        enqueue(request);
+        pump();
+      });
     } else {
       complete(request, turn);
     }

@@ -180,6 +180,8 @@ class Shard : public FileData::Host {
   int64_t boottime() const { return deps_.boottime(); }
   int64_t realtime() const { return deps_.realtime(); }
   uint64_t next_change(uint64_t old_change) const;
+  // Rises when changes that could be seen are undone.
+  uint64_t generation() const { return generation_; }
   uint64_t new_ino(Turn& turn);
   uint64_t verifier() const { return (boot_ << 32) | data_->verifier_count(); }
   uint64_t fsid() const { return fsid_; }
@@ -262,7 +264,8 @@ class Shard : public FileData::Host {
   std::vector<Need> unpark(Request& request);
   void wake(uint64_t ino);
   void send_recalls(const std::vector<LeaseTable::RecallOut*>& recalls);
-  void send_glimpse(const RequestRef& request, uint64_t ino);
+  SessionId writer_asked(const Request& request, const Need& need) const;
+  void send_glimpse(const RequestRef& request, const Need& need);
   void look_after_recalls();
   void look_after_glimpses();
   void arm();

@@ -22,6 +22,10 @@ Parts recalled_by(const Need& need) {
   }
 }
 
+bool is_glimpse(const Need& need) {
+  return need.kind == Need::Kind::kGlimpse || need.kind == Need::Kind::kGlimpseAny;
+}
+
 }  // namespace
 
 // Who has waited keeps his place.
@@ -52,8 +56,8 @@ void Shard::park(const RequestRef& request, std::vector<Need> needs) {
     } else if (need.kind == Need::Kind::kOwn) {
       auto started = leases_.recall_from(session.id, need.ino, need.parts, now_ns);
       recalls.insert(recalls.end(), started.begin(), started.end());
-    } else if (need.kind == Need::Kind::kGlimpse && waits) {
-      send_glimpse(request, need.ino);
+    } else if (is_glimpse(need) && waits) {
+      send_glimpse(request, need);
     }
   }
   send_recalls(recalls);
@@ -87,7 +91,8 @@ bool Shard::ready(const Request& request) const {
           return false;
         break;
       case Need::Kind::kGlimpse:
-        if (!request.glimpses.contains(need.ino) && leases_.writer(need.ino, me) != 0) return false;
+      case Need::Kind::kGlimpseAny:
+        if (!request.glimpses.contains(need.ino) && writer_asked(request, need) != 0) return false;
         break;
     }
   }
@@ -163,8 +168,13 @@ void Shard::send_recalls(const std::vector<LeaseTable::RecallOut*>& recalls) {
   }
 }
 
-void Shard::send_glimpse(const RequestRef& request, uint64_t ino) {
-  SessionRef writer = sessions_.find(leases_.writer(ino, request->session->id));
+SessionId Shard::writer_asked(const Request& request, const Need& need) const {
+  return leases_.writer(need.ino, need.kind == Need::Kind::kGlimpse ? request.session->id : 0);
+}
+
+void Shard::send_glimpse(const RequestRef& request, const Need& need) {
+  const uint64_t ino = need.ino;
+  SessionRef writer = sessions_.find(writer_asked(*request, need));
   if (writer == nullptr || !writer->live()) return;
   if (boottime() > writer->deadline_ns) {
     end_session(writer);

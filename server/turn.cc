@@ -17,7 +17,10 @@ Parts parts_of(const InodeRecord& inode) {
 }  // namespace
 
 Turn::Turn(Shard& shard, Request& request)
-    : shard_(shard), request_(request), now_(Time::from_ns(shard.realtime())) {}
+    : shard_(shard),
+      request_(request),
+      now_(Time::from_ns(shard.realtime())),
+      depends_(request.depends) {}
 
 MetaView& Turn::view() { return shard_.view_; }
 
@@ -72,14 +75,22 @@ void Turn::recall_own(uint64_t ino, Parts parts) {
   if (waits) add_need(Need::Kind::kOwn, ino, parts, true);
 }
 
-void Turn::glimpse(uint64_t ino) {
-  if (shard_.leases_.writer(ino, request_.session->id) == 0) return;
+void Turn::glimpse(uint64_t ino, Asked whom) {
+  const bool anybody = whom == Asked::kAnybody;
+  if (shard_.leases_.writer(ino, anybody ? 0 : request_.session->id) == 0) return;
   auto answer = request_.glimpses.find(ino);
   if (answer == request_.glimpses.end()) {
-    add_need(Need::Kind::kGlimpse, ino, 0, true);
+    add_need(anybody ? Need::Kind::kGlimpseAny : Need::Kind::kGlimpse, ino, 0, true);
   } else if (answer->second.timed_out) {
     recall(ino, kPartW);
+    if (anybody) recall_own(ino, kPartW);
   }
+}
+
+std::optional<uint64_t> Turn::glimpsed_size(uint64_t ino) const {
+  auto answer = request_.glimpses.find(ino);
+  if (answer == request_.glimpses.end() || !answer->second.valid) return std::nullopt;
+  return answer->second.size;
 }
 
 void Turn::outlast_grace(uint64_t ino) {

@@ -7,6 +7,7 @@
 // while blocked.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -59,8 +60,11 @@ class Turn {
   // The requester itself gives up `parts`, with what is dirty under them: for changes of content
   // that pass his cache by. Never for reads and write-back, which honouring a recall may need.
   void recall_own(uint64_t ino, Parts parts);
-  // As far as another session's W on the inode hides its size and times. Errors leave it.
-  void glimpse(uint64_t ino);
+  // As far as another session's W on the inode hides its size and times, or also the own one.
+  // Errors leave it.
+  enum class Asked : uint8_t { kOthers, kAnybody };
+  void glimpse(uint64_t ino, Asked whom = Asked::kOthers);
+  std::optional<uint64_t> glimpsed_size(uint64_t ino) const;
   // Waits for the end of the grace, if there is one.
   void outlast_grace(uint64_t ino);
   // Makes `want` grantable, as far as the inode's kind has it.
@@ -96,6 +100,11 @@ class Turn {
   // After the turn `start` runs; whoever it calls brings the request back by Shard::resume(), and
   // it is attempted once more with phase() + 1.
   void go_async(absl::AnyInvocable<void()> start) { async_ = std::move(start); }
+  // Not ready: attempted again in a later turn, others first. For what would take the loop too
+  // long.
+  void go_on() { goes_on_ = true; }
+  // What this attempt has read is part of the answer, whatever later ones read.
+  void keep_what_was_read() { request_.depends = std::max(request_.depends, depends_); }
   // Until the request is answered the inode is not reaped.
   void use_content(uint64_t ino) { uses_.push_back(ino); }
   RequestRef request() { return request_.shared_from_this(); }
@@ -116,6 +125,7 @@ class Turn {
   const Time now_;
   uint64_t depends_ = 0;  // the newest transaction that this one has seen
   bool blocked_ = false;
+  bool goes_on_ = false;
   std::vector<Need> needs_;
   uint64_t ino_limit_ = 0;  // the high-water mark that it stages
   std::map<uint64_t, std::shared_ptr<InodeRecord>> edits_;

@@ -259,6 +259,10 @@ interface MetadataService {
   parentOf @19 (cred :Cred, dir :Handle) -> (errno :Int32, node :Node, name :Data);
   dirStats @20 (cred :Cred, dir :Handle, recursive :Bool) -> (errno :Int32, entries :UInt64, subdirs
       :UInt64, bytes :UInt64);
+    # Names in dir, or in the whole tree below it; how many of them are directories'; the sizes of
+    # the regular files together, each once, however many names it has. Whoever holds W, the caller
+    # too, is asked for the size. What comes, goes or moves meanwhile may count or not. EACCES: cred
+    # may not read and search each of these directories. ENOMEM: too many files with several names.
   sync @21 (op :Op) -> (errno :Int32, verifier :UInt64);
     # everything of the session
   watch @22 (cred :Cred, node :Handle, mask :UInt32, recursive :Bool, cursor :UInt64) -> (errno
