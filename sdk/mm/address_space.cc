@@ -238,10 +238,7 @@ uint64_t AddressSpace::next_locked(int tag, uint64_t from) const {
   return Node::of(root)->next(tag, from);
 }
 
-bool AddressSpace::add_locked(Page& page, uint64_t index) {
-  assert(index <= kIndexMax);
-  MutexLock lock(i_pages_);
-  if (slot_locked(index) != nullptr) return false;
+void AddressSpace::insert_locked(Page& page, uint64_t index) {
   page.ref();  // the tree's
   page.index_.store(index, std::memory_order_relaxed);
   page.mapping_.store(this, std::memory_order_release);
@@ -254,8 +251,27 @@ bool AddressSpace::add_locked(Page& page, uint64_t index) {
     leaf->put(leaf->slot_of(index), &page);
     leaf->present |= uint64_t{1} << leaf->slot_of(index);
   }
+}
+
+bool AddressSpace::add_locked(Page& page, uint64_t index) {
+  assert(index <= kIndexMax);
+  MutexLock lock(i_pages_);
+  if (slot_locked(index) != nullptr) return false;
+  insert_locked(page, index);
   nr_pages_.fetch_add(1, std::memory_order_relaxed);
   return true;
+}
+
+size_t AddressSpace::add_run_locked(std::span<const PageRef> pages, uint64_t index) {
+  assert(index + pages.size() <= kIndexMax + 1);
+  MutexLock lock(i_pages_);
+  size_t count = 0;
+  while (count < pages.size() && slot_locked(index + count) == nullptr) {
+    insert_locked(*pages[count], index + count);
+    ++count;
+  }
+  nr_pages_.fetch_add(count, std::memory_order_relaxed);
+  return count;
 }
 
 void AddressSpace::remove_locked(Page& page) {

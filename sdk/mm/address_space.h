@@ -112,7 +112,7 @@ class AddressSpaceOps {
   virtual void expect(int /*waiting*/) {}
 
   // Fills the frames of locked, contiguous, ascending pages (bytes beyond the end of the file are
-  // zeroed), then end_page_read per page. Called under invalidate_lock (shared). May not wait.
+  // zeroed), then end_page_reads. Called under invalidate_lock (shared). May not wait.
   virtual void read_pages(Admission admission, AddressSpace& mapping,
                           std::span<Page* const> pages) = 0;
 
@@ -141,7 +141,9 @@ class AddressSpaceOps {
 
 // The content has arrived (Errno{0}) or not. EAGAIN: what came is not to be cached (older than the
 // newest change seen, lease lost); the reader tries again. A failed page leaves the tree.
-void end_page_read(Page& page, Errno error);
+// The pages of one read_pages, or of a part of it; the first becomes readable last, so that its
+// reader finds all of them.
+void end_page_reads(std::span<Page* const> pages, Errno error);
 // `unstable`: the server has not made it durable; the page is kept until a commit. EAGAIN: not
 // written, the page is dirty again. Another error: the content is lost to the server, recorded in
 // wb_err; the page stays readable and clean.
@@ -264,6 +266,8 @@ class AddressSpace {
 
   // Puts a new page in, locked; false if the index is taken. Charges the tree's nodes.
   bool add_locked(Page& page, uint64_t index);
+  // The same for pages from `index` on, up to the first index that is taken; how many.
+  size_t add_run_locked(std::span<const PageRef> pages, uint64_t index);
   // Takes the locked page out (its tree reference is dropped). A dirty page is forgotten. No write
   // of the index may be in flight.
   void remove_locked(Page& page);
@@ -299,6 +303,7 @@ class AddressSpace {
 
   // Tree; all under i_pages but lookup.
   Node* grow_to_locked(uint64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_pages_);
+  void insert_locked(Page& page, uint64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_pages_);
   Node* leaf_locked(uint64_t index) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_pages_);
   Page* slot_locked(uint64_t index) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_pages_);
   void erase_slot_locked(uint64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(i_pages_);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <new>
 
@@ -15,6 +16,7 @@ namespace myfs::mm {
 
 namespace {
 constexpr size_t kGrow_frames = 1024;  // the memfd's length grows by 4 MiB
+constexpr size_t kBulk_frames = 64;    // taken with the lock held once
 constexpr size_t kHuge_bytes = 2 << 20;
 constexpr size_t kHuge_frames = kHuge_bytes / kPageSize_bytes;
 // A process that caches little should not pay for a huge page.
@@ -139,28 +141,58 @@ bool Arena::grow_huge_locked() {
   return true;
 }
 
-Result<PageRef> Arena::try_alloc() {
-  Page* page = nullptr;
-  {
-    MutexLock lock(mutex_);
-    if (!warm_.empty() || (cold_.empty() && grow_huge_locked())) {
-      page = &pages_[warm_.back()];
-      warm_.pop_back();
-      frames_free_.store(warm_.size(), std::memory_order_relaxed);
-      budget_.move(MemClass::kArena, MemClass::kPageCache, kPageSize_bytes);
-    } else {
-      if (cold_.empty() && !grow_locked()) return Errno(ENOMEM);
-      if (!budget_.try_charge(MemClass::kPageCache, kPageSize_bytes)) return Errno(ENOMEM);
-      page = &pages_[cold_.back()];
-      cold_.pop_back();
-    }
-  }
+PageRef Arena::adopt(uint32_t frame) {
+  Page* page = &pages_[frame];
   page->clear_flags(kPageFlags);
   page->aux_.store(0, std::memory_order_relaxed);
   page->trunc_gen_ = 0;
   page->charged_as_ = static_cast<uint8_t>(MemClass::kPageCache);
   page->count_.store(1, std::memory_order_release);
   return PageRef::adopt(page);
+}
+
+size_t Arena::take_locked(std::span<uint32_t> frames) {
+  if (!warm_.empty() || (cold_.empty() && grow_huge_locked())) {
+    const size_t taken = std::min(frames.size(), warm_.size());
+    for (size_t i = 0; i < taken; ++i) {
+      frames[i] = warm_.back();
+      warm_.pop_back();
+    }
+    frames_free_.store(warm_.size(), std::memory_order_relaxed);
+    budget_.move(MemClass::kArena, MemClass::kPageCache, taken * kPageSize_bytes);
+    return taken;
+  }
+  if (cold_.empty() && !grow_locked()) return 0;
+  if (!budget_.try_charge(MemClass::kPageCache, kPageSize_bytes)) return 0;
+  frames[0] = cold_.back();
+  cold_.pop_back();
+  return 1;
+}
+
+size_t Arena::try_alloc_bulk(size_t count, std::vector<PageRef>* pages) {
+  pages->reserve(pages->size() + count);
+  size_t total = 0;
+  while (total < count) {
+    std::array<uint32_t, kBulk_frames> frames;
+    size_t taken = 0;
+    {
+      MutexLock lock(mutex_);
+      taken = take_locked(std::span(frames).first(std::min(count - total, frames.size())));
+    }
+    if (taken == 0) break;
+    for (size_t i = 0; i < taken; ++i) pages->push_back(adopt(frames[i]));
+    total += taken;
+  }
+  return total;
+}
+
+Result<PageRef> Arena::try_alloc() {
+  uint32_t frame = 0;
+  {
+    MutexLock lock(mutex_);
+    if (take_locked({&frame, 1}) == 0) return Errno(ENOMEM);
+  }
+  return adopt(frame);
 }
 
 void Arena::free_page(Page& page) {

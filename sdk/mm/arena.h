@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "sdk/base/result.h"
@@ -31,6 +32,8 @@ class Arena {
   // ENOMEM when the budget has no room right now: Budget::make_room() and retry, or alloc_page()
   // of reclaim.h, which does both.
   Result<PageRef> try_alloc();
+  // Appends up to `count` such pages; returns how many.
+  size_t try_alloc_bulk(size_t count, std::vector<PageRef>* pages);
 
   int fd() const { return fd_; }  // of the memfd; frame n lies at n * kPageSize_bytes
   std::byte* base() const { return frames_; }
@@ -52,6 +55,9 @@ class Arena {
   Arena(Budget& budget, int fd, std::byte* frames, Page* pages, PageState32* states,
         size_t frames_max);
   void free_page(Page& page);
+  // Free frames that are warm, or one that is cold; how many.
+  size_t take_locked(std::span<uint32_t> frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  PageRef adopt(uint32_t frame);  // one that was taken
   // Makes the memfd reach to this frame.
   bool lengthen_locked(size_t frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The next frame; its number.

@@ -143,6 +143,32 @@ Result<PageRef> filemap_get_page(const CallContext& ctx, AddressSpace& mapping, 
 
 }  // namespace
 
+namespace {
+
+// Copies pages that are there without a reference to them; how many bytes.
+size_t copy_present(AddressSpace& mapping, FileRaState& ra, uint64_t pos, size_t wanted,
+                    IovCursor* cursor) {
+  RcuReadGuard guard;
+  size_t done = 0;
+  while (done < wanted) {
+    const size_t in_page = (pos + done) % kPageSize_bytes;
+    const size_t bytes = std::min(wanted - done, kPageSize_bytes - in_page);
+    IovCursor next = *cursor;
+    if (!copy_from_page(mapping, (pos + done) / kPageSize_bytes, in_page, bytes,
+                        [&](const std::byte* data) { next.copy_out(data, unbounded(bytes)); })) {
+      break;
+    }
+    *cursor = next;
+    done += bytes;
+  }
+  if (done > 0) {
+    ra.prev_index.store((pos + done - 1) / kPageSize_bytes, std::memory_order_relaxed);
+  }
+  return done;
+}
+
+}  // namespace
+
 Result<size_t> filemap_read(const CallContext& ctx, AddressSpace& mapping, FileRaState& ra,
                             uint64_t pos, std::span<const iovec> iov) {
   IovCursor cursor(iov);
@@ -153,14 +179,22 @@ Result<size_t> filemap_read(const CallContext& ctx, AddressSpace& mapping, FileR
     uint64_t at = pos + done;
     uint64_t index = at / kPageSize_bytes;
     size_t pages_wanted = (wanted - done + at % kPageSize_bytes - 1) / kPageSize_bytes + 1;
-    if (at >= mapping.i_size.load(std::memory_order_acquire)) break;
+    uint64_t size = mapping.i_size.load(std::memory_order_acquire);
+    if (at >= size) break;
+    if (!ra.noreuse.load(std::memory_order_relaxed)) {
+      const size_t there = std::min<uint64_t>(wanted - done, size - at);
+      if (size_t copied = copy_present(mapping, ra, at, there, &cursor); copied > 0) {
+        done += copied;
+        continue;
+      }
+    }
     Result<PageRef> page = filemap_get_page(ctx, mapping, ra, index, pages_wanted);
     if (!page.ok() || !*page) {
       error = page.ok() ? Errno(EAGAIN) : page.error();
       break;
     }
     // The size may have shrunk while the page was read.
-    uint64_t size = mapping.i_size.load(std::memory_order_acquire);
+    size = mapping.i_size.load(std::memory_order_acquire);
     if (at >= size) break;
     size_t in_page = at % kPageSize_bytes;
     size_t bytes =

@@ -86,22 +86,31 @@ bool AddressSpace::set_page_writeback(Page& page) {
 
 // --- Completions ---
 
-void PageState::end_read(Page& page, Errno error) {
-  assert(page.test(kPageLocked));
-  Budget& budget = page.mapping()->runtime().budget();
-  budget.pages_reading_.fetch_sub(1, std::memory_order_relaxed);
-  if (error.ok()) {
-    page.set_flags(kPageUptodate | kPageFresh);
-    page.unlock_handed_over();
-    budget.note_progress();
-    return;
-  }
+void PageState::fail_read(Page& page, Errno error) {
   page.ref();
   page.aux_.store(static_cast<uint32_t>(error.value()), std::memory_order_relaxed);
   page.set_flags(kPageError);
   page.mapping()->remove_locked(page);
   page.unlock_handed_over();
   page.unref();
+}
+
+void PageState::end_reads(std::span<Page* const> pages, Errno error) {
+  if (pages.empty()) return;
+  Budget& budget = pages.front()->mapping()->runtime().budget();
+  budget.pages_reading_.fetch_sub(pages.size(), std::memory_order_relaxed);
+  // From the last to the first: a reader who follows would take each cache line of flags away.
+  for (size_t i = pages.size(); i-- > 0;) {
+    Page& page = *pages[i];
+    assert(page.test(kPageLocked));
+    if (!error.ok()) {
+      fail_read(page, error);
+      continue;
+    }
+    page.set_flags(kPageUptodate | kPageFresh);
+    page.unlock_handed_over();
+  }
+  if (error.ok()) budget.note_progress();
 }
 
 void PageState::settle_written_locked(AddressSpace& mapping, Page& page, Errno error,
@@ -251,7 +260,9 @@ PageState::Commit PageState::check_commit(AddressSpace& mapping, const CommitVie
   return mapping.nr_tagged(PageTag::kUnstable) == 0 ? Commit::kDone : Commit::kStart;
 }
 
-void end_page_read(Page& page, Errno error) { PageState::end_read(page, error); }
+void end_page_reads(std::span<Page* const> pages, Errno error) {
+  PageState::end_reads(pages, error);
+}
 
 void end_page_writeback(Page& page, Errno error, bool unstable) {
   PageState::end_writeback(page, error, unstable);

@@ -6,6 +6,8 @@
 // i_pages, since the mapping may die as soon as its last write has ended.
 #pragma once
 
+#include <span>
+
 #include "sdk/mm/address_space.h"
 
 namespace myfs::mm {
@@ -27,7 +29,7 @@ class PageState {
   static void forget_use(Page& page) { page.clear_flags(kPageReferenced | kPageFresh); }
 
   static void note_reading(AddressSpace& mapping, size_t pages);  // before read_pages
-  static void end_read(Page& page, Errno error);
+  static void end_reads(std::span<Page* const> pages, Errno error);
   static void end_writeback(Page& page, Errno error, bool unstable);
   static void end_commit(AddressSpace& mapping, uint32_t round, Errno error);
   static void redirty_unstable(AddressSpace& mapping);
@@ -53,6 +55,7 @@ class PageState {
   static Commit check_commit(AddressSpace& mapping, const CommitView& view, Errno* error);
 
  private:
+  static void fail_read(Page& page, Errno error);
   static void settle_written_locked(AddressSpace& mapping, Page& page, Errno error, bool unstable)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mapping.i_pages_);
   static void settle_commit_locked(AddressSpace& mapping, uint32_t round)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 #include <vector>
 
 #include "sdk/mm/page_state.h"
@@ -47,33 +48,33 @@ Result<std::vector<PageRef>> take_pages(const CallContext& ctx, Runtime& runtime
                                         uint64_t must) {
   std::vector<PageRef> pages;
   pages.reserve(count);
-  while (pages.size() < count) {
-    Result<PageRef> page =
-        pages.size() < must ? alloc_page(ctx, runtime) : alloc_page_nowait(runtime);
+  while (true) {
+    alloc_pages_bulk_nowait(runtime, count - pages.size(), &pages);
+    if (pages.size() >= must) return pages;
+    Result<PageRef> page = alloc_page(ctx, runtime);
     if (!page.ok()) {
-      if (pages.empty() && must > 0) return page.error();
-      break;
+      if (pages.empty()) return page.error();
+      return pages;
     }
     pages.push_back(std::move(page).value());
   }
-  return pages;
 }
 
 // Adds the pages from `index` on, up to the first that is there already, and submits their read.
 size_t submit_read_locked(Admission admission, AddressSpace& mapping, uint64_t index, uint64_t mark,
                           const std::vector<PageRef>& pages)
     ABSL_SHARED_LOCKS_REQUIRED(mapping.invalidate_lock) {
-  std::vector<Page*> added;
-  added.reserve(pages.size());
   // i_size may have shrunk since; beyond it nothing is read.
-  uint64_t size = mapping.i_size.load(std::memory_order_acquire);
-  for (const PageRef& page : pages) {
-    uint64_t at = index + added.size();
-    if (at * kPageSize_bytes >= size || !mapping.add_locked(*page, at)) break;
-    if (at == mark) PageState::mark_readahead(*page);
-    added.push_back(page.get());
-  }
-  if (added.empty()) return 0;
+  const uint64_t size = mapping.i_size.load(std::memory_order_acquire);
+  const uint64_t end = size == 0 ? 0 : (size - 1) / kPageSize_bytes + 1;
+  if (index >= end) return 0;
+  const size_t inside = std::min<uint64_t>(pages.size(), end - index);
+  if (mark >= index && mark < index + inside) PageState::mark_readahead(*pages[mark - index]);
+  const size_t count = mapping.add_run_locked(std::span(pages).first(inside), index);
+  if (count == 0) return 0;
+  std::vector<Page*> added;
+  added.reserve(count);
+  for (size_t i = 0; i < count; ++i) added.push_back(pages[i].get());
   PageState::note_reading(mapping, added.size());
   mapping.ops().read_pages(std::move(admission), mapping, added);
   return added.size();

@@ -58,6 +58,13 @@ Result<PageRef> alloc_page_nowait(Runtime& runtime) {
   return runtime.arena().try_alloc();
 }
 
+void alloc_pages_bulk_nowait(Runtime& runtime, size_t count, std::vector<PageRef>* pages) {
+  while (true) {
+    count -= runtime.arena().try_alloc_bulk(count, pages);
+    if (count == 0 || reclaim_pages(runtime, std::max(count, kReclaimBatch)) == 0) return;
+  }
+}
+
 Result<PageRef> alloc_page(const CallContext& ctx, Runtime& runtime) {
   Budget& budget = runtime.budget();
   for (int idle_rounds = 0;;) {

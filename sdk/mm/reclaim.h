@@ -127,6 +127,8 @@ class Budget {
 Result<PageRef> alloc_page(const CallContext& ctx, Runtime& runtime);
 // A page if one is to be had without waiting: for readahead.
 Result<PageRef> alloc_page_nowait(Runtime& runtime);
+// Appends as many of `count` such pages as there are [alloc_pages_bulk].
+void alloc_pages_bulk_nowait(Runtime& runtime, size_t count, std::vector<PageRef>* pages);
 // Frees up to `count` clean pages that nobody used since the hand last passed; returns how many.
 size_t reclaim_pages(Runtime& runtime, size_t count);
 

@@ -66,10 +66,6 @@ void zero_behind(std::span<mm::Page* const> pages, uint64_t end) {
   }
 }
 
-void fail_reads(std::span<mm::Page* const> pages, Errno error) {
-  for (mm::Page* page : pages) mm::end_page_read(*page, error);
-}
-
 // On the loop: the path is looked up by a worker.
 void log_loss_later(Super& super, NetInode& inode, std::string why, std::string ranges) {
   super.worker().post([hold = RefPtr<fs::Inode>::try_from(&inode), &inode, why = std::move(why),
@@ -104,7 +100,7 @@ void NetAddressSpaceOps::read_pages(mm::Admission admission, mm::AddressSpace& m
   const fs::LeaseWord::Sample sample = inode.i_lease.sample();
   rpc::Handle handle;
   if (!fs::LeaseWord::covers(sample, fs::kLeaseR, super_.validity()) || !inode.handle(&handle)) {
-    fail_reads(pages, Errno(EAGAIN));
+    mm::end_page_reads(pages, Errno(EAGAIN));
     return;
   }
   const uint64_t offset = pages.front()->offset();
@@ -123,7 +119,7 @@ void NetAddressSpaceOps::read_pages(mm::Admission admission, mm::AddressSpace& m
     } else if (error == rpc::kSessionLost) {
       error = Errno(EAGAIN);
     }
-    fail_reads(held, error);
+    mm::end_page_reads(held, error);
   };
   super_.client().read_async(super_.background_ctx(), args, iov, take(admission), std::move(done));
 }

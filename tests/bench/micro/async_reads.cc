@@ -14,9 +14,8 @@ namespace myfs::bench {
 namespace {
 
 constexpr size_t kPage_bytes = 4096;
-constexpr size_t kPages = kBulkFile_bytes / kPage_bytes;
 constexpr int kBatch = 4096;
-constexpr size_t kStride = 7919;  // coprime to kPages
+constexpr size_t kStride = 7919;  // prime
 
 // A task that has nothing cached, and the order of its reads.
 class ColdFile {
@@ -36,7 +35,7 @@ class ColdFile {
   myfs_task* task() const { return task_; }
   int fd() const { return fd_; }
   off_t next() {
-    page_ = (page_ + kStride) % kPages;
+    page_ = (page_ + kStride) % (g_bulk_file_bytes / kPage_bytes);
     return static_cast<off_t>(page_ * kPage_bytes);
   }
 

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "tests/bench/micro/async_reads.h"
 #include "tests/bench/micro/rig.h"
 #include "tests/bench/micro/summary.h"
@@ -24,6 +25,7 @@ namespace {
 constexpr int kPipelineThreads = 16;
 constexpr int kBulkDepth = 4;  // requests of 1 MiB outstanding on one connection
 constexpr size_t kPage_bytes = 4096;
+constexpr size_t kBulkMax_mib = 16384;
 
 Rig* g_rig = nullptr;
 
@@ -144,7 +146,7 @@ double seconds_of(const std::function<void()>& work) {
 
 // One iteration is the whole file in requests of 1 MiB; an item is a MiB.
 void bulk(benchmark::State& state, const std::function<bool(double*)>& pass) {
-  constexpr auto kItems = static_cast<int64_t>(kBulkFile_bytes / kBulkIo_bytes);
+  const auto items = static_cast<int64_t>(g_bulk_file_bytes / kBulkIo_bytes);
   for (auto _ : state) {
     double seconds = 0;
     if (!pass(&seconds)) {
@@ -153,15 +155,15 @@ void bulk(benchmark::State& state, const std::function<bool(double*)>& pass) {
     }
     state.SetIterationTime(seconds);
   }
-  state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * kItems);
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kBulkFile_bytes));
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * items);
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * g_bulk_file_bytes));
 }
 
 void raw_bulk(benchmark::State& state, size_t send_bytes, size_t reply_bytes) {
   bulk(state, [&](double* seconds) {
     bool ok = true;
     *seconds = seconds_of([&] {
-      size_t left = kBulkFile_bytes / kBulkIo_bytes, outstanding = 0;
+      size_t left = g_bulk_file_bytes / kBulkIo_bytes, outstanding = 0;
       while (ok && left + outstanding > 0) {
         if (left > 0 && outstanding < kBulkDepth) {
           ok = g_rig->tcp_peer.request(send_bytes, reply_bytes);
@@ -196,7 +198,7 @@ bool cold_read(const std::string& url, double* seconds) {
   std::vector<char> buffer(kBulkIo_bytes);
   bool ok = fd >= 0;
   *seconds = seconds_of([&] {
-    for (size_t at = 0; ok && at < kBulkFile_bytes; at += kBulkIo_bytes) {
+    for (size_t at = 0; ok && at < g_bulk_file_bytes; at += kBulkIo_bytes) {
       ok = myfs_pread(task, fd, buffer.data(), kBulkIo_bytes, static_cast<off_t>(at)) ==
            static_cast<ssize_t>(kBulkIo_bytes);
     }
@@ -209,7 +211,7 @@ bool bulk_write(myfs_task* task, double* seconds) {
   std::vector<char> buffer(kBulkIo_bytes, 'w');
   bool ok = fd >= 0;
   *seconds = seconds_of([&] {
-    for (size_t at = 0; ok && at < kBulkFile_bytes; at += kBulkIo_bytes) {
+    for (size_t at = 0; ok && at < g_bulk_file_bytes; at += kBulkIo_bytes) {
       ok = myfs_pwrite(task, fd, buffer.data(), kBulkIo_bytes, static_cast<off_t>(at)) ==
            static_cast<ssize_t>(kBulkIo_bytes);
     }
@@ -332,6 +334,8 @@ std::vector<Row> table() {
                   timed("myfs/null_rpc_pipelined") + "/threads:" + std::to_string(kPipelineThreads),
                   timed("myfs/null_rpc_unix"), 1});
   rows.push_back({"READ RPC, MiB, TCP", manual("rpc/read_1m_tcp"), manual("raw/read_1m"), 0.75});
+  rows.push_back(
+      {"cold read / READ RPC, TCP", manual("myfs/read_1m_tcp"), manual("rpc/read_1m_tcp"), 0.8});
   rows.push_back({"WRITE RPC, MiB, TCP", manual("rpc/write_1m_tcp"), manual("raw/write_1m"), 0});
   rows.push_back({"cold read, MiB, TCP", manual("myfs/read_1m_tcp"), manual("raw/read_1m"), 0.75});
   rows.push_back(
@@ -350,7 +354,7 @@ std::vector<Row> table() {
   return rows;
 }
 
-// Takes --ram-dir= and --disk-dir= out of the arguments.
+// Takes --ram-dir=, --disk-dir= and --bulk-mib= out of the arguments.
 RigOptions parse_options(std::vector<char*>& args) {
   RigOptions options;
   std::vector<char*> rest;
@@ -361,7 +365,16 @@ RigOptions parse_options(std::vector<char*>& args) {
       *value = text.substr(name.size());
       return true;
     };
-    if (!value_of("--ram-dir=", &options.ram_dir) && !value_of("--disk-dir=", &options.disk_dir)) {
+    std::string mib;
+    if (value_of("--bulk-mib=", &mib)) {
+      if (!absl::SimpleAtoi(mib, &options.bulk_mib) || options.bulk_mib < 1 ||
+          options.bulk_mib > kBulkMax_mib) {
+        std::fprintf(stderr, "myfs-bench-micro: --bulk-mib=%s: 1 to %zu\n", mib.c_str(),
+                     kBulkMax_mib);
+        std::exit(2);
+      }
+    } else if (!value_of("--ram-dir=", &options.ram_dir) &&
+               !value_of("--disk-dir=", &options.disk_dir)) {
       rest.push_back(arg);
     }
   }
@@ -378,9 +391,11 @@ int run(std::vector<char*> args) {
   int count = static_cast<int>(args.size());
   benchmark::Initialize(&count, args.data());
   if (benchmark::ReportUnrecognizedArguments(count, args.data())) {
-    std::fputs("of its own: --ram-dir=DIR (/dev/shm), --disk-dir=DIR (/tmp)\n", stderr);
+    std::fputs("of its own: --ram-dir=DIR (/dev/shm), --disk-dir=DIR (/tmp), --bulk-mib=N (128)\n",
+               stderr);
     return 2;
   }
+  g_bulk_file_bytes = options.bulk_mib << 20;
   Rig rig(options);
   g_rig = &rig;
   if (!rig.start()) return 1;

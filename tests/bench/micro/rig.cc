@@ -123,7 +123,7 @@ bool Rig::make_kernel_tree() {
 
 bool Rig::make_myfs_tree() {
   if (!make_tree(MyfsSide{ram->task})) return false;
-  if (!make_file(MyfsSide{ram->task}, kBulkFile, kBulkFile_bytes)) return false;
+  if (!make_file(MyfsSide{ram->task}, kBulkFile, g_bulk_file_bytes)) return false;
   myfs_hot = myfs_open(ram->task, kHotFile, O_RDONLY, 0);
   if (myfs_hot < 0) return complain("open hot", myfs_hot);
   std::vector<char> block(1 << 20);

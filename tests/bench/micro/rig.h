@@ -14,7 +14,6 @@
 namespace myfs::bench {
 
 inline constexpr size_t kHotFile_bytes = 32 << 20;
-inline constexpr size_t kBulkFile_bytes = 128 << 20;
 inline constexpr size_t kBulkIo_bytes = 1 << 20;
 // Names below the root, on both sides.
 inline constexpr const char* kPath3 = "a/b/file";
@@ -26,7 +25,11 @@ inline constexpr const char* kBulkFile = "bulk";
 struct RigOptions {
   std::string ram_dir = "/dev/shm";  // servers of hits and transfers, and the kernel's side
   std::string disk_dir = "/tmp";     // servers of the create rates
+  size_t bulk_mib = 128;             // the file of the transfers
 };
+
+// Set once, before the rig starts.
+inline size_t g_bulk_file_bytes = 0;
 
 // A server and a task on it.
 struct Mounted {

@@ -158,7 +158,7 @@ class RpcPeer::Impl {
   }
   // Inside the loop.
   void send_next(size_t slot) {
-    if (next_ == kBulkFile_bytes || !error_.ok()) return;
+    if (next_ == g_bulk_file_bytes || !error_.ok()) return;
     uint64_t off = std::exchange(next_, next_ + kBulkIo_bytes);
     iovec span{buffers_[slot].data(), kBulkIo_bytes};
     ++outstanding_;

@@ -221,10 +221,8 @@ Result<mm::Admission> Ramfs::admit(const CallContext&, mm::IoKind, size_t) {
 }
 
 void Ramfs::read_pages(mm::Admission, mm::AddressSpace&, std::span<mm::Page* const> pages) {
-  for (mm::Page* page : pages) {
-    std::memset(page->data(), 0, kPageSize_bytes);
-    mm::end_page_read(*page, Errno());
-  }
+  for (mm::Page* page : pages) std::memset(page->data(), 0, kPageSize_bytes);
+  mm::end_page_reads(pages, Errno());
 }
 
 void Ramfs::write_pages(mm::Admission, mm::AddressSpace&, const mm::WriteRequest& request) {

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include "sdk/base/rcu.h"
 #include "tests/unit/mm/fake_ops.h"
@@ -74,6 +77,43 @@ TEST_F(AddressSpaceTest, add_refuses_a_taken_index) {
   put(7);
   PageRef other = std::move(alloc_page(ctx(), *runtime)).value();
   EXPECT_FALSE(mapping->add_locked(*other, 7));
+}
+
+TEST_F(AddressSpaceTest, a_run_is_added_up_to_the_first_taken_index) {
+  put(66);
+  std::vector<PageRef> pages;
+  alloc_pages_bulk_nowait(*runtime, 4, &pages);
+  ASSERT_EQ(pages.size(), 4u);
+  EXPECT_EQ(mapping->add_run_locked(pages, 63), 3u);
+  EXPECT_EQ(mapping->nr_pages(), 4u);
+  for (uint64_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(lookup(63 + i), pages[i].get());
+    mapping->set_page_uptodate(*pages[i]);
+    pages[i]->unlock_handed_over();
+  }
+  EXPECT_NE(lookup(66), pages[3].get());
+  EXPECT_EQ(pages[3]->mapping(), nullptr);
+}
+
+TEST_F(AddressSpaceTest, whoever_waits_for_the_first_page_of_a_read_finds_all) {
+  set_disk(pattern(64 * kPageSize_bytes));
+  ops.read_mode = FakeOps::Mode::kManual;
+  std::thread reader([this] { EXPECT_TEXT(read(0, 64 * kPageSize_bytes), ops.disk); });
+  size_t pages = 0;
+  while (pages < 64) {
+    FakeOps::Read part = ops.take_read();
+    pages += part.pages.size();
+    std::atomic<size_t> found{0};
+    std::thread watcher([&] {
+      while (!part.pages.front()->test(kPageUptodate)) std::this_thread::yield();
+      for (Page* page : part.pages) found += page->test(kPageUptodate) ? 1 : 0;
+    });
+    const size_t all = part.pages.size();
+    ops.finish(part, Errno());
+    watcher.join();
+    EXPECT_EQ(found, all);
+  }
+  reader.join();
 }
 
 TEST_F(AddressSpaceTest, tags_are_found_across_nodes) {

@@ -91,8 +91,8 @@ class FakeOps : public AddressSpaceOps {
         page->fill(0, content.data(), content.size());
         page->zero(content.size(), kPageSize_bytes - content.size());
       }
-      end_page_read(*page, error);
     }
+    end_page_reads(read.pages, error);
   }
   void finish(const Write& write, Errno error) {
     if (error.ok()) {

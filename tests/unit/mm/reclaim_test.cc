@@ -41,6 +41,19 @@ TEST_F(ReclaimTest, a_file_larger_than_the_budget_is_written_within_it) {
   }
 }
 
+TEST_F(ReclaimTest, a_bulk_is_cut_where_the_budget_ends) {
+  std::vector<PageRef> pages;
+  alloc_pages_bulk_nowait(*runtime, 2 * kSmall_bytes / kPageSize_bytes, &pages);
+  EXPECT_GT(pages.size(), kSmall_bytes / kPageSize_bytes / 2);
+  EXPECT_LT(pages.size(), kSmall_bytes / kPageSize_bytes);
+  EXPECT_LE(runtime->budget().used(), kSmall_bytes);
+  EXPECT_EQ(runtime->budget().used(MemClass::kPageCache), pages.size() * kPageSize_bytes);
+  const size_t all = pages.size();
+  pages.clear();
+  alloc_pages_bulk_nowait(*runtime, all, &pages);
+  EXPECT_EQ(pages.size(), all);
+}
+
 TEST_F(ReclaimTest, used_pages_survive_those_read_once) {
   set_disk(pattern(4 << 20));
   std::string hot = ops.disk.substr(0, 4096);
