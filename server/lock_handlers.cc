@@ -1,5 +1,6 @@
 #include "server/lock_handlers.h"
 
+#include "sdk/base/fault.h"
 #include "server/shard.h"
 
 namespace myfs::server {
@@ -64,6 +65,7 @@ Errno lock(Turn& turn, const LockArgs& args, LockReply& reply) {
   Result<InodeRef> inode = lockable(turn, args.node);
   if (!inode.ok()) return inode.error();
   if (Errno error = may_lock(turn, args, **inode); !error.ok()) return error;
+  if (MYFS_FAULTY(kFlockNoop, 1)) return {};
   if (args.range.type != LockType::kUnlock) {
     turn.outlast_grace(args.node.ino);
     if (turn.blocked() || ends_the_expired(turn, args.node.ino, mine(turn, args))) return {};
@@ -81,6 +83,7 @@ Errno lock_test(Turn& turn, const LockArgs& args, LockReply& reply) {
   if (!inode.ok()) return inode.error();
   turn.outlast_grace(args.node.ino);
   if (turn.blocked() || ends_the_expired(turn, args.node.ino, mine(turn, args))) return {};
+  if (MYFS_FAULTY(kFlockNoop, 1)) return {};
   auto conflict = turn.shard().locks().conflict(args.node.ino, mine(turn, args));
   reply.conflicts = conflict.has_value();
   if (conflict) reply.conflict = *conflict;

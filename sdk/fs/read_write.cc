@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "sdk/base/fault.h"
 #include "sdk/base/limits.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/locks.h"
@@ -321,6 +322,12 @@ Result<int64_t> vfs_lseek(const CallContext& ctx, const TaskStruct& task, int fd
   return vfs_llseek(ctx, *file, offset, whence);
 }
 
+// What a read has brought, as the caller is to see it.
+static size_t shown(IoVec to, size_t count) {
+  if (count > 0 && MYFS_FAULTY(kFlipRead, 1000)) *static_cast<char*>(to.front().iov_base) ^= 1;
+  return count;
+}
+
 Result<size_t> vfs_iter_read(const CallContext& ctx, File& file, IoVec to, int64_t offset) {
   IoVector copy;
   if (offset < 0) return Errno(EINVAL);
@@ -330,10 +337,12 @@ Result<size_t> vfs_iter_read(const CallContext& ctx, File& file, IoVec to, int64
   {
     RcuReadGuard guard;
     if (auto hit = read_hit(file, checked, static_cast<uint64_t>(offset)); hit.has_value()) {
-      return *hit;
+      return shown(checked, *hit);
     }
   }
-  return read_file(ctx, kNoOwner, file, checked, static_cast<uint64_t>(offset));
+  MYFS_ASSIGN(const size_t count,
+              read_file(ctx, kNoOwner, file, checked, static_cast<uint64_t>(offset)));
+  return shown(checked, count);
 }
 
 Result<WriteResult> vfs_iter_write(const CallContext& ctx, File& file, IoVec from, int64_t offset) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "sdk/base/fault.h"
 #include "sdk/base/rcu.h"
 #include "sdk/mm/iov_cursor.h"
 #include "sdk/mm/page_state.h"
@@ -271,6 +272,12 @@ Result<PageRef> write_begin(const CallContext& ctx, AddressSpace& mapping, uint6
   return Errno(EAGAIN);
 }
 
+// Where a lost page goes.
+std::byte* nowhere() {
+  thread_local std::byte page[kPageSize_bytes];
+  return page;
+}
+
 void raise_size(AddressSpace& mapping, uint64_t size) {
   uint64_t old = mapping.i_size.load(std::memory_order_relaxed);
   while (old < size &&
@@ -341,7 +348,8 @@ Result<size_t> filemap_write_now(const CallContext& ctx, AddressSpace& mapping, 
       error = page.error();
       break;
     }
-    from.copy_in((*page)->data() + start, bytes);
+    std::byte* const to = (*page)->data() + start;
+    from.copy_in(MYFS_FAULTY(kLosePage, 1000) ? nowhere() : to, bytes);
     mapping.set_page_uptodate(**page);
     done += bytes;
     raise_size(mapping, pos + done);  // before it is dirty: write-back ends at i_size
