@@ -346,10 +346,12 @@ void Super::shutdown(const CallContext& ctx) {
   CallContext brief = ctx;
   brief.deadline_ns = std::min(ctx.deadline_ns, deadline_after_ns(kForcedFlush_ns));
   (void)runtime_.writeback().sync(brief, address_space_ops_);
-  brief.deadline_ns = boottime_ns();
   locks_.shut_down();
-  client_->close(brief);
+  // The server is told if it answers in what is left of the time: else others would wait for what
+  // the session holds until it has expired. From then on they change what is cached here.
   end_generation();
+  client_->close(brief);
+  end_generation();  // what was granted meanwhile
   lose_dirty_pages("unmounted by force");
   put_deferred();
 }

@@ -213,10 +213,16 @@ void Link::session_lost(std::string why) {
   have_session_ = false;
   ++sessions_lost_;
   data_token_.clear();
+  if (leaving_) {
+    each_call([this](Call& call) {
+      end_call(call, Errno(ESHUTDOWN), "the mount was closed", call.maybe_executed());
+    });
+    return settle_stale(Errno(ESHUTDOWN));
+  }
   log(LogLevel::kWarning, "%s: the session is lost: %s", control_.address, why);
   sink_.on_session_lost(why);
   each_call([&](Call& call) {
-    if (call.incarnation != incarnation() && !leaving_) return;
+    if (call.incarnation != incarnation()) return;
     bool in_doubt = call.maybe_executed();
     end_call(call, in_doubt ? Errno(EIO) : kSessionLost,
              absl::StrCat("the session with the server ended: ", why), in_doubt);
