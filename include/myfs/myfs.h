@@ -117,9 +117,9 @@ typedef struct myfs_mount_options {
  * groups. Errors: EINVAL. */
 MYFS_API int myfs_task_create(const myfs_cred* cred, myfs_task** task);
 
-/* Closes every descriptor, unmounts everything (each bounded by 30 s, then forced) and frees the
- * task. Returns 0, or the first failure of writing data back; the task is gone in either case.
- * NULL: 0. Errors: EIO. */
+/* Ends every mapping, closes every descriptor, unmounts everything (each bounded by 30 s, then
+ * forced) and frees the task. Returns 0, or the first failure of writing data back; the task is
+ * gone in either case. NULL: 0. Errors: EIO. */
 MYFS_API int myfs_task_destroy(myfs_task* task);
 
 /* Attaches the file system of `url` at the directory `at` ("/" first). URLs:
@@ -148,7 +148,7 @@ MYFS_API int myfs_mount(myfs_task* task, const char* url, const char* at,
 
 /* Detaches the mount at `at`. flags: 0, or MNT_FORCE | MNT_DETACH of <sys/mount.h> (1, 2).
  * Unwritten data is written first. Errors: [path]; EINVAL (no mount point, unknown flag), EBUSY
- * (open files, working directory or mounts below; not with force). */
+ * (open files, mappings, working directory or mounts below; not with force). */
 MYFS_API int myfs_umount(myfs_task* task, const char* at, int flags);
 
 /* A new task with `url` mounted at "/". Errors: as myfs_task_create and myfs_mount. */
@@ -401,6 +401,49 @@ MYFS_API int myfs_close_range_x(myfs_task* task, const myfs_call* call, unsigned
 MYFS_API int myfs_poll(myfs_task* task, struct pollfd* fds, nfds_t count, int timeout_ms);
 MYFS_API int myfs_poll_x(myfs_task* task, const myfs_call* call, struct pollfd* fds, nfds_t count,
                          int timeout_ms);
+
+/* ---- Mappings ---- */
+
+/* Maps `length` bytes of a file from `offset` on (a multiple of the page size, 4096) and stores
+ * where. prot: PROT_READ, PROT_WRITE, PROT_EXEC, PROT_NONE; flags: MAP_SHARED or MAP_PRIVATE (or
+ * MAP_SHARED_VALIDATE), with MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE; MAP_POPULATE and the
+ * like have no effect. `hint`: where it is wanted, or NULL. The mapping holds the open file, whose
+ * descriptor may be closed, and the mount; it is to be taken away by myfs_munmap, or
+ * myfs_task_destroy, and by nothing else. A child of fork has the memory, not the calls.
+ *
+ * What is mapped is a copy of the file's bytes, made at once, in memory that all mappings of the
+ * file in this task's client share. Within the client mappings and calls see one another as on
+ * Linux. Other clients see what was stored after myfs_msync, myfs_munmap, myfs_fsync,
+ * myfs_fdatasync or myfs_sync; the mapping sees what they have written when it is made, and after
+ * myfs_msync with MS_INVALIDATE. Stores travel in words of 8 aligned bytes: clients that store
+ * into one file at a time keep to different words. Behind the last page of the file: SIGBUS; beside
+ * its end: zeros, and what is stored there is dropped. Shared memory that was mapped without
+ * PROT_WRITE cannot be made writable by mprotect(2) later (EACCES).
+ *
+ * Errors: EBADF (also O_PATH), EACCES (not open for reading; MAP_SHARED with PROT_WRITE, not open
+ * for writing), EINVAL (length 0, offset negative or no multiple of the page size, flags, prot),
+ * EOPNOTSUPP (MAP_SHARED_VALIDATE and an unknown flag), ENODEV (no regular file), EOVERFLOW (beyond
+ * 2^54), ENOMEM (no addresses, or the file's part of the range is more than three quarters of
+ * cache_size can take; a mapping for storing counts twice), EEXIST (MAP_FIXED_NOREPLACE: something
+ * is there), EMFILE (the process has no file descriptor left: each mapped file takes up to 3). */
+MYFS_API int myfs_mmap(myfs_task* task, void* hint, size_t length, int prot, int flags, int fd,
+                       off_t offset, void** address);
+MYFS_API int myfs_mmap_x(myfs_task* task, const myfs_call* call, void* hint, size_t length,
+                         int prot, int flags, int fd, off_t offset, void** address);
+/* Writes what was stored in whole pages of shared mappings. flags: MS_ASYNC (1), or 0: as
+ * myfs_write does, into the cache; MS_SYNC (4): and makes it durable, as myfs_fdatasync; with
+ * MS_INVALIDATE (2) the pages show what the file holds now, whoever wrote it. What cannot be
+ * written stays to be written. Errors: EINVAL (address not aligned, unknown flag, MS_ASYNC with
+ * MS_SYNC), ENOMEM (not all of it is mapped by this task; what is, was done), EIO, and
+ * those of myfs_write. */
+MYFS_API int myfs_msync(myfs_task* task, void* address, size_t length, int flags);
+MYFS_API int myfs_msync_x(myfs_task* task, const myfs_call* call, void* address, size_t length,
+                          int flags);
+/* Takes the pages away, or those of them that are mapped, then writes what was stored in them and
+ * makes it durable, as myfs_close does. They are gone in every case. Errors: EINVAL (address not
+ * aligned, length 0), EIO, and those of myfs_close. */
+MYFS_API int myfs_munmap(myfs_task* task, void* address, size_t length);
+MYFS_API int myfs_munmap_x(myfs_task* task, const myfs_call* call, void* address, size_t length);
 
 /* ---- Locks ---- */
 

@@ -160,6 +160,50 @@ struct Call {
 
 class Task;
 
+// A mapping of a file [mmap]; takes itself away. unmap() tells what taking it away by the
+// destructor would swallow.
+class Mapping {
+ public:
+  Mapping(Mapping&& other) noexcept
+      : task_(other.task_),
+        address_(std::exchange(other.address_, nullptr)),
+        size_(std::exchange(other.size_, 0)) {}
+  Mapping& operator=(Mapping&& other) noexcept {
+    std::swap(task_, other.task_);
+    std::swap(address_, other.address_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Mapping() {
+    if (address_ != nullptr) myfs_munmap(task_, address_, size_);
+  }
+
+  std::byte* data() const { return static_cast<std::byte*>(address_); }
+  size_t size() const { return size_; }
+  std::span<std::byte> bytes() const { return {data(), size_}; }
+  // flags: MS_*. The pages of [offset, offset + length), all by default.
+  Result<void> sync(int flags, size_t offset = 0, std::optional<size_t> length = {},
+                    const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(
+        myfs_msync_x(task_, &c, data() + offset, length.value_or(size_ - offset), flags));
+  }
+  Result<void> unmap(const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(
+        myfs_munmap_x(task_, &c, std::exchange(address_, nullptr), std::exchange(size_, 0)));
+  }
+
+ private:
+  friend class File;
+  Mapping(myfs_task* task, void* address, size_t size)
+      : task_(task), address_(address), size_(size) {}
+
+  myfs_task* task_;
+  void* address_;
+  size_t size_;
+};
+
 // An open descriptor; closes itself. close() tells what closing by the destructor would swallow.
 class File {
  public:
@@ -220,6 +264,15 @@ class File {
     myfs_call c = call.c();
     return internal::count(
         myfs_fiemap_x(task_, &c, fd_, offset, size, extents.data(), extents.size()));
+  }
+  // prot: PROT_*, flags: MAP_*.
+  Result<Mapping> mmap(size_t length, int prot, int flags, off_t offset = 0,
+                       const Call& call = {}) {
+    myfs_call c = call.c();
+    void* address = nullptr;
+    int r = myfs_mmap_x(task_, &c, nullptr, length, prot, flags, fd_, offset, &address);
+    if (r < 0) return Error::last(-r);
+    return Mapping(task_, address, length);
   }
   Result<void> fsync(const Call& call = {}) {
     myfs_call c = call.c();

@@ -53,7 +53,10 @@ int myfs_task_destroy(myfs_task* task) {
   {
     CallScope scope(task, nullptr, "task_destroy");
     CallContext ctx = scope.ctx();
-    result = scope.run([&] { return sync_or_shut_down(ctx, scope.task()); });
+    ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
+    result = scope.run([&] { return fs::exit_mmap(ctx, scope.task()); });
+    const int synced = scope.run([&] { return sync_or_shut_down(ctx, scope.task()); });
+    if (result == 0) result = synced;
     ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
     const int closed = scope.run([&] { return scope.task().exit_files(ctx); });
     if (result == 0) result = closed;

@@ -20,6 +20,7 @@ enum class LockRank : uint8_t {
   kFilePos = 20,      // File::f_pos_lock
   kRename = 30,       // SuperBlock::s_rename_mutex
   kInodeRwsem = 40,   // Inode::i_rwsem; nested: ancestor first, then non-directories by number
+  kMmap = 45,         // InodeMappings::mutex_
   kInvalidate = 50,   // AddressSpace::invalidate_lock
   kPage = 60,         // the lock bit of a page; nested: ascending index in one mapping
   kLead = 65,         // who drives the I/O loop; below it leaf locks only and no user code

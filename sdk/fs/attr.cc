@@ -8,6 +8,7 @@
 #include "sdk/base/limits.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/locks.h"
+#include "sdk/fs/mmap.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/super_block.h"
@@ -134,8 +135,13 @@ Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, Fil
                               ? Inode::kChanging + Inode::kChangingPerm
                               : Inode::kChanging;
   WriteLock lock(inode.i_rwsem);
-  ChangeInFlight change({}, {&inode}, weight);
-  return inode.i_op().setattr(change.context(ctx), inode, attr, file);
+  Result<void> done;
+  {
+    ChangeInFlight change({}, {&inode}, weight);
+    done = inode.i_op().setattr(change.context(ctx), inode, attr, file);
+  }
+  if ((attr.ia_valid & Iattr::kSize) != 0) mmap_changed(ctx, inode, attr.ia_size, attr.ia_size);
+  return done;
 }
 
 Result<void> vfs_setattr(const CallContext& ctx, const Path& path, Iattr attr, File* file) {

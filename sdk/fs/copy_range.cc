@@ -7,6 +7,7 @@
 
 #include "sdk/base/limits.h"
 #include "sdk/fs/locks.h"
+#include "sdk/fs/mmap.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/read_write.h"
 
@@ -99,13 +100,18 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t off
   length = std::min<uint64_t>(length, kFileSizeMax_bytes - start);
   if (length == 0) return size_t{0};
   uint64_t count = 0;
+  MYFS_TRY(mmap_write_out(ctx, in.f_inode()));
   {
     Inode& inode = out.f_inode();
     WriteLock lock(inode.i_rwsem);
-    ChangeInFlight change({}, {&inode});
-    MYFS_ASSIGN(
-        count, out.f_op().copy_file_range(change.context(ctx), in, static_cast<uint64_t>(offset_in),
-                                          out, start, length));
+    MYFS_TRY(mmap_changing(ctx, inode, start, start + length));
+    {
+      ChangeInFlight change({}, {&inode});
+      MYFS_ASSIGN(count,
+                  out.f_op().copy_file_range(change.context(ctx), in,
+                                             static_cast<uint64_t>(offset_in), out, start, length));
+    }
+    mmap_changed(ctx, inode, start, start + count);
   }
   if (count == 0) return size_t{0};
   if ((out.f_flags() & (O_SYNC | O_DSYNC)) != 0) {
@@ -130,12 +136,20 @@ Result<void> vfs_clone_file_range(const CallContext& ctx, const TaskStruct& task
     return Errno(EINVAL);
   }
   if (static_cast<uint64_t>(end) > kFileSizeMax_bytes) return Errno(EFBIG);
+  MYFS_TRY(mmap_write_out(ctx, in->f_inode()));
   Inode& inode = out->f_inode();
+  const auto start = static_cast<uint64_t>(offset_out);
   WriteLock lock(inode.i_rwsem);
-  ChangeInFlight change({}, {&inode});
-  return out->f_op().remap_file_range(change.context(ctx), *in, static_cast<uint64_t>(offset_in),
-                                      *out, static_cast<uint64_t>(offset_out),
-                                      static_cast<uint64_t>(length));
+  const uint64_t last = length == 0 ? UINT64_MAX : start + static_cast<uint64_t>(length);
+  MYFS_TRY(mmap_changing(ctx, inode, start, last));
+  Result<void> done;
+  {
+    ChangeInFlight change({}, {&inode});
+    done = out->f_op().remap_file_range(change.context(ctx), *in, static_cast<uint64_t>(offset_in),
+                                        *out, start, static_cast<uint64_t>(length));
+  }
+  mmap_changed(ctx, inode, start, last);
+  return done;
 }
 
 Result<FileExtents> vfs_fiemap(const CallContext& ctx, const TaskStruct& task, int fd,

@@ -4,9 +4,12 @@
 
 #include "sdk/base/rcu.h"
 #include "sdk/fs/locks.h"
+#include "sdk/fs/mmap.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/readdir.h"
 #include "sdk/fs/super_block.h"
+#include "sdk/mm/address_space.h"
+#include "sdk/mm/runtime.h"
 
 namespace myfs::fs {
 
@@ -31,6 +34,7 @@ Inode::Inode(SuperBlock& sb, const Kstat& stat, InodeOps& op, FileOps& fop)
 
 Inode::~Inode() {
   delete i_flctx_.load(std::memory_order_relaxed);
+  delete i_mmap_.load(std::memory_order_relaxed);
   delete i_link_.load(std::memory_order_relaxed);
   delete i_acl_.load(std::memory_order_relaxed);
   if (DirListing* listing = i_listing_.load(std::memory_order_relaxed); listing != nullptr) {
@@ -61,6 +65,16 @@ FileLockContext& Inode::get_lock_context() {
   auto made = std::make_unique<FileLockContext>(*this);
   FileLockContext* none = nullptr;
   if (i_flctx_.compare_exchange_strong(none, made.get(), std::memory_order_acq_rel)) {
+    return *made.release();
+  }
+  return *none;
+}
+
+InodeMappings& Inode::get_mappings() {
+  if (InodeMappings* known = i_mmap()) return *known;
+  auto made = std::make_unique<InodeMappings>(*this, i_mapping->runtime().budget());
+  InodeMappings* none = nullptr;
+  if (i_mmap_.compare_exchange_strong(none, made.get(), std::memory_order_acq_rel)) {
     return *made.release();
   }
   return *none;

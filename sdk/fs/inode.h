@@ -46,6 +46,7 @@ class DirListing;
 class File;
 class FileLockContext;
 class FileOps;
+class InodeMappings;
 class InodeOps;
 class SuperBlock;
 
@@ -92,8 +93,10 @@ class Inode : public RefCounted<Inode> {
   bool attr_young() const;
   static constexpr uint32_t kChanging = 1, kChangingPerm = 1 << 16;
   enum Flags : uint32_t {
-    kDead = 2,       // a directory that this client removed: nothing can be created in it
-    kLostLocks = 4,  // FileLockContext has locks that were lost; set and cleared by it
+    kDead = 2,           // a directory that this client removed: nothing can be created in it
+    kLostLocks = 4,      // FileLockContext has locks that were lost; set and cleared by it
+    kMapped = 8,         // InodeMappings has areas; set and cleared by it
+    kMappedStores = 16,  // one of them may store into the file
   };
 
   // --- locks ---
@@ -144,6 +147,10 @@ class Inode : public RefCounted<Inode> {
   FileLockContext* i_flctx() const { return i_flctx_.load(std::memory_order_acquire); }
   FileLockContext& get_lock_context();  // [locks_get_lock_context]
 
+  // Null: nobody has mapped it yet. get_mappings: of a regular file.
+  InodeMappings* i_mmap() const { return i_mmap_.load(std::memory_order_acquire); }
+  InodeMappings& get_mappings();
+
   // The last reference goes under the lock of the InodeCache, which keeps the inode or evicts it:
   // no leaf lock and no rcu read section around it.
   void unref() const;
@@ -167,6 +174,7 @@ class Inode : public RefCounted<Inode> {
   std::atomic<const std::string*> i_link_{nullptr};
   std::atomic<DirListing*> i_listing_{nullptr};
   std::atomic<FileLockContext*> i_flctx_{nullptr};
+  std::atomic<InodeMappings*> i_mmap_{nullptr};
   // InodeCache's, under its lock.
   Inode* i_lru_next_ = nullptr;
   Inode* i_lru_prev_ = nullptr;

@@ -6,6 +6,7 @@
 
 #include "sdk/base/rcu.h"
 #include "sdk/fs/locks.h"
+#include "sdk/fs/mmap.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/stat.h"
@@ -329,16 +330,27 @@ Result<Ref<File>> open_tmpfile(const CallContext& ctx, TaskStruct& task, const P
   return file;
 }
 
+// Mappings of what O_TRUNC has cut.
+Result<Ref<File>> show_truncated(const CallContext& ctx, Result<Ref<File>> opened, uint32_t flags) {
+  if (!opened.ok() || (flags & O_TRUNC) == 0) return opened;
+  Inode& inode = (*opened)->f_inode();
+  if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMapped) == 0) return opened;
+  WriteLock lock(inode.i_rwsem);
+  mmap_changed(ctx, inode, 0, 0);
+  return opened;
+}
+
 Result<Ref<File>> do_filp_open(const CallContext& ctx, TaskStruct& task, At at,
                                const OpenHow& asked, uint32_t umask) {
   MYFS_ASSIGN(const OpenFlags how, build_open_flags(asked, umask));
-  return retry_estale([&]() -> Result<Ref<File>> {
+  auto open = [&]() -> Result<Ref<File>> {
     MYFS_ASSIGN(const Path scope, scope_of(ctx, task, at, how));
     if ((how.flags & kTmpfile) != 0) return open_tmpfile(ctx, task, scope, at, how);
     if ((how.flags & O_CREAT) != 0) return CreatingOpen(ctx, task, how, scope).run(at);
     MYFS_ASSIGN(WalkResult found, lookup_in(ctx, task, scope, at, how.lookup, how.intent));
     return open_path(ctx, std::move(found.path), how, found.has_stat ? &found.stat : nullptr);
-  });
+  };
+  return show_truncated(ctx, retry_estale(open), how.flags);
 }
 
 Result<int> do_open(const CallContext& ctx, TaskStruct& task, At at, const OpenHow& how) {
@@ -391,7 +403,7 @@ Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags)
   MYFS_ASSIGN(const OpenFlags how,
               build_open_flags(build_open_how(flags & ~uint32_t{O_CREAT | O_EXCL}, 0), 0));
   if ((flags & O_DIRECTORY) != 0 && !path.inode().is_dir()) return Errno(ENOTDIR);
-  return open_path(ctx, std::move(path), how, nullptr);
+  return show_truncated(ctx, open_path(ctx, std::move(path), how, nullptr), how.flags);
 }
 
 Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,

@@ -26,6 +26,9 @@ ReadSteps::Progress ReadSteps::step() {
   const Validity& validity = inode.i_sb().s_validity;
   if (!read_.has_value()) {
     sample_ = inode.i_lease.sample();
+    if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) != 0) {
+      return Progress::kBlocked;
+    }
     if (inode.i_mapping == nullptr || (file_->f_flags() & O_DIRECT) != 0 ||
         (sample_ & kLeaseU) != 0 || !LeaseWord::covers(sample_, kLeaseR, validity)) {
       return Progress::kBlocked;

@@ -13,6 +13,7 @@
 #include "sdk/base/limits.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/locks.h"
+#include "sdk/fs/mmap.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/readdir.h"
 #include "sdk/fs/stat.h"
@@ -33,6 +34,10 @@ bool is_direct(const File& file) { return (file.f_flags() & O_DIRECT) != 0; }
 std::optional<size_t> read_hit(const File& file, IoVec to, uint64_t offset) {
   const Inode& inode = file.f_inode();
   if (inode.i_mapping == nullptr || is_direct(file)) return std::nullopt;
+  // What was stored into a mapping comes over it.
+  const uint32_t flags = inode.i_flags.load(std::memory_order_acquire);
+  if ((flags & Inode::kMappedStores) != 0) [[unlikely]]
+    return std::nullopt;
   const Validity& validity = inode.i_sb().s_validity;
   const LeaseWord::Sample sample = inode.i_lease.sample();
   const LeaseParts held = LeaseWord::parts(sample) & (kLeaseR | kLeaseW);
@@ -80,6 +85,7 @@ Result<size_t> read_file(const CallContext& ctx, uint64_t lock_owner, File& file
   inode.i_sb().s_counters.read_misses.add();
   ReadLock lock(inode.i_rwsem);
   Result<size_t> count = file.f_op().read(ctx, file, to, offset);
+  if (count.ok()) mmap_overlay(inode, to, offset, *count);
   if (locks_lost(file, lock_owner)) return Errno(EIO);  // meanwhile
   return count;
 }
@@ -109,6 +115,8 @@ IoVec clip(IoVec iov, uint64_t limit_bytes, IoVector* copy) {
   return *copy;
 }
 
+uint64_t end_of(IoVec iov, uint64_t offset) { return offset + iov_length_bytes(iov); }
+
 Result<WriteResult> write_file(const CallContext& ctx, uint64_t lock_owner, File& file, IoVec from,
                                uint64_t offset, uint32_t rwf = 0) {
   if (!file.may_write()) return Errno(EBADF);
@@ -127,7 +135,10 @@ Result<WriteResult> write_file(const CallContext& ctx, uint64_t lock_owner, File
   WriteResult result;
   {
     WriteLock lock(inode.i_rwsem);
+    const uint64_t first = append ? 0 : offset, last = append ? UINT64_MAX : end_of(from, offset);
+    MYFS_TRY(mmap_changing(ctx, inode, first, last));
     MYFS_ASSIGN(result, file.f_op().write(ctx, file, from, offset, append));
+    mmap_changed(ctx, inode, result.offset, result.offset + result.count);
   }
   if ((file.f_flags() & (O_SYNC | O_DSYNC)) != 0 || (rwf & (RWF_SYNC | RWF_DSYNC)) != 0) {
     const bool datasync = (file.f_flags() & O_SYNC) != O_SYNC && (rwf & RWF_SYNC) == 0;
@@ -363,6 +374,7 @@ Result<int64_t> vfs_llseek(const CallContext& ctx, File& file, int64_t offset, i
 
 Result<void> vfs_fsync(const CallContext& ctx, const TaskStruct& task, int fd, bool datasync) {
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
+  MYFS_TRY(mmap_write_out(ctx, file->f_inode()));
   return file->f_op().fsync(ctx, *file, datasync);
 }
 
@@ -390,9 +402,15 @@ Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t
     return Errno(EFBIG);
   }
   WriteLock lock(inode.i_rwsem);
-  ChangeInFlight change({}, {&inode});
-  return file.f_op().fallocate(change.context(ctx), file, mode, static_cast<uint64_t>(offset),
-                               static_cast<uint64_t>(length));
+  MYFS_TRY(mmap_changing(ctx, inode, static_cast<uint64_t>(offset), static_cast<uint64_t>(end)));
+  Result<void> done;
+  {
+    ChangeInFlight change({}, {&inode});
+    done = file.f_op().fallocate(change.context(ctx), file, mode, static_cast<uint64_t>(offset),
+                                 static_cast<uint64_t>(length));
+  }
+  mmap_changed(ctx, inode, static_cast<uint64_t>(offset), static_cast<uint64_t>(end));
+  return done;
 }
 
 Result<void> vfs_sync_file_range(const CallContext& ctx, const TaskStruct& task, int fd,
@@ -407,6 +425,7 @@ Result<void> vfs_sync_file_range(const CallContext& ctx, const TaskStruct& task,
   }
   const auto from = static_cast<uint64_t>(offset);
   const uint64_t to = length == 0 ? UINT64_MAX : static_cast<uint64_t>(end);
+  MYFS_TRY(mmap_write_out(ctx, file->f_inode()));
   if ((flags & SYNC_FILE_RANGE_WAIT_BEFORE) != 0) {
     MYFS_TRY(file->f_op().sync_range(ctx, *file, from, to, false, true));
   }
@@ -437,7 +456,7 @@ Result<void> sync_filesystem(const CallContext& ctx, SuperBlock& sb) {
 }
 
 Result<void> vfs_sync(const CallContext& ctx, const TaskStruct& task) {
-  Errno first;
+  Errno first = mmap_sync(ctx, task, nullptr).error();
   for (const Ref<Mount>& mount : task.nsproxy->mounts()) {
     Result<void> result = sync_filesystem(ctx, mount->mnt_sb());
     if (!result.ok() && first.ok()) first = result.error();
@@ -447,7 +466,10 @@ Result<void> vfs_sync(const CallContext& ctx, const TaskStruct& task) {
 
 Result<void> vfs_syncfs(const CallContext& ctx, const TaskStruct& task, int fd) {
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
-  return sync_filesystem(ctx, file->f_inode().i_sb());
+  SuperBlock& sb = file->f_inode().i_sb();
+  Result<void> stored = mmap_sync(ctx, task, &sb);
+  Result<void> synced = sync_filesystem(ctx, sb);
+  return stored.ok() ? synced : stored;
 }
 
 }  // namespace myfs::fs

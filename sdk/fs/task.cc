@@ -24,7 +24,8 @@ TaskStruct::~TaskStruct() {
   CallContext ctx;
   ctx.cred = cred();
   ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
-  (void)exit_files(ctx);  // who wants to know has asked before
+  (void)exit_mmap(ctx, *this);  // who wants to know has asked before
+  (void)exit_files(ctx);
   fs.set(Path(), Path());
 }
 

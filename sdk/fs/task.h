@@ -12,6 +12,7 @@
 #include "sdk/base/ref.h"
 #include "sdk/fs/fdtable.h"
 #include "sdk/fs/fs_struct.h"
+#include "sdk/fs/mmap.h"
 #include "sdk/fs/mount.h"
 
 namespace myfs::fs {
@@ -26,6 +27,7 @@ class TaskStruct {
   FsStruct fs;
   FdTable files;
   const Ref<MntNamespace> nsproxy;
+  MmStruct mm;
   // [current->files] Whose its POSIX locks are; unique in the process.
   const uint64_t lock_owner;
 

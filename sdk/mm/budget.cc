@@ -18,7 +18,8 @@ constexpr int kHopelessRoundsMax = 10;
 
 const char* mem_class_name(MemClass cls) {
   static constexpr std::array<const char*, kMemClasses> kNames = {
-      "page_cache", "dirty", "in_flight", "unstable", "dentries", "inodes", "buffers", "arena"};
+      "page_cache", "dirty",   "in_flight", "unstable", "dentries",
+      "inodes",     "buffers", "arena",     "mapped"};
   return kNames[static_cast<size_t>(cls)];
 }
 

@@ -34,8 +34,9 @@ enum class MemClass : uint8_t {
   kInodes,
   kBuffers,  // RPC buffers and the like
   kArena,    // free frames that are still resident; page structs; tree nodes
+  kMapped,   // what mappings show; not to be reclaimed
 };
-inline constexpr size_t kMemClasses = 8;
+inline constexpr size_t kMemClasses = 9;
 const char* mem_class_name(MemClass cls);
 
 // A cache that can give memory back (dcache, inode cache).

@@ -1,0 +1,505 @@
+#include "sdk/fs/mmap.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "sdk/base/error_detail.h"
+#include "sdk/base/limits.h"
+#include "sdk/fs/locks.h"
+#include "sdk/fs/stat.h"
+#include "sdk/fs/super_block.h"
+#include "sdk/fs/task.h"
+#include "sdk/mm/runtime.h"
+
+namespace myfs::fs {
+
+namespace {
+
+using mm::MmapPages;
+using mm::MmapRange;
+
+MmapRange intersection(MmapRange a, MmapRange b) {
+  return {std::max(a.from, b.from), std::min(a.to, b.to)};
+}
+
+// Mappings read and write for whoever opened their files.
+CallContext for_opener(const CallContext& ctx, const File& file) {
+  CallContext as = ctx;
+  as.cred = file.f_cred;
+  return as;
+}
+
+Result<void> write_fully(const CallContext& ctx, File& file, const MmapPages::Change& change) {
+  for (size_t done = 0; done < change.bytes.size();) {
+    const iovec part{const_cast<std::byte*>(change.bytes.data()) + done,
+                     change.bytes.size() - done};
+    MYFS_ASSIGN(const WriteResult written,
+                file.f_op().write(ctx, file, IoVec(&part, 1), change.offset + done, false));
+    if (written.count == 0) return Errno(EIO);
+    done += written.count;
+  }
+  return {};
+}
+
+// Copies to where byte `at` of `to` lies.
+void copy_into(IoVec to, size_t at, const std::byte* from, size_t size_bytes) {
+  for (const iovec& part : to) {
+    if (size_bytes == 0) return;
+    if (at >= part.iov_len) {
+      at -= part.iov_len;
+      continue;
+    }
+    const size_t n = std::min(part.iov_len - at, size_bytes);
+    std::memcpy(static_cast<std::byte*>(part.iov_base) + at, from, n);
+    from += n;
+    size_bytes -= n;
+    at = 0;
+  }
+}
+
+}  // namespace
+
+MmapRange VmArea::bytes_of(uintptr_t start, uintptr_t end) const {
+  start = std::max(start, vm_start);
+  end = std::min(end, vm_end);
+  return {vm_offset + (start - vm_start), vm_offset + (end - vm_start)};
+}
+
+// --- InodeMappings
+
+InodeMappings::Ranges InodeMappings::covered_locked(MmapRange within) const {
+  Ranges all;
+  for (const VmArea* area : areas_) {
+    const MmapRange part = intersection(area->bytes(), within);
+    if (!part.empty()) all.push_back(part);
+  }
+  std::sort(all.begin(), all.end(),
+            [](const MmapRange& a, const MmapRange& b) { return a.from < b.from; });
+  Ranges apart;
+  for (const MmapRange& range : all) {
+    if (apart.empty() || apart.back().to < range.from) {
+      apart.push_back(range);
+    } else {
+      apart.back().to = std::max(apart.back().to, range.to);
+    }
+  }
+  return apart;
+}
+
+InodeMappings::Ranges InodeMappings::minus(MmapRange range, const Ranges& without) {
+  Ranges left;
+  for (const MmapRange& taken : without) {
+    if (taken.from > range.from) left.push_back({range.from, std::min(taken.from, range.to)});
+    range.from = std::max(range.from, taken.to);
+    if (range.empty()) return left;
+  }
+  if (!range.empty()) left.push_back(range);
+  return left;
+}
+
+const VmArea* InodeMappings::area_with_stores_locked() const {
+  auto found = std::find_if(areas_.begin(), areas_.end(),
+                            [](const VmArea* area) { return area->vm_stores; });
+  return found == areas_.end() ? nullptr : *found;
+}
+
+Result<void> InodeMappings::read_in_locked(const CallContext& ctx, File& file, MmapRange range,
+                                           bool fill) {
+  const CallContext as = for_opener(ctx, file);
+  std::vector<std::byte> chunk(std::min<uint64_t>(mm::kMmapChunk_bytes, range.size_bytes()));
+  for (; !range.empty(); range.from += chunk.size()) {
+    chunk.resize(std::min<uint64_t>(chunk.size(), range.size_bytes()));
+    size_t done = 0;
+    while (done < chunk.size()) {
+      const iovec part{chunk.data() + done, chunk.size() - done};
+      MYFS_ASSIGN(const size_t count,
+                  file.f_op().read(as, file, IoVec(&part, 1), range.from + done));
+      if (count == 0) break;
+      done += count;
+    }
+    std::fill(chunk.begin() + static_cast<ptrdiff_t>(done), chunk.end(), std::byte{0});
+    MYFS_TRY(fill ? pages_.fill(range.from, chunk) : pages_.merge(range.from, chunk));
+  }
+  return {};
+}
+
+void InodeMappings::release_locked(const Ranges& ranges) {
+  for (const MmapRange& range : ranges) pages_.release(range);
+}
+
+Result<void> InodeMappings::fill_locked(const CallContext& ctx, File& file, const Ranges& ranges) {
+  Ranges charged;
+  Result<void> filled;
+  for (const MmapRange& range : ranges) {
+    filled = pages_.charge(ctx, range);
+    if (!filled.ok()) break;
+    charged.push_back(range);
+    filled = read_in_locked(ctx, file, range, true);
+    if (!filled.ok()) break;
+  }
+  if (!filled.ok()) release_locked(charged);
+  return filled;
+}
+
+Result<void> InodeMappings::follow_size_locked(const CallContext& ctx, File& file) {
+  MYFS_ASSIGN(const Kstat stat, vfs_getattr(for_opener(ctx, file), inode_));
+  const uint64_t before = pages_.file_bytes();
+  if (stat.size == before) return {};
+  const uint64_t old_end = pages_.length_bytes(), new_end = MmapPages::page_up(stat.size);
+  const uint64_t edge = std::min<uint64_t>(before, stat.size);
+  const bool edge_present = !covered_locked({edge, edge + 1}).empty();
+  if (new_end < old_end) release_locked(covered_locked({new_end, old_end}));
+  if (new_end > old_end) {
+    Result<void> filled = fill_locked(ctx, file, covered_locked({old_end, new_end}));
+    if (!filled.ok()) {
+      (void)pages_.resize(before, false);  // filling has lengthened the memory
+      return filled;
+    }
+  }
+  return pages_.resize(stat.size, edge_present);
+}
+
+Result<Ref<VmArea>> InodeMappings::map_locked(const CallContext& ctx, const Ref<File>& file,
+                                              const Wanted& wanted) {
+  const MmapRange asked{wanted.offset, wanted.offset + wanted.length};
+  const bool stores = (wanted.flags & MAP_TYPE) != MAP_PRIVATE && (wanted.prot & PROT_WRITE) != 0;
+  MYFS_TRY(pages_.open());
+  MYFS_TRY(follow_size_locked(ctx, *file));
+  const MmapRange within = intersection(asked, {0, pages_.length_bytes()});
+  Ranges absent;
+  if (!within.empty()) {
+    const Ranges present = covered_locked(within);
+    for (const MmapRange& range : present) MYFS_TRY(read_in_locked(ctx, *file, range, false));
+    absent = minus(within, present);
+    MYFS_TRY(fill_locked(ctx, *file, absent));
+  }
+  Errno error;
+  if (stores) {
+    Ranges all = covered_locked({0, pages_.length_bytes()});
+    all.insert(all.end(), absent.begin(), absent.end());
+    error = pages_.track(ctx, all).error();
+  }
+  void* address = MAP_FAILED;
+  if (error.ok()) {
+    address = ::mmap(reinterpret_cast<void*>(wanted.address), wanted.length, wanted.prot,
+                     wanted.flags, pages_.fd(stores), static_cast<off_t>(wanted.offset));
+    if (address == MAP_FAILED) error = Errno(errno);
+  }
+  if (!error.ok()) {
+    release_locked(absent);
+    return error;
+  }
+  const auto start = reinterpret_cast<uintptr_t>(address);
+  Ref<VmArea> area = make_ref<VmArea>(file, start, start + wanted.length, wanted.offset, stores);
+  areas_.push_back(area.get());
+  return area;
+}
+
+void InodeMappings::settle_locked() {
+  const bool stores = area_with_stores_locked() != nullptr;
+  uint32_t flags = 0;
+  if (!areas_.empty()) flags |= Inode::kMapped;
+  if (stores) flags |= Inode::kMappedStores;
+  inode_.i_flags.fetch_or(flags, std::memory_order_acq_rel);
+  inode_.i_flags.fetch_and(~((Inode::kMapped | Inode::kMappedStores) & ~flags),
+                           std::memory_order_acq_rel);
+  if (!stores) pages_.untrack();
+  if (areas_.empty()) pages_.close();
+}
+
+Result<Ref<VmArea>> InodeMappings::map(const CallContext& ctx, Ref<File> file,
+                                       const Wanted& wanted) {
+  MutexLock lock(mutex_);
+  Result<Ref<VmArea>> area = map_locked(ctx, file, wanted);
+  settle_locked();
+  return area;
+}
+
+void InodeMappings::unmap(const VmArea& area, const std::vector<Ref<VmArea>>& left) {
+  MutexLock lock(mutex_);
+  std::erase(areas_, &area);
+  for (const Ref<VmArea>& part : left) areas_.push_back(part.get());
+  const MmapRange within = intersection(area.bytes(), {0, pages_.length_bytes()});
+  if (!within.empty()) release_locked(minus(within, covered_locked(within)));
+  settle_locked();
+}
+
+Result<void> InodeMappings::write_out(const CallContext& ctx, MmapRange range) {
+  MutexLock lock(mutex_);
+  const VmArea* area = area_with_stores_locked();
+  if (area == nullptr) return {};
+  File& file = *area->vm_file;
+  const CallContext as = for_opener(ctx, file);
+  bool size_known = false;
+  range.to = std::min(range.to, pages_.length_bytes());
+  for (const MmapRange& part : covered_locked(range)) {
+    for (uint64_t at = part.from; at < part.to;) {
+      const MmapRange chunk{at, std::min(part.to, at + mm::kMmapChunk_bytes)};
+      MYFS_ASSIGN(const auto changes, pages_.changes(chunk));
+      if (!changes.empty() && !std::exchange(size_known, true)) {
+        // What others have cut off does not come back; the same again with the new end.
+        MYFS_TRY(follow_size_locked(ctx, file));
+        continue;
+      }
+      for (const MmapPages::Change& change : changes) {
+        MYFS_TRY(write_fully(as, file, change));
+        MYFS_TRY(pages_.settle(change));
+      }
+      at = chunk.to;
+    }
+  }
+  return {};
+}
+
+Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range) {
+  MutexLock lock(mutex_);
+  if (areas_.empty()) return {};
+  File& file = *areas_.front()->vm_file;
+  MYFS_TRY(follow_size_locked(ctx, file));
+  range.from = range.from / kPageSize_bytes * kPageSize_bytes;
+  range.to = std::min(range.to, pages_.length_bytes());
+  range.to = MmapPages::page_up(range.to);
+  for (const MmapRange& part : covered_locked(range)) {
+    MYFS_TRY(read_in_locked(ctx, file, part, false));
+  }
+  return {};
+}
+
+void InodeMappings::overlay(IoVec to, uint64_t offset, size_t count) {
+  MutexLock lock(mutex_);
+  const MmapRange wanted{offset, offset + count};
+  for (const MmapRange& part :
+       covered_locked({offset / mm::kMmapWord_bytes * mm::kMmapWord_bytes, wanted.to})) {
+    for (uint64_t at = part.from; at < part.to; at += mm::kMmapChunk_bytes) {
+      auto changes = pages_.changes({at, std::min(part.to, at + mm::kMmapChunk_bytes)});
+      if (!changes.ok()) return;
+      for (const MmapPages::Change& change : *changes) {
+        const MmapRange seen =
+            intersection(wanted, {change.offset, change.offset + change.bytes.size()});
+        if (seen.empty()) continue;
+        copy_into(to, seen.from - offset, change.bytes.data() + (seen.from - change.offset),
+                  seen.size_bytes());
+      }
+    }
+  }
+}
+
+// --- MmStruct
+
+void MmStruct::insert(Ref<VmArea> area) {
+  MutexLock lock(mmap_lock_);
+  const uintptr_t end = area->vm_end;
+  areas_.emplace(end, std::move(area));
+}
+
+std::vector<MmStruct::Removed> MmStruct::remove(uintptr_t start, uintptr_t end) {
+  std::vector<Removed> removed;
+  MutexLock lock(mmap_lock_);
+  auto at = areas_.upper_bound(start);
+  while (at != areas_.end() && at->second->vm_start < end) {
+    Ref<VmArea> area = at->second;
+    at = areas_.erase(at);
+    Removed gone{area, {}, std::max(start, area->vm_start), std::min(end, area->vm_end)};
+    auto leave = [&](uintptr_t from, uintptr_t to) {
+      if (from >= to) return;
+      gone.left.push_back(make_ref<VmArea>(
+          area->vm_file, from, to, area->vm_offset + (from - area->vm_start), area->vm_stores));
+      areas_.emplace(to, gone.left.back());
+    };
+    leave(area->vm_start, gone.start);
+    leave(gone.end, area->vm_end);
+    removed.push_back(std::move(gone));
+  }
+  return removed;
+}
+
+std::vector<Ref<VmArea>> MmStruct::find(uintptr_t start, uintptr_t end, bool* whole) const {
+  std::vector<Ref<VmArea>> found;
+  *whole = true;
+  MutexLock lock(mmap_lock_);
+  for (auto at = areas_.upper_bound(start); at != areas_.end() && at->second->vm_start < end;
+       ++at) {
+    if (at->second->vm_start > start) *whole = false;
+    start = at->first;
+    found.push_back(at->second);
+  }
+  if (start < end) *whole = false;
+  return found;
+}
+
+std::vector<Ref<VmArea>> MmStruct::with_stores(const SuperBlock* sb) const {
+  std::vector<Ref<VmArea>> found;
+  MutexLock lock(mmap_lock_);
+  for (const auto& [end, area] : areas_) {
+    const bool wanted = sb == nullptr || &area->vm_file->f_inode().i_sb() == sb;
+    if (area->vm_stores && wanted) found.push_back(area);
+  }
+  return found;
+}
+
+// --- calls
+
+namespace {
+
+constexpr int kMapIgnored =
+    MAP_DENYWRITE | MAP_EXECUTABLE | MAP_STACK | MAP_POPULATE | MAP_NONBLOCK;
+constexpr int kMapPassed = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE;
+
+Result<void> write_stores(const CallContext& ctx, Inode& inode, MmapRange range) {
+  WriteLock lock(inode.i_rwsem);
+  return inode.i_mmap()->write_out(ctx, range);
+}
+
+// What the kernel's do_mmap and file_mmap_ok refuse before it asks the file.
+Result<InodeMappings::Wanted> check_args(const MmapArgs& args) {
+  constexpr size_t kPage = kPageSize_bytes;
+  constexpr int kProt = PROT_READ | PROT_WRITE | PROT_EXEC;
+  const int type = args.flags & MAP_TYPE;
+  const int unknown = args.flags & ~(MAP_TYPE | kMapIgnored | kMapPassed);
+  if (args.length == 0 || args.offset < 0 || args.offset % kPage != 0) return Errno(EINVAL);
+  if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE) {
+    return Errno(EINVAL);
+  }
+  if (unknown != 0) return Errno(type == MAP_SHARED_VALIDATE ? EOPNOTSUPP : EINVAL);
+  if ((args.prot & ~kProt) != 0) return Errno(EINVAL);
+  if (args.length > SIZE_MAX - kPage) return Errno(ENOMEM);
+  const uint64_t length = MmapPages::page_up(args.length);
+  const auto offset = static_cast<uint64_t>(args.offset);
+  const uint64_t end_max = MmapPages::page_up(kFileSizeMax_bytes);
+  if (offset > end_max || length > end_max - offset) return Errno(EOVERFLOW);
+  const int kind = type == MAP_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
+  return InodeMappings::Wanted{.address = reinterpret_cast<uintptr_t>(args.address),
+                               .length = length,
+                               .prot = args.prot,
+                               .flags = kind | (args.flags & kMapPassed),
+                               .offset = offset};
+}
+
+Result<void> unmap_one(const CallContext& ctx, const MmStruct::Removed& gone) {
+  const VmArea& area = *gone.area;
+  File& file = *area.vm_file;
+  Inode& inode = file.f_inode();
+  // First, so that nothing is stored afterwards; the memory is still there.
+  ::munmap(reinterpret_cast<void*>(gone.start), gone.end - gone.start);
+  Result<void> written;
+  if (area.vm_stores) written = write_stores(ctx, inode, area.bytes_of(gone.start, gone.end));
+  inode.i_mmap()->unmap(area, gone.left);
+  if (!area.vm_stores) return {};
+  // As a close: the last one to whom a loss could be told goes.
+  Result<void> flushed = file.f_op().flush(ctx, file);
+  return written.ok() ? flushed : written;
+}
+
+Result<void> unmap_range(const CallContext& ctx, TaskStruct& task, uintptr_t start, uintptr_t end) {
+  Result<void> first;
+  for (const MmStruct::Removed& gone : task.mm.remove(start, end)) {
+    Result<void> unmapped = unmap_one(ctx, gone);
+    if (first.ok()) first = unmapped;
+  }
+  return first;
+}
+
+// The end of a range of addresses that is given by whole pages.
+Result<uintptr_t> end_of(const void* address, size_t length) {
+  const auto start = reinterpret_cast<uintptr_t>(address);
+  if (start % kPageSize_bytes != 0) return Errno(EINVAL);
+  if (length > UINTPTR_MAX - kPageSize_bytes - start) return Errno(ENOMEM);
+  return start + MmapPages::page_up(length);
+}
+
+Result<void> sync_area(const CallContext& ctx, const TaskStruct& task, const VmArea& area,
+                       MmapRange range, int flags) {
+  File& file = *area.vm_file;
+  Inode& inode = file.f_inode();
+  if (area.vm_stores) {
+    if (locks_lost_slow(file, task.lock_owner)) return Errno(EIO);
+    MYFS_TRY(write_stores(ctx, inode, range));
+    if ((flags & MS_SYNC) != 0) MYFS_TRY(file.f_op().fsync(ctx, file, true));
+  }
+  if ((flags & MS_INVALIDATE) == 0) return {};
+  ReadLock lock(inode.i_rwsem);
+  return inode.i_mmap()->refresh(ctx, range);
+}
+
+}  // namespace
+
+Result<void*> vfs_mmap(const CallContext& ctx, TaskStruct& task, const MmapArgs& args) {
+  MYFS_ASSIGN(const InodeMappings::Wanted wanted, check_args(args));
+  RefPtr<File> found = task.files.fget(args.fd);
+  if (!found || (found->f_mode & File::kPath) != 0) return Errno(EBADF);
+  Ref<File> file = std::move(found).to_ref();
+  Inode& inode = file->f_inode();
+  const bool shared = (wanted.flags & MAP_TYPE) == MAP_SHARED;
+  const bool stores = shared && (wanted.prot & PROT_WRITE) != 0;
+  if (!file->may_read() || (stores && !file->may_write())) return Errno(EACCES);
+  if (!inode.is_regular() || inode.i_mapping == nullptr) return Errno(ENODEV);
+  if ((wanted.flags & MAP_FIXED) != 0) {
+    MYFS_ASSIGN(const uintptr_t end, end_of(args.address, args.length));
+    MYFS_TRY(unmap_range(ctx, task, wanted.address, end));
+  }
+  ReadLock lock(inode.i_rwsem);
+  MYFS_ASSIGN(Ref<VmArea> area, inode.get_mappings().map(ctx, std::move(file), wanted));
+  void* address = reinterpret_cast<void*>(area->vm_start);
+  task.mm.insert(std::move(area));
+  return address;
+}
+
+Result<void> vfs_msync(const CallContext& ctx, TaskStruct& task, void* address, size_t length,
+                       int flags) {
+  constexpr int kKnown = MS_ASYNC | MS_SYNC | MS_INVALIDATE;
+  constexpr int kBoth = MS_ASYNC | MS_SYNC;
+  if ((flags & ~kKnown) != 0 || (flags & kBoth) == kBoth) return Errno(EINVAL);
+  MYFS_ASSIGN(const uintptr_t end, end_of(address, length));
+  const auto start = reinterpret_cast<uintptr_t>(address);
+  bool whole;
+  for (const Ref<VmArea>& area : task.mm.find(start, end, &whole)) {
+    MYFS_TRY(sync_area(ctx, task, *area, area->bytes_of(start, end), flags));
+  }
+  return whole ? Errno() : Errno(ENOMEM);
+}
+
+Result<void> vfs_munmap(const CallContext& ctx, TaskStruct& task, void* address, size_t length) {
+  Result<uintptr_t> end = end_of(address, length);
+  if (!end.ok() || length == 0) return Errno(EINVAL);
+  return unmap_range(ctx, task, reinterpret_cast<uintptr_t>(address), *end);
+}
+
+Result<void> exit_mmap(const CallContext& ctx, TaskStruct& task) {
+  return unmap_range(ctx, task, 0, UINTPTR_MAX);
+}
+
+Result<void> mmap_write_out(const CallContext& ctx, Inode& inode) {
+  if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) == 0) return {};
+  return write_stores(ctx, inode, {0, UINT64_MAX});
+}
+
+Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task, const SuperBlock* sb) {
+  Result<void> first;
+  for (const Ref<VmArea>& area : task.mm.with_stores(sb)) {
+    Result<void> written = write_stores(ctx, area->vm_file->f_inode(), area->bytes());
+    if (first.ok()) first = written;
+  }
+  return first;
+}
+
+Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to) {
+  if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) == 0) return {};
+  from = from / kPageSize_bytes * kPageSize_bytes;
+  return inode.i_mmap()->write_out(ctx, {from, to});
+}
+
+void mmap_changed(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to) {
+  if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMapped) == 0) return;
+  (void)inode.i_mmap()->refresh(ctx, {from, to});
+}
+
+void mmap_overlay(Inode& inode, IoVec to, uint64_t offset, size_t count) {
+  if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) == 0) return;
+  inode.i_mmap()->overlay(to, offset, count);
+}
+
+}  // namespace myfs::fs

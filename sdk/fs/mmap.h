@@ -1,0 +1,166 @@
+// Mmap: mappings of files into the process: the areas of a task, the mappings of an inode, and what
+// keeps memory and file in step.
+// Kernel counterpart: mm/mmap.c (vm_area_struct, mm_struct), mm/msync.c, mm/filemap.c
+// (filemap_fault, page_mkwrite, filemap_map_pages).  Differs: a mapping is filled when it is made,
+// since nothing in a library may catch the faults of its host; stores are found by comparison
+// (mm/mmap_pages.h) when somebody asks for them, so nothing is written by itself.
+//
+// What is promised [docs/posix.md, "Mappings"]:
+//   - within this client mappings, read, write, truncate and their kin see one another, as on
+//   Linux;
+//     all mappings of an inode share its memory;
+//   - stores reach the file at msync, munmap, fsync, fdatasync, sync and syncfs of this client, and
+//     in no other way: neither by themselves nor by a recall. Until then they are the process's, as
+//     what lies in a buffer of stdio;
+//   - what other clients have written is there in what mmap brings, and after msync with
+//     MS_INVALIDATE; else memory stays what it was. It is no copy under a lease: nothing that a
+//     call *answers* comes from it, but to the one who stored it.
+//
+// Thread safety: all. Lock rank: InodeMappings::mutex_ is kMmap: inside i_rwsem, held while the
+// file is read and written. MmStruct's lock is kFdTable, a leaf. A recall takes neither.
+// Owns / is owned by: a task's MmStruct owns its areas, an area its open file (and with it the
+// mount: umount is EBUSY); an Inode owns its InodeMappings, which names the areas.
+// Invariants: (1) an area is constant: a part of it that goes leaves smaller ones; (2) areas of one
+// task do not overlap, and are mapped in the process from before they are in the table until after
+// they have left it; (3) a page of MmapPages is present iff an area covers it and it does not lie
+// behind the end of the file as it is known here; (4) kMapped is in i_flags iff there are areas,
+// kMappedStores iff one of them is shared and writable.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "sdk/base/call_context.h"
+#include "sdk/base/ref.h"
+#include "sdk/base/result.h"
+#include "sdk/base/sync.h"
+#include "sdk/fs/file.h"
+#include "sdk/mm/mmap_pages.h"
+
+namespace myfs::fs {
+
+class TaskStruct;
+
+// One mapping of a task, or what is left of it [vm_area_struct].
+struct VmArea final : RefCounted<VmArea> {
+  VmArea(Ref<File> file, uintptr_t start, uintptr_t end, uint64_t offset, bool stores)
+      : vm_file(std::move(file)),
+        vm_start(start),
+        vm_end(end),
+        vm_offset(offset),
+        vm_stores(stores) {}
+
+  const Ref<File> vm_file;
+  const uintptr_t vm_start, vm_end;  // addresses, of whole pages
+  const uint64_t vm_offset;          // bytes, in the file; of vm_start
+  const bool vm_stores;              // shared and writable: stores are the file's
+
+  mm::MmapRange bytes() const { return {vm_offset, vm_offset + (vm_end - vm_start)}; }
+  // The part of it that [start, end) covers.
+  mm::MmapRange bytes_of(uintptr_t start, uintptr_t end) const;
+};
+
+// The mappings of one inode [i_mmap].
+class InodeMappings {
+ public:
+  InodeMappings(Inode& inode, mm::Budget& budget) : inode_(inode), pages_(budget) {}
+
+  struct Wanted {
+    uintptr_t address;  // 0: anywhere
+    size_t length;      // whole pages
+    int prot, flags;    // of mmap(2)
+    uint64_t offset;
+  };
+  // Maps and fills. i_rwsem shared. Errors of mmap(2); ENOMEM, and those of a read.
+  Result<Ref<VmArea>> map(const CallContext& ctx, Ref<File> file, const Wanted& wanted);
+  // `area` is mapped no more; `left`, at most two, are.
+  void unmap(const VmArea& area, const std::vector<Ref<VmArea>>& left);
+
+  // Writes what was stored in these bytes. i_rwsem exclusive. The error of the write; then what was
+  // not written stays to be written.
+  Result<void> write_out(const CallContext& ctx, mm::MmapRange range);
+  // Brings in what the file holds now. i_rwsem.
+  Result<void> refresh(const CallContext& ctx, mm::MmapRange range);
+  // Puts what was stored over the first `count` bytes of what was read at `offset`. i_rwsem.
+  void overlay(IoVec to, uint64_t offset, size_t count);
+
+ private:
+  using Ranges = std::vector<mm::MmapRange>;
+  // Ascending and apart: the bytes of `within` that areas cover.
+  Ranges covered_locked(mm::MmapRange within) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static Ranges minus(mm::MmapRange range, const Ranges& without);
+  const VmArea* area_with_stores_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Reads the file into pages: `fill`: absent ones, which are charged; else present ones.
+  Result<void> read_in_locked(const CallContext& ctx, File& file, mm::MmapRange range, bool fill)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes absent pages present, all or none.
+  Result<void> fill_locked(const CallContext& ctx, File& file, const Ranges& ranges)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void release_locked(const Ranges& ranges) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The size of the file as it is now; pages come and go with it.
+  Result<void> follow_size_locked(const CallContext& ctx, File& file)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Result<Ref<VmArea>> map_locked(const CallContext& ctx, const Ref<File>& file,
+                                 const Wanted& wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Forgets what the areas that are left do not need.
+  void settle_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Inode& inode_;
+  Mutex mutex_{LockRank::kMmap};
+  mm::MmapPages pages_ ABSL_GUARDED_BY(mutex_);
+  std::vector<const VmArea*> areas_ ABSL_GUARDED_BY(mutex_);
+};
+
+// The mappings of a task [mm_struct].
+class MmStruct {
+ public:
+  void insert(Ref<VmArea> area);
+  struct Removed {
+    Ref<VmArea> area;
+    std::vector<Ref<VmArea>> left;
+    uintptr_t start, end;  // what has gone of it
+  };
+  // Takes [start, end) out of the table.
+  std::vector<Removed> remove(uintptr_t start, uintptr_t end);
+  // The areas of [start, end), ascending. `whole`: there is no gap.
+  std::vector<Ref<VmArea>> find(uintptr_t start, uintptr_t end, bool* whole) const;
+  // Those that are shared and writable; of one super block, or of all.
+  std::vector<Ref<VmArea>> with_stores(const SuperBlock* sb) const;
+
+ private:
+  mutable Mutex mmap_lock_{LockRank::kFdTable};
+  std::map<uintptr_t, Ref<VmArea>> areas_ ABSL_GUARDED_BY(mmap_lock_);  // by vm_end
+};
+
+struct MmapArgs {
+  void* address;
+  size_t length;
+  int prot, flags, fd;
+  int64_t offset;
+};
+// [ksys_mmap_pgoff] EBADF, EACCES, EINVAL, ENODEV, EOVERFLOW, ENOMEM, EEXIST, EMFILE.
+Result<void*> vfs_mmap(const CallContext& ctx, TaskStruct& task, const MmapArgs& args);
+// flags: MS_ASYNC, MS_SYNC, MS_INVALIDATE. EINVAL, ENOMEM (a gap; the rest is done), EIO, ENOSPC.
+Result<void> vfs_msync(const CallContext& ctx, TaskStruct& task, void* address, size_t length,
+                       int flags);
+// The pages are gone whatever it returns: EINVAL, or what writing their stores came to.
+Result<void> vfs_munmap(const CallContext& ctx, TaskStruct& task, void* address, size_t length);
+// All of the task's [exit_mmap]; the first error.
+Result<void> exit_mmap(const CallContext& ctx, TaskStruct& task);
+
+// --- for the calls that mappings must see, or must be seen by
+// Writes what was stored in the inode's mappings, if anything can have been. i_rwsem not held.
+Result<void> mmap_write_out(const CallContext& ctx, Inode& inode);
+// The same for the task's mappings of `sb`, or of all; the first error.
+Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task, const SuperBlock* sb);
+// This client is going to change [from, to): what was stored there before comes before. i_rwsem
+// exclusive. Errors of a write.
+Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to);
+// This client has changed [from, to) of the file, or its size. i_rwsem exclusive. Memory that
+// cannot follow stays as it was, until somebody asks for it.
+void mmap_changed(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to);
+// What a read has brought. i_rwsem.
+void mmap_overlay(Inode& inode, IoVec to, uint64_t offset, size_t count);
+
+}  // namespace myfs::fs
