@@ -137,7 +137,9 @@ Errno finish_commit(Turn& turn, uint64_t ino, ContentChange& change) {
     // The holder of W stamps; no clock but the server's counts beyond it. To make durable what was
     // written is no change of its own: ctime is that of the write.
     const Time written = std::min(data.mtime(), turn.now());
-    inode.mtime = std::max(inode.mtime, written);
+    // A time to come was set before [utimens].
+    const bool set = written != Time() && inode.mtime > turn.now();
+    inode.mtime = set ? written : std::max(inode.mtime, written);
     inode.ctime = std::max((*before)->ctime, written);
   }
   turn.take(std::move(data));

@@ -211,8 +211,10 @@ NodeReply Turn::reply(uint64_t ino, Parts want, const Opener* opener) {
   reply.acl = inode.acl.to_xattr();
   if (auto it = request_.glimpses.find(ino); it != request_.glimpses.end() && it->second.valid) {
     reply.attr.size = it->second.size;
-    reply.attr.mtime = it->second.mtime;
-    reply.attr.ctime = std::max(reply.attr.ctime, it->second.mtime);
+    if (it->second.mtime != Time()) {
+      reply.attr.mtime = it->second.mtime;
+      reply.attr.ctime = std::max(reply.attr.ctime, it->second.mtime);
+    }
     want &= ~(kPartR | kPartW);
   }
   reply.grant = grant(ino, inode, want, opener);

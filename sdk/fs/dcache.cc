@@ -277,7 +277,8 @@ void Dcache::reposition_locked(Shard& from, Shard& to, Dentry& dentry, Dentry& p
 }
 
 void Dcache::d_move(Dentry& old_parent, std::string_view old_name, DirVersion old_version,
-                    Dentry& new_parent, std::string_view new_name, DirVersion new_version) {
+                    Dentry& new_parent, std::string_view new_name, DirVersion new_version,
+                    const Inode* inode) {
   Inode& old_dir = *old_parent.d_inode();
   Inode& new_dir = *new_parent.d_inode();
   if (&old_dir == &new_dir && old_name == new_name) return;
@@ -290,12 +291,13 @@ void Dcache::d_move(Dentry& old_parent, std::string_view old_name, DirVersion ol
     int64_t before = size();
     Dentry* moved = find_locked(old_dir, old_name, old_hash);
     Dentry* target = find_locked(new_dir, new_name, new_hash);
-    const bool good = trusted(new_dir, new_version, true);
-    if (moved == nullptr || !good) clear_complete(new_dir);
+    const bool is_it = moved != nullptr && inode != nullptr && moved->d_inode() == inode;
+    const bool good = is_it && trusted(new_dir, new_version, true);
+    if (!good) clear_complete(new_dir);
     if (target != nullptr && target != moved) {
       removed.dentries.push_back(unhash_locked(to, *target));
     }
-    if (moved != nullptr && good) {
+    if (good) {
       reposition_locked(from, to, *moved, new_parent, new_name, new_hash, removed);
       moved->d_time_.store(LeaseWord::version(new_version.sample), std::memory_order_release);
     } else if (moved != nullptr) {
@@ -312,7 +314,8 @@ void Dcache::d_move(Dentry& old_parent, std::string_view old_name, DirVersion ol
 }
 
 void Dcache::d_exchange(Dentry& a_parent, std::string_view a_name, DirVersion a_version,
-                        Dentry& b_parent, std::string_view b_name, DirVersion b_version) {
+                        Dentry& b_parent, std::string_view b_name, DirVersion b_version,
+                        const Inode* a_inode, const Inode* b_inode) {
   Inode& a_dir = *a_parent.d_inode();
   Inode& b_dir = *b_parent.d_inode();
   const uint32_t a_hash = d_hash_name(a_name), b_hash = d_hash_name(b_name);
@@ -323,7 +326,10 @@ void Dcache::d_exchange(Dentry& a_parent, std::string_view a_name, DirVersion a_
   Dentry* a = find_locked(a_dir, a_name, a_hash);
   Dentry* b = find_locked(b_dir, b_name, b_hash);
   if (a == b) return;
-  const bool good = a != nullptr && b != nullptr && trusted(a_dir, a_version, true) &&
+  auto is_it = [](const Dentry* dentry, const Inode* inode) {
+    return dentry != nullptr && inode != nullptr && dentry->d_inode() == inode;
+  };
+  const bool good = is_it(a, a_inode) && is_it(b, b_inode) && trusted(a_dir, a_version, true) &&
                     trusted(b_dir, b_version, true);
   if (good) {
     reposition_locked(a_shard, b_shard, *a, b_parent, b_name, b_hash, removed);

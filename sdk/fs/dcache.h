@@ -66,14 +66,17 @@ class Dcache {
   // the change under way does not count, and what was hashed under the name goes. `inode` null: the
   // name was removed.
   Ref<Dentry> d_add(Dentry& parent, std::string_view name, RefPtr<Inode> inode, DirVersion version);
-  // Our own rename: the dentry hashed at the old place moves, what the new place had goes, the old
-  // place becomes negative. The versions are those of the answer. If the dentry is not hashed any
-  // more, nothing moves.
+  // Our own rename of `inode` (null: of one that is not cached): the dentry hashed at the old place
+  // moves, what the new place had goes, the old place becomes negative. The versions are those of
+  // the answer. If the dentry is not hashed any more, nothing moves; nor if it has another inode or
+  // none, as it was before somebody else changed the name.
   void d_move(Dentry& old_parent, std::string_view old_name, DirVersion old_version,
-              Dentry& new_parent, std::string_view new_name, DirVersion new_version);
-  // RENAME_EXCHANGE of our own.
+              Dentry& new_parent, std::string_view new_name, DirVersion new_version,
+              const Inode* inode);
+  // RENAME_EXCHANGE of our own; the inodes that were at a and at b.
   void d_exchange(Dentry& a_parent, std::string_view a_name, DirVersion a_version, Dentry& b_parent,
-                  std::string_view b_name, DirVersion b_version);
+                  std::string_view b_name, DirVersion b_version, const Inode* a_inode,
+                  const Inode* b_inode);
   // Forgets the name; clears COMPLETE of the directory.
   void d_drop(Inode& dir, std::string_view name);
   // The hashed dentry of the name, now kBusy, or null. Raise the directory's i_changing before:

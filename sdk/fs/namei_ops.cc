@@ -35,6 +35,20 @@ Errno early_may_delete(const CallContext& ctx, const Inode& dir, const Inode& vi
   return known ? may_delete(*Acting(*ctx.cred, dir.i_sb()), dir_perm, perm, rmdir) : Errno();
 }
 
+// For a path with a slash at its end: what the name is.
+Result<Ref<Dentry>> child_of(const CallContext& ctx, TaskStruct& task, const WalkResult& parent) {
+  int links = 0;
+  MYFS_ASSIGN(WalkResult child, path_lookup_from(ctx, task, parent.path, parent.last, 0,
+                                                 LookupIntent::kWalk, &links));
+  return std::move(child.path.dentry).to_ref();
+}
+
+// Of a name that cannot be made: EEXIST if it is there, which comes first.
+Errno refuse_name(const CallContext& ctx, TaskStruct& task, const WalkResult& parent) {
+  Result<Ref<Dentry>> found = child_of(ctx, task, parent);
+  return found.ok() ? Errno(EEXIST) : found.error();
+}
+
 // Creates a name that must not exist [filename_create + vfs_mkdir, vfs_mknod, ...].
 Result<CreateResult> create_new(const CallContext& ctx, TaskStruct& task, const WalkResult& parent,
                                 const CreateArgs& args) {
@@ -45,21 +59,13 @@ Result<CreateResult> create_new(const CallContext& ctx, TaskStruct& task, const 
   WalkOutcome known = cached_child(ctx, task, parent.path, parent.last, &child, &error);
   if (known == WalkOutcome::kHit) return Errno(EEXIST);
   if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
-  if (parent.trailing_slash && !S_ISDIR(args.mode)) return Errno(ENOENT);
+  if (parent.trailing_slash && !S_ISDIR(args.mode)) return refuse_name(ctx, task, parent);
   if (is_read_only(parent.path)) return Errno(EROFS);
   if (error = early_may_create(ctx, dir); !error.ok()) return error;
   WriteLock lock(dir.i_rwsem);
   if (is_dead(dir)) return Errno(ENOENT);
   ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
   return dir.i_op().create(change.context(ctx), *parent.path.dentry, parent.last, args);
-}
-
-// For a path with a slash at its end: what the name is.
-Result<Ref<Dentry>> child_of(const CallContext& ctx, TaskStruct& task, const WalkResult& parent) {
-  int links = 0;
-  MYFS_ASSIGN(WalkResult child, path_lookup_from(ctx, task, parent.path, parent.last, 0,
-                                                 LookupIntent::kWalk, &links));
-  return std::move(child.path.dentry).to_ref();
 }
 
 Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkResult& parent,
@@ -84,11 +90,7 @@ Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkRes
   ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
   InodeOps& op = dir.i_op();
   if (!rmdir) return op.unlink(change.context(ctx), *parent.path.dentry, parent.last);
-  MYFS_TRY(op.rmdir(change.context(ctx), *parent.path.dentry, parent.last));
-  if (Dentry* victim = change.dentry(0); victim != nullptr && !victim->is_negative()) {
-    victim->d_inode()->i_flags.fetch_or(Inode::kDead, std::memory_order_acq_rel);
-  }
-  return ok_result();
+  return op.rmdir(change.context(ctx), *parent.path.dentry, parent.last);
 }
 
 // A descriptor that somebody else opened is no proof that its file could be reached.
@@ -144,6 +146,18 @@ class RenameLock {
   Inode* second_ = nullptr;
 };
 
+// A slash at the end is for directories; `target` null: nothing is there.
+Result<void> check_slashes(const WalkResult& from, const WalkResult& to, const Dentry& source,
+                           const Dentry* target, uint32_t flags) {
+  const bool exchange = (flags & kExchange) != 0;
+  auto is_dir = [](const Dentry* dentry) {
+    return dentry != nullptr && dentry->d_inode()->is_dir();
+  };
+  if (exchange && to.trailing_slash && !is_dir(target)) return Errno(ENOTDIR);
+  const bool wants_dir = from.trailing_slash || (to.trailing_slash && !exchange);
+  return wants_dir && !is_dir(&source) ? Errno(ENOTDIR) : Errno();
+}
+
 // What can be said before the server is asked.
 Result<void> check_rename(const CallContext& ctx, TaskStruct& task, const WalkResult& from,
                           const WalkResult& to, uint32_t flags) {
@@ -151,16 +165,22 @@ Result<void> check_rename(const CallContext& ctx, TaskStruct& task, const WalkRe
   Errno error;
   WalkOutcome known = cached_child(ctx, task, from.path, from.last, &source, &error);
   if (known == WalkOutcome::kError) return error;
-  if (from.trailing_slash || to.trailing_slash) {
-    if (!source) {
-      MYFS_ASSIGN(source, child_of(ctx, task, from));
-    }
-    if (!source->d_inode()->is_dir()) return Errno(ENOTDIR);
+  const bool slashes = from.trailing_slash || to.trailing_slash;
+  if (slashes && !source) {
+    MYFS_ASSIGN(source, child_of(ctx, task, from));
   }
   known = cached_child(ctx, task, to.path, to.last, &target, &error);
+  if (slashes && known == WalkOutcome::kMiss) {
+    Result<Ref<Dentry>> found = child_of(ctx, task, to);
+    if (found.ok()) target = std::move(found).value();
+    known = found.ok() ? WalkOutcome::kHit : WalkOutcome::kError;
+    error = found.error();
+  }
   if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
   if (known == WalkOutcome::kError && (flags & kExchange) != 0) return Errno(ENOENT);
-  if (target && (flags & kNoReplace) != 0) return Errno(EEXIST);
+  // That nothing is there to rename comes first.
+  if (source && target && (flags & kNoReplace) != 0) return Errno(EEXIST);
+  if (slashes) MYFS_TRY(check_slashes(from, to, *source, target.get(), flags));
   if (source && task.nsproxy->is_mountpoint(*source)) return Errno(EBUSY);
   if (target && task.nsproxy->is_mountpoint(*target)) return Errno(EBUSY);
   if (source) {
@@ -186,7 +206,6 @@ class ChangeInFlight::State final : public PendingChange {
     if (found && !found->is_negative()) raise(*found->d_inode(), Inode::kChanging);
     dentries_[name_count_++] = std::move(found);
   }
-  Dentry* dentry(size_t n) const { return dentries_[n].get(); }
 
   void settled() override {
     for (size_t i = 0; i < inode_count_; ++i) inodes_[i]->i_sb().s_op().forget(*inodes_[i]);
@@ -230,8 +249,6 @@ ChangeInFlight::ChangeInFlight(std::initializer_list<Name> names,
 ChangeInFlight::~ChangeInFlight() {
   if (!state_->given_up()) state_->release();
 }
-
-Dentry* ChangeInFlight::dentry(size_t n) const { return state_->dentry(n); }
 
 CallContext ChangeInFlight::context(const CallContext& ctx) const {
   CallContext with = ctx;
@@ -298,11 +315,15 @@ Result<void> vfs_link(const CallContext& ctx, TaskStruct& task, At from, At to, 
   WalkOutcome known = cached_child(ctx, task, parent.path, parent.last, &child, &error);
   if (known == WalkOutcome::kHit) return Errno(EEXIST);
   if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
-  if (parent.trailing_slash) return Errno(ENOENT);
+  if (parent.trailing_slash) return refuse_name(ctx, task, parent);
   if (is_read_only(parent.path)) return Errno(EROFS);
   if (old.path.mnt != parent.path.mnt) return Errno(EXDEV);
   if (error = early_may_create(ctx, dir); !error.ok()) return error;
-  if (inode.is_dir()) return Errno(EPERM);
+  if (inode.is_dir()) {
+    // A name that is there comes first.
+    if (known == WalkOutcome::kMiss) error = refuse_name(ctx, task, parent);
+    return known != WalkOutcome::kMiss || error == Errno(ENOENT) ? Errno(EPERM) : error;
+  }
   WriteLock lock(dir.i_rwsem);
   if (is_dead(dir)) return Errno(ENOENT);
   ChangeInFlight change({{parent.path.dentry.get(), parent.last}}, {&inode});
@@ -351,14 +372,8 @@ Result<void> vfs_rename(const CallContext& ctx, TaskStruct& task, At from_at, At
   RenameLock lock(old_dir, new_dir);
   if (is_dead(*old_dir.d_inode()) || is_dead(*new_dir.d_inode())) return Errno(ENOENT);
   ChangeInFlight change({{&old_dir, from.last}, {&new_dir, to.last}});
-  MYFS_TRY(old_dir.d_inode()->i_op().rename(change.context(ctx), old_dir, from.last, new_dir,
-                                            to.last, flags));
-  Dentry* replaced = change.dentry(1);
-  if ((flags & kExchange) == 0 && replaced != nullptr && !replaced->is_negative() &&
-      replaced->d_inode()->is_dir() && replaced != change.dentry(0)) {
-    replaced->d_inode()->i_flags.fetch_or(Inode::kDead, std::memory_order_acq_rel);
-  }
-  return ok_result();
+  return old_dir.d_inode()->i_op().rename(change.context(ctx), old_dir, from.last, new_dir, to.last,
+                                          flags);
 }
 
 Result<std::string> vfs_readlink(const CallContext& ctx, TaskStruct& task, At at) {

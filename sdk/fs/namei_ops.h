@@ -52,8 +52,6 @@ class ChangeInFlight {
   ~ChangeInFlight();
   ChangeInFlight(const ChangeInFlight&) = delete;
   ChangeInFlight& operator=(const ChangeInFlight&) = delete;
-  // The dentry that the n-th name had in the cache; null: not cached.
-  Dentry* dentry(size_t n) const;
   // For the calls that make the change.
   CallContext context(const CallContext& ctx) const;
 

@@ -76,7 +76,7 @@ Result<void> NetInodeOps::setattr(const CallContext& ctx, fs::Inode& inode, cons
       MutexLock lock(mine.lease.mu);
       mine.lease.own_times = false;
     }
-    if (sizes) mine.learn_size(changed.node.attr.size, changed.node.attr.trunc_gen);
+    if (sizes) mine.learn_size(changed.node.attr);
     mine.learn(changed.node, ticket);
     return {};
   };

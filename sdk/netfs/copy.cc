@@ -50,6 +50,8 @@ Result<uint64_t> NetFileOps::copy_file_range(const CallContext& ctx, fs::File& f
     error = count.error();
     if (!count.ok() || *count == 0) break;
     done += *count;
+    // The end of the source may be where the copy has just put it.
+    if (&source == &inode) break;
   }
   if (done == 0) return error.ok() ? Result<uint64_t>(done) : Result<uint64_t>(error);
   drop_cached_range(inode, to_offset, to_offset + done);

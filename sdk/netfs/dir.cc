@@ -110,12 +110,15 @@ fs::DirVersion NetInodeOps::learn_dir(const CallContext& ctx, fs::Dentry& dir,
   return version_of(dir, inode.learn(*fresh, ticket));
 }
 
-Result<Ref<NetInode>> NetInodeOps::learn_changed(const CallContext& ctx, const rpc::Node& node,
+Result<Ref<NetInode>> NetInodeOps::learn_changed(const CallContext& ctx, rpc::Node& node,
                                                  const Ticket& ticket, LeaseParts want,
                                                  Kstat* stat) {
   if (node.has_attr) return super_.learn(node, ticket, stat);
   Result<rpc::Node> fresh = super_.client().getattr(ctx, {.node = node.handle, .want = want});
-  if (fresh.ok()) return super_.learn(*fresh, ticket, stat);
+  if (fresh.ok()) {
+    node = *std::move(fresh);
+    return super_.learn(node, ticket, stat);
+  }
   // What was done is not to be done again.
   const bool retried = fresh.error() == rpc::kSessionLost || fresh.error() == Errno(ESTALE);
   const Errno error = fail(retried ? Errno(EIO) : fresh.error(),
@@ -144,7 +147,7 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
       wire.opener = opener_of(*args.file);
     }
     const uint64_t dir_change = parent.i_change.load(std::memory_order_acquire);
-    MYFS_ASSIGN(const rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
+    MYFS_ASSIGN(rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
     const fs::DirVersion version = learn_dir(ctx, dir, changed.dir, ticket);
     fs::CreateResult result{.dentry = Ref<fs::Dentry>(dir)};
     Result<Ref<NetInode>> learned = learn_changed(ctx, changed.node, ticket, want, &result.stat);
@@ -155,17 +158,22 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
     const Ref<NetInode> inode = *std::move(learned);
     inode->set_place(parent, name);
     result.has_stat = true;
-    // Found, not made: the directory did not change, or the file is older than its last change.
+    // Found, not made: it is of another kind, the directory did not change, or the file is older
+    // than its last change.
     result.created =
-        args.exclusive || (version.change > dir_change && result.stat.btime == result.stat.ctime &&
-                           result.stat.btime == parent.i_attr().mtime);
+        args.exclusive ||
+        ((result.stat.mode & S_IFMT) == (args.mode & S_IFMT) && version.change > dir_change &&
+         result.stat.btime == result.stat.ctime && result.stat.btime == parent.i_attr().mtime);
     if (opens && inode->is_regular()) {
       super_.counters().server_opens.add();
       NetFileOps::opened_by_create(*inode, *args.file, ticket);
       if (!result.created && (args.file->f_flags() & O_TRUNC) != 0) {
         inode->i_rwsem.lock_nested();  // directories come first
-        inode->learn_size(result.stat.size, result.stat.trunc_gen);
+        // The server's size, whatever was written here before under W.
+        inode->learn_size(changed.node.attr);
         inode->i_rwsem.unlock();
+        result.stat.size = changed.node.attr.size;
+        result.stat.mtime = changed.node.attr.mtime;
       }
       result.opened = true;
     }
@@ -187,7 +195,7 @@ Result<fs::CreateResult> NetInodeOps::tmpfile(const CallContext& ctx, fs::Dentry
         .flags = rpc::kCreateTmpfile | rpc::kCreateOpen | (args.exclusive ? rpc::kCreateExcl : 0),
         .want = want,
         .opener = opener_of(*args.file)};
-    MYFS_ASSIGN(const rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
+    MYFS_ASSIGN(rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
     fs::CreateResult result{.dentry = Ref<fs::Dentry>(dir), .created = true, .opened = true};
     Result<Ref<NetInode>> learned = learn_changed(ctx, changed.node, ticket, want, &result.stat);
     if (!learned.ok()) {
@@ -289,12 +297,13 @@ Result<void> NetInodeOps::rename(const CallContext& ctx, fs::Dentry& old_dir,
     constexpr uint32_t kExchange = 2;
     if ((flags & kExchange) != 0) {
       if (victim) victim->set_place(from, old_name);
-      dcache.d_exchange(old_dir, old_name, old_version, new_dir, new_name, new_version);
+      dcache.d_exchange(old_dir, old_name, old_version, new_dir, new_name, new_version, moved.get(),
+                        victim.get());
     } else {
       if (victim && victim->is_dir()) {
         victim->i_flags.fetch_or(fs::Inode::kDead, std::memory_order_acq_rel);
       }
-      dcache.d_move(old_dir, old_name, old_version, new_dir, new_name, new_version);
+      dcache.d_move(old_dir, old_name, old_version, new_dir, new_name, new_version, moved.get());
     }
     return {};
   };

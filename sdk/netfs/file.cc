@@ -111,7 +111,7 @@ Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode,
       changed.node = *std::move(fresh);
     }
     inode.lease.add_open(state.open, ticket.generation);
-    if (truncates) inode.learn_size(changed.node.attr.size, changed.node.attr.trunc_gen);
+    if (truncates) inode.learn_size(changed.node.attr);
     inode.learn(changed.node, ticket);
     return {};
   };
@@ -504,7 +504,7 @@ Result<void> NetFileOps::allocate(const CallContext& ctx, NetInode& inode, fs::F
       WriteLock lock(inode.mapping()->invalidate_lock);
       if (!mm::invalidate_pages(*inode.mapping()).ok()) mm::discard_pages(*inode.mapping());
     }
-    inode.learn_size(changed.node.attr.size, changed.node.attr.trunc_gen);
+    inode.learn_size(changed.node.attr);
     inode.learn(changed.node, ticket);
     return {};
   };

@@ -111,14 +111,20 @@ Kstat NetInode::learn(const rpc::Node& node, const Ticket& ticket, PosixAcl* acl
   return stat;
 }
 
-void NetInode::learn_size(uint64_t size_bytes, uint32_t trunc_gen) {
+void NetInode::learn_size(const Kstat& now) {
   {
     WriteLock lock(mapping_->invalidate_lock);
-    mm::truncate_setsize(*mapping_, size_bytes);
-    mapping_->trunc_gen.store(trunc_gen, std::memory_order_release);
+    mm::truncate_setsize(*mapping_, now.size);
+    mapping_->trunc_gen.store(now.trunc_gen, std::memory_order_release);
   }
   MutexLock lock(lease.mu);
-  if (lease.covers(fs::kLeaseR)) update_attr([&](Kstat& attr) { attr.size = size_bytes; });
+  lease.own_times = false;
+  if (!lease.covers(fs::kLeaseR)) return;
+  update_attr([&](Kstat& attr) {
+    attr.size = now.size;
+    attr.mtime = now.mtime;
+    attr.ctime = std::max(attr.ctime, now.ctime);
+  });
 }
 
 void NetInode::mark_removed() {
@@ -186,7 +192,9 @@ void NetInode::stamp_write() {
   lease.own_times = true;
   update_attr([&](Kstat& attr) {
     attr.size = mapping_->i_size.load(std::memory_order_acquire);
-    attr.mtime = std::max(attr.mtime, now);
+    // Times to come were set by utimens, unless our idea of the server's clock is a little late.
+    const bool set = attr.mtime > Time{now.sec + 1, now.nsec};
+    attr.mtime = set ? now : std::max(attr.mtime, now);
     attr.ctime = std::max(attr.ctime, attr.mtime);
   });
 }

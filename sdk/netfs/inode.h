@@ -56,8 +56,8 @@ class NetInode final : public fs::Inode {
   // `acl`: the ACL that goes with them.
   Kstat learn(const rpc::Node& node, const Ticket& ticket, PosixAcl* acl = nullptr);
   // The result of an own change of the size at the server, with invalidate_lock not held: the cache
-  // follows. i_rwsem is held exclusive.
-  void learn_size(uint64_t size_bytes, uint32_t trunc_gen);
+  // follows, and the times of the change are the inode's. i_rwsem is held exclusive.
+  void learn_size(const Kstat& now);
 
   // A directory that the server does not have any more.
   void mark_removed();

@@ -57,8 +57,8 @@ class NetInodeOps final : public fs::InodeOps {
   fs::DirVersion learn_dir(const CallContext& ctx, fs::Dentry& dir, const rpc::Node& node,
                            const Ticket& ticket);
   // The inode that a change was about; asks again if the answer was a replay.
-  Result<Ref<NetInode>> learn_changed(const CallContext& ctx, const rpc::Node& node,
-                                      const Ticket& ticket, LeaseParts want, Kstat* stat);
+  Result<Ref<NetInode>> learn_changed(const CallContext& ctx, rpc::Node& node, const Ticket& ticket,
+                                      LeaseParts want, Kstat* stat);
   Result<void> remove(const CallContext& ctx, fs::Dentry& dir, std::string_view name,
                       bool directory);
   // `acl`, if given: the ACL that goes with the attributes.

@@ -168,7 +168,8 @@ void Super::on_glimpse(uint64_t glimpse_id, uint64_t ino) {
     if (inode.mapping() == nullptr || !record.covers(fs::kLeaseW)) return;
     answer.valid = true;
     answer.size = inode.mapping()->i_size.load(std::memory_order_acquire);
-    answer.mtime = inode.i_attr().mtime;
+    // What was not written under W has the server's times, which may be to come [utimens].
+    if (record.own_times) answer.mtime = inode.i_attr().mtime;
   });
   client_->glimpsed(answer);
   if (hold) worker_.post([hold = std::move(hold)] { net_inode(*hold).give_back_write(); });

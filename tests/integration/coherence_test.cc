@@ -56,6 +56,69 @@ TEST_P(Coherence, EveryKindOfNewNameAppears) {
   EXPECT_EQ((Names{"dir", "fifo", "hard", "link", "moved"}), b().list(home()));
 }
 
+// What the renamer's own cache has under the old name may be long out of date.
+TEST_P(Coherence, ARenameMovesWhatIsThereNotWhatWas) {
+  ASSERT_EQ(0, a().put(at("old"), "old"));
+  ASSERT_EQ(0, a().put(at("new"), "new"));
+  EXPECT_EQ("old", b().get(at("old")));
+  ASSERT_EQ(0, myfs_rename(a(), at("new").c_str(), at("old").c_str()));
+  ASSERT_EQ(0, myfs_rename(b(), at("old").c_str(), at("moved").c_str()));
+  EXPECT_EQ("new", b().get(at("moved")));
+  // A name that was missing.
+  EXPECT_EQ(-ENOENT, b().find(at("f")));
+  ASSERT_EQ(0, a().put(at("f"), "text"));
+  ASSERT_EQ(0, myfs_rename(b(), at("f").c_str(), at("g").c_str()));
+  EXPECT_EQ("text", b().get(at("g")));
+  // Exchanged.
+  ASSERT_EQ(0, a().put(at("x"), "x"));
+  ASSERT_EQ(0, a().put(at("y"), "y"));
+  EXPECT_EQ("xy", b().get(at("x")) + b().get(at("y")));
+  ASSERT_EQ(0, myfs_rename2(a(), at("x").c_str(), at("y").c_str(), 2));
+  ASSERT_EQ(0, myfs_rename2(b(), at("x").c_str(), at("y").c_str(), 2));
+  EXPECT_EQ("xy", b().get(at("x")) + b().get(at("y")));
+}
+
+TEST_P(Coherence, ARemovalKillsWhatIsThereNotWhatWas) {
+  ASSERT_EQ(0, myfs_mkdir(a(), at("d").c_str(), 0755));
+  EXPECT_EQ(Names{}, b().list(at("d")));
+  ASSERT_EQ(0, myfs_rename(a(), at("d").c_str(), at("kept").c_str()));
+  ASSERT_EQ(0, myfs_mkdir(a(), at("d").c_str(), 0755));
+  ASSERT_EQ(0, myfs_rmdir(b(), at("d").c_str()));
+  EXPECT_EQ(0, b().put(at("kept/f"), "text"));
+}
+
+// The name is not cached any more, so O_CREAT finds the file at the server.
+TEST_P(Coherence, ATruncationByAnOpenThatMayCreateCutsWhatIsCachedHere) {
+  const int fd = b().open(at("f"), O_WRONLY | O_CREAT);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(8, myfs_write(b(), fd, "unwritten", 8));
+  ASSERT_EQ(0, a().put(at("other"), ""));
+  ASSERT_EQ(0, myfs_rename(a(), at("other").c_str(), at("another").c_str()));
+  const int cut = b().open(at("f"), O_RDWR | O_CREAT | O_TRUNC);
+  ASSERT_GE(cut, 0);
+  EXPECT_EQ(0, b().stat(at("f")).st_size);
+  EXPECT_EQ("", b().get(cut));
+  EXPECT_EQ(0, myfs_close(b(), fd));
+  EXPECT_EQ(0, myfs_close(b(), cut));
+  EXPECT_EQ("", a().get(at("f")));
+}
+
+// Set by utimens: until something is written, whoever has the file open for writing, and whoever
+// asks; then it is the time of the write.
+TEST_P(Coherence, ATimeToComeStaysUntilAWrite) {
+  ASSERT_EQ(0, a().put(at("f"), ""));
+  const timespec times[2] = {{1, 0}, {4'000'000'000, 7}};
+  ASSERT_EQ(0, myfs_utimens(a(), at("f").c_str(), times, 0));
+  const int fd = a().open(at("f"), O_WRONLY);
+  ASSERT_GE(fd, 0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(4'000'000'000, b().stat(at("f")).st_mtim.tv_sec);
+  ASSERT_EQ(1, myfs_write(a(), fd, "x", 1));
+  EXPECT_LT(a().stat(at("f")).st_mtim.tv_sec, 4'000'000'000);
+  EXPECT_LT(b().stat(at("f")).st_mtim.tv_sec, 4'000'000'000);
+  ASSERT_EQ(0, myfs_close(a(), fd));
+  EXPECT_LT(b().stat(at("f")).st_mtim.tv_sec, 4'000'000'000);
+}
+
 TEST_P(Coherence, ANameThatWasThereGoes) {
   ASSERT_EQ(0, a().put(at("f"), "text"));
   ASSERT_EQ(0, myfs_mkdir(a(), at("d").c_str(), 0755));

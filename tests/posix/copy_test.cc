@@ -48,6 +48,14 @@ TEST_F(Copy, copy_file_range_EISDIR) {
   EXPECT_EQ(-EISDIR, myfs_copy_file_range(task_, in_, nullptr, dir, nullptr, 1, 0));
 }
 
+// What the copy itself adds behind it is not copied on.
+TEST_F(Copy, WithinOneFileEndsWhereItsEndWas) {
+  off_t from = 6, to = 20;
+  EXPECT_EQ(4, myfs_copy_file_range(task_, in_, &from, in_, &to, 12, 0));
+  EXPECT_EQ(10, from);
+  EXPECT_EQ("0123456789" + std::string(10, '\0') + "6789", content("in"));
+}
+
 TEST_F(Copy, copy_file_range_EINVAL) {
   EXPECT_EQ(-EINVAL, copy(0, 0, 1, 1));
   EXPECT_EQ(-EINVAL, copy(-1, 0, 1));

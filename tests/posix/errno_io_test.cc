@@ -41,6 +41,8 @@ TEST_F(Io, open_ENXIO) {
   EXPECT_EQ(-ENXIO, myfs_open(task_, "fifo", O_RDONLY, 0));
   EXPECT_EQ(-ENXIO, myfs_open(task_, "fifo", O_WRONLY | O_NONBLOCK, 0));
   EXPECT_EQ(-ENXIO, myfs_open(task_, "socket", O_RDONLY, 0));
+  Client other(server_->url());
+  EXPECT_EQ(-ENXIO, other.open(home() + "/socket", O_RDONLY | O_CREAT));
 }
 
 // The table is filled by one test: 65 536 opens of one file, which its lease makes local.

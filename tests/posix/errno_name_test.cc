@@ -116,6 +116,22 @@ TEST_F(Name, link_EPERM) {
   EXPECT_EQ(-EPERM, myfs_link(task_, "d", "e"));
 }
 
+// Of several errors the kernel's first, also where nothing is cached.
+TEST_F(Name, TheFirstOfSeveralErrors) {
+  make_dir("d");
+  make_file("f");
+  Client other(server_->url());
+  const std::string d = home() + "/d", f = home() + "/f", missing = home() + "/missing";
+  EXPECT_EQ(-EEXIST, myfs_link(other, d.c_str(), f.c_str()));
+  EXPECT_EQ(-EPERM, myfs_link(other, d.c_str(), missing.c_str()));
+  Client fresh(server_->url());
+  EXPECT_EQ(-ENOENT, myfs_rename2(fresh, missing.c_str(), f.c_str(), 1));
+  EXPECT_EQ(-EEXIST, myfs_rename2(fresh, (f + "/").c_str(), d.c_str(), 1));
+  Client third(server_->url());
+  EXPECT_EQ(-EEXIST, myfs_mknod(third, (f + "/").c_str(), S_IFREG | 0644, 0));
+  EXPECT_EQ(-ENOENT, myfs_mknod(third, (missing + "/").c_str(), S_IFREG | 0644, 0));
+}
+
 TEST_F(Name, symlink_EEXIST) {
   make_file("a");
   EXPECT_EQ(-EEXIST, myfs_symlink(task_, "x", "a"));

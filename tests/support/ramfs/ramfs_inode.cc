@@ -227,7 +227,8 @@ Result<void> Ramfs::remove(const CallContext& ctx, Dentry& dir, std::string_view
   const std::shared_ptr<RamNode> victim = entry->second.node;
   drop_locked(parent, entry);
   learn_locked(static_cast<RamInode&>(*dir.d_inode()).node);
-  learn_locked(victim);
+  const Ref<Inode> gone = learn_locked(victim);
+  if (is_dir) gone->i_flags.fetch_or(Inode::kDead, std::memory_order_acq_rel);
   sb_->s_dcache.d_add(dir, name, nullptr, version_locked(parent));
   return ok_result();
 }
@@ -297,14 +298,16 @@ Result<void> Ramfs::rename(const CallContext& ctx, Dentry& old_dir, std::string_
   if (!error.ok() || same) return error;
   learn_locked(static_cast<RamInode&>(*old_dir.d_inode()).node);
   learn_locked(static_cast<RamInode&>(*new_dir.d_inode()).node);
-  learn_locked(to.entries.find(new_name)->second.node);
-  if (replaced != nullptr) learn_locked(replaced);
+  const Ref<Inode> moved = learn_locked(to.entries.find(new_name)->second.node);
+  RefPtr<Inode> other;
+  if (replaced != nullptr) other = learn_locked(replaced);
   if ((flags & 2) != 0) {
     sb_->s_dcache.d_exchange(old_dir, old_name, version_locked(from), new_dir, new_name,
-                             version_locked(to));
+                             version_locked(to), moved.get(), other.get());
   } else {
+    if (other && other->is_dir()) other->i_flags.fetch_or(Inode::kDead, std::memory_order_acq_rel);
     sb_->s_dcache.d_move(old_dir, old_name, version_locked(from), new_dir, new_name,
-                         version_locked(to));
+                         version_locked(to), moved.get());
   }
   return ok_result();
 }

@@ -259,7 +259,6 @@ TEST_F(NamesTest, while_a_change_is_under_way_the_cache_does_not_answer) {
   int before = ramfs->calls.total();
   {
     ChangeInFlight change({{top.dentry.get(), "f"}});
-    ASSERT_NE(change.dentry(0), nullptr);
     EXPECT_EQ(ino("/f"), file);
     EXPECT_EQ(ramfs->calls.total() - before, 1);
     EXPECT_EQ(stat("/"), 0);

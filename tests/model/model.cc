@@ -1,0 +1,267 @@
+// Opening and content; model_names.cc has the rest.
+#include "tests/model/model.h"
+
+#include <linux/falloc.h>
+
+#include <algorithm>
+
+namespace myfs::test {
+namespace {
+
+constexpr int kOpenMax = 65536;
+
+// Of a file opened with O_DIRECT.
+bool unaligned(const OpenFile& file, int64_t size, int64_t offset) {
+  return (file.flags & O_DIRECT) != 0 && (size % 512 != 0 || offset % 512 != 0);
+}
+
+void put(Node* node, size_t offset, const std::string& data) {
+  if (node->data.size() < offset + data.size()) node->data.resize(offset + data.size());
+  node->data.replace(offset, data.size(), data);
+  node->changed();
+}
+
+bool zeros(const std::string& data, size_t from, size_t to) {
+  return std::all_of(data.begin() + static_cast<ptrdiff_t>(from),
+                     data.begin() + static_cast<ptrdiff_t>(to), [](char c) { return c == 0; });
+}
+
+}  // namespace
+
+OpenFile::~OpenFile() {
+  node->flocks.erase(this);
+  for (auto& cell : node->byte_locks) cell.erase(this);
+}
+
+OpenFile* Model::file(int client, int fd) const {
+  const auto& fds = fds_[static_cast<size_t>(client)];
+  auto found = fds.find(fd);
+  return found == fds.end() ? nullptr : found->second.get();
+}
+
+int Model::open_files(int client) const {
+  return static_cast<int>(fds_[static_cast<size_t>(client)].size());
+}
+
+int Model::install(int client, File file) {
+  auto& fds = fds_[static_cast<size_t>(client)];
+  int fd = 0;
+  while (fds.count(fd) != 0) ++fd;
+  fds[fd] = std::move(file);
+  return fd;
+}
+
+// What may be wrong with a node that is there.
+int Model::open_existing(Node* node, bool slash, int flags) const {
+  if ((flags & O_CREAT) != 0 && node->is_dir()) return -EISDIR;
+  if (((flags & O_DIRECTORY) != 0 || slash) && !node->is_dir()) return -ENOTDIR;
+  if ((flags & O_PATH) != 0) return 0;
+  if (node->is_link()) return -ELOOP;
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+  if (node->is_dir()) return writes ? -EISDIR : 0;
+  return node->is_file() ? 0 : -ENXIO;
+}
+
+int Model::open_tmpfile(int client, int dirfd, const std::string& path, int flags, mode_t mode) {
+  if ((flags & O_ACCMODE) == O_RDONLY) return -EINVAL;
+  int error = 0;
+  Node* from = start(client, dirfd, path, &error);
+  if (from == nullptr) return error;
+  Node* dir = tree_.find(from, path, true, &error);
+  if (dir == nullptr) return error;
+  if (!dir->is_dir()) return -ENOTDIR;
+  if (dir->dead) return -ENOENT;
+  Node* node = tree_.make(S_IFREG, mode);
+  node->linkable = (flags & O_EXCL) == 0;
+  return install(client, std::make_shared<OpenFile>(OpenFile{node, flags}));
+}
+
+int Model::open(int client, int dirfd, const std::string& path, int flags, mode_t mode) {
+  if ((flags & O_TMPFILE) == O_TMPFILE) return open_tmpfile(client, dirfd, path, flags, mode);
+  if ((flags & O_PATH) != 0) flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
+  const bool create = (flags & O_CREAT) != 0, exclusive = create && (flags & O_EXCL) != 0;
+  if (create && (flags & O_DIRECTORY) != 0) return -EINVAL;
+  int error = 0;
+  Node* from = start(client, dirfd, path, &error);
+  if (from == nullptr) return error;
+  if (create) {
+    const Place named = tree_.walk(from, path, Tree::Last::kParent);
+    if (named.error == 0 && named.plain && named.slash) return -EISDIR;
+  }
+  const bool follow = (flags & O_NOFOLLOW) == 0 && !exclusive;
+  Place place = tree_.walk(from, path,
+                           follow   ? Tree::Last::kFollow
+                           : create ? Tree::Last::kParent
+                                    : Tree::Last::kNoFollow);
+  if (place.error != 0) return place.error;
+  if (create && !place.plain) return exclusive ? -EEXIST : -EISDIR;
+  if (create && place.slash) return -EISDIR;
+  Node* node = place.node;
+  if (node == nullptr) {
+    if (!create || place.dir->dead) return -ENOENT;
+    node = tree_.make(S_IFREG, mode);
+    tree_.enter(place.dir, place.last, node);
+  } else {
+    if (exclusive) return -EEXIST;
+    if (error = open_existing(node, place.slash, flags); error != 0) return error;
+    if ((flags & O_TRUNC) != 0) {
+      node->data.clear();
+      node->changed();
+    }
+  }
+  return install(client, std::make_shared<OpenFile>(OpenFile{node, flags}));
+}
+
+// The locks of the client on the file go with any descriptor of it.
+void Model::release(int client, int fd) {
+  auto& fds = fds_[static_cast<size_t>(client)];
+  OpenFile* closed = file(client, fd);
+  for (auto& cell : closed->node->byte_locks) cell.erase(owner(client, nullptr, false));
+  fds.erase(fd);
+}
+
+int Model::close(int client, int fd) {
+  if (file(client, fd) == nullptr) return -EBADF;
+  release(client, fd);
+  return 0;
+}
+
+int Model::dup(int client, int fd) {
+  if (file(client, fd) == nullptr) return -EBADF;
+  return install(client, fds_[static_cast<size_t>(client)].at(fd));
+}
+
+int Model::dup2(int client, int fd, int to) {
+  if (file(client, fd) == nullptr || to < 0 || to >= kOpenMax) return -EBADF;
+  if (fd == to) return to;
+  auto& fds = fds_[static_cast<size_t>(client)];
+  if (file(client, to) != nullptr) release(client, to);
+  fds[to] = fds.at(fd);
+  return to;
+}
+
+int64_t Model::read(int client, int fd, int64_t size, int64_t offset, std::string* out) {
+  OpenFile* open = file(client, fd);
+  if (open == nullptr || !open->readable()) return -EBADF;
+  if (open->node->is_dir()) return -EISDIR;
+  const std::string& data = open->node->data;
+  const int64_t from = offset == -1 ? open->pos : offset;
+  const auto end = static_cast<int64_t>(data.size());
+  out->clear();
+  if (size == 0 || from >= end) return 0;
+  if (unaligned(*open, size, from)) return -EINVAL;
+  *out = data.substr(static_cast<size_t>(from), static_cast<size_t>(size));
+  if (offset == -1) open->pos += static_cast<int64_t>(out->size());
+  return static_cast<int64_t>(out->size());
+}
+
+int64_t Model::write(int client, int fd, const std::string& data, int64_t offset, bool append) {
+  OpenFile* open = file(client, fd);
+  if (open == nullptr || !open->writable()) return -EBADF;
+  const auto size = static_cast<int64_t>(data.size());
+  if (size == 0) return 0;
+  int64_t from = offset == -1 ? open->pos : offset;
+  if (append || (open->flags & O_APPEND) != 0) from = static_cast<int64_t>(open->node->data.size());
+  if (unaligned(*open, size, from)) return -EINVAL;
+  put(open->node, static_cast<size_t>(from), data);
+  if (offset == -1) open->pos = from + size;
+  return size;
+}
+
+int64_t Model::copy(int client, int fd_in, int64_t* offset_in, int fd_out, int64_t* offset_out,
+                    int64_t size, int64_t given) {
+  OpenFile *in = file(client, fd_in), *out = file(client, fd_out);
+  if (in == nullptr || out == nullptr || in->path_only() || out->path_only()) return -EBADF;
+  if (in->node->is_dir() || out->node->is_dir()) return -EISDIR;
+  if (!in->readable() || !out->writable() || (out->flags & O_APPEND) != 0) return -EBADF;
+  int64_t* from = offset_in != nullptr ? offset_in : &in->pos;
+  int64_t* to = offset_out != nullptr ? offset_out : &out->pos;
+  const auto end = static_cast<int64_t>(in->node->data.size());
+  const int64_t count = std::clamp<int64_t>(end - *from, 0, size);
+  if (in->node == out->node && *from < *to + count && *to < *from + count) return -EINVAL;
+  if (count == 0) return 0;
+  // All or, as the call may choose, less, but not nothing.
+  if (given < 1 || given > count) return count;
+  const std::string data =
+      in->node->data.substr(static_cast<size_t>(*from), static_cast<size_t>(given));
+  put(out->node, static_cast<size_t>(*to), data);
+  *from += given;
+  *to += given;
+  return given;
+}
+
+int Model::truncate(const std::string& path, int64_t size) {
+  int error = 0;
+  Node* node = tree_.find(tree_.root(), path, true, &error);
+  if (node == nullptr) return error;
+  if (node->is_dir()) return -EISDIR;
+  if (!node->is_file()) return -EINVAL;
+  node->data.resize(static_cast<size_t>(size));
+  node->changed();
+  return 0;
+}
+
+int Model::ftruncate(int client, int fd, int64_t size) {
+  OpenFile* open = file(client, fd);
+  if (open == nullptr || open->path_only()) return -EBADF;
+  if (!open->writable()) return -EINVAL;
+  open->node->data.resize(static_cast<size_t>(size));
+  open->node->changed();
+  return 0;
+}
+
+int Model::fallocate(int client, int fd, int mode, int64_t offset, int64_t length) {
+  OpenFile* open = file(client, fd);
+  if (open == nullptr || open->path_only()) return -EBADF;
+  if (length <= 0) return -EINVAL;
+  const bool keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+  const int what = mode & ~FALLOC_FL_KEEP_SIZE;
+  if (what != 0 && what != FALLOC_FL_ZERO_RANGE && !(what == FALLOC_FL_PUNCH_HOLE && keep)) {
+    return -EOPNOTSUPP;
+  }
+  if (!open->writable()) return -EBADF;
+  std::string& data = open->node->data;
+  const auto from = static_cast<size_t>(offset), end = from + static_cast<size_t>(length);
+  if (!keep && data.size() < end) data.resize(end);
+  if (what != 0 && from < data.size()) {
+    const size_t zeroed = std::min(end, data.size()) - from;
+    data.replace(from, zeroed, zeroed, '\0');
+  }
+  open->node->changed();
+  return 0;
+}
+
+// Which zeros are a hole is the file system's choice; what is none, is not.
+int64_t Model::lseek(int client, int fd, int64_t offset, int whence, int64_t given) {
+  OpenFile* open = file(client, fd);
+  if (open == nullptr || open->path_only()) return -EBADF;
+  const std::string& data = open->node->data;
+  const auto end = static_cast<int64_t>(data.size());
+  int64_t to = offset;
+  if (whence == SEEK_CUR) to += open->pos;
+  if (whence == SEEK_END) to += end;
+  if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+    if (offset < 0 || offset >= end) return -ENXIO;
+    const auto from = static_cast<size_t>(offset);
+    to = whence == SEEK_HOLE ? end : -ENXIO;
+    if (whence == SEEK_DATA && given == -ENXIO && !zeros(data, from, data.size())) to = -EIO;
+    if (whence == SEEK_DATA && given >= offset && given < end &&
+        zeros(data, from, static_cast<size_t>(given))) {
+      to = given;
+    }
+    if (whence == SEEK_HOLE && given >= offset && given < end &&
+        data[static_cast<size_t>(given)] == 0) {
+      to = given;
+    }
+  }
+  if (to < 0) return whence == SEEK_DATA ? to : -EINVAL;
+  open->pos = to;
+  return to;
+}
+
+int Model::sync(int client, int fd) {
+  OpenFile* open = file(client, fd);
+  return open == nullptr || open->path_only() ? -EBADF : 0;
+}
+
+}  // namespace myfs::test

@@ -1,0 +1,125 @@
+// Model test: random calls by two clients of one server, each compared with what a plain model in
+// memory answers [fsx, with names, descriptors, attributes and locks].
+//
+// A run is a number of episodes; each has a server, two clients and 10 000 calls of its own, drawn
+// from a seed, which is printed. MYFS_MODEL_SEED=N gives that of the first one (1), which the
+// others count on from, MYFS_MODEL_OPS=N the number of calls; MYFS_LONG=1: a million. What differs
+// is made smaller before it is told: calls are left out as long as it still differs, so that the
+// last lines of a failure are a test that can be written down.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/model/ops.h"
+#include "tests/support/myfsd/client.h"
+#include "tests/support/myfsd/process.h"
+#include "tests/support/myfsd/temp_dir.h"
+
+namespace myfs::test {
+namespace {
+
+constexpr int kClients = 2;
+constexpr size_t kEpisode = 10'000, kCompareEvery = 1000;
+constexpr size_t kShort = 30'000, kLong = 1'000'000;
+constexpr int kTriesMax = 250;  // of making a failure smaller
+
+uint64_t number(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
+}
+
+std::vector<Op> draw_all(uint64_t seed, size_t count) {
+  Dice dice(seed);
+  std::vector<Op> ops;
+  int client = 0;
+  while (ops.size() < count) {
+    ops.push_back(draw(dice, kClients, client));
+    client = ops.back().client;
+  }
+  return ops;
+}
+
+// Runs `ops` on a new server. What differs, *at being the op; else "".
+std::string differs(const std::vector<Op>& ops, size_t* at, bool check_store = true) {
+  TempDir dir;
+  MyfsdProcess server(dir / "data", {"--durability", "relaxed"});
+  if (!server.start()) return "no server: " + server.output();
+  std::string difference;
+  {
+    Client a(server.url()), b(server.url());
+    Driver driver({a, b});
+    for (*at = 0; *at < ops.size(); ++*at) {
+      difference = driver.run(ops[*at]);
+      if (difference.empty() && (*at + 1) % kCompareEvery == 0) difference = driver.compare_all();
+      if (!difference.empty()) break;
+    }
+    if (difference.empty()) difference = driver.compare_all();
+  }
+  if (!check_store) return difference;
+  const int status = server.terminate();
+  const ProgramResult fsck = server.fsck();
+  if (difference.empty() && (status != 0 || fsck.status != 0)) {
+    difference = "the store is not sound: " + fsck.out + fsck.err + server.output();
+  }
+  return difference;
+}
+
+// The same with as few calls as a few hundred tries find.
+std::string make_smaller(std::vector<Op>* ops, std::string difference, size_t at) {
+  ops->resize(std::min(ops->size(), at + 1));
+  const Call failing = ops->back().call;
+  int tries = 0;
+  for (size_t piece = std::max<size_t>(ops->size() / 2, 1); tries < kTriesMax;) {
+    bool smaller = false;
+    for (size_t from = 0; from < ops->size() && tries < kTriesMax; ++tries) {
+      std::vector<Op> fewer(ops->begin(), ops->begin() + static_cast<ptrdiff_t>(from));
+      const size_t rest = std::min(from + piece, ops->size());
+      fewer.insert(fewer.end(), ops->begin() + static_cast<ptrdiff_t>(rest), ops->end());
+      std::string still = fewer.empty() ? "" : differs(fewer, &at, false);
+      // Another difference would lead away.
+      if (still.empty() || fewer[std::min(at, fewer.size() - 1)].call != failing) {
+        from += piece;
+        continue;
+      }
+      smaller = true;
+      difference = still;
+      fewer.resize(std::min(fewer.size(), at + 1));
+      *ops = std::move(fewer);
+    }
+    if (piece == 1 && !smaller) break;
+    piece = std::max<size_t>(piece / 2, 1);
+  }
+  return difference;
+}
+
+TEST(Model, TwoClientsAnswerAsOneFileSystem) {
+  const char* length = std::getenv("MYFS_LONG");
+  const bool is_long = length != nullptr && std::string(length) != "0";
+  const uint64_t total = number("MYFS_MODEL_OPS", is_long ? kLong : kShort);
+  uint64_t seed = number("MYFS_MODEL_SEED", 1);
+  for (uint64_t done = 0; done < total; done += kEpisode, ++seed) {
+    std::printf("MYFS_MODEL_SEED=%llu\n", static_cast<unsigned long long>(seed));
+    std::fflush(stdout);
+    std::vector<Op> ops = draw_all(seed, std::min<uint64_t>(kEpisode, total - done));
+    size_t at = 0;
+    std::string difference = differs(ops, &at);
+    if (difference.empty()) continue;
+    std::printf("op %zu: %s\n%s\nmaking it smaller\n", at, difference.c_str(),
+                at < ops.size() ? ops[at].text().c_str() : "");
+    std::fflush(stdout);
+    difference = make_smaller(&ops, difference, at);
+    std::string last;
+    for (size_t i = ops.size() > 40 ? ops.size() - 40 : 0; i < ops.size(); ++i) {
+      last += "  " + ops[i].text() + "\n";
+    }
+    FAIL() << "MYFS_MODEL_SEED=" << seed << ", made smaller to " << ops.size() << " calls:\n"
+           << last << difference;
+  }
+}
+
+}  // namespace
+}  // namespace myfs::test
