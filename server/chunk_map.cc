@@ -1,6 +1,8 @@
 #include "server/chunk_map.h"
 
+#include <algorithm>
 #include <cassert>
+#include <set>
 
 namespace myfs::server {
 
@@ -100,6 +102,28 @@ size_t ChunkContent::deferred_bytes() const {
   return bytes;
 }
 
+void ChunkContent::disown(const BlockFileRef& from) {
+  for (BlockEntry& entry : entries) {
+    if (entry.length == 0 || entry.block != 0) continue;
+    entry.block = from->id();
+    others[from->id()] = from;
+  }
+}
+
+void ChunkContent::forget_unused() {
+  std::set<BlockId> used;
+  for (const BlockEntry& entry : entries) {
+    if (entry.length > 0 && entry.block != 0) used.insert(entry.block);
+  }
+  std::erase_if(others, [&](const auto& other) { return !used.contains(other.first); });
+}
+
+bool ChunkContent::uses_own_file() const {
+  return !overlays.empty() || std::any_of(entries.begin(), entries.end(), [](const auto& entry) {
+    return entry.length > 0 && entry.block == 0;
+  });
+}
+
 ChunkRecord ChunkContent::to_record(BlockId id) const {
   ChunkRecord record;
   record.block = id;
@@ -116,18 +140,28 @@ bool ChunkState::evictable() const {
   return !doomed;
 }
 
-Result<ChunkRef> load_chunk(const ReadView& view, uint64_t ino, uint32_t chunk) {
+Result<ChunkRef> load_chunk(const ReadView& view, uint64_t ino, uint32_t chunk,
+                            const FindFile& find) {
   auto state = std::make_shared<ChunkState>();
   MYFS_ASSIGN(std::optional<std::string> value, view.get(chunk_key(ino, chunk)));
   if (!value.has_value()) return state;
   MYFS_ASSIGN(ChunkRecord record, ChunkRecord::decode(*value));
-  state->file = std::make_shared<BlockFile>(record.block, record.entries.empty()
-                                                              ? BlockFile::Presence::kLeftover
-                                                              : BlockFile::Presence::kPresent);
+  ChunkContent& content = state->committed;
+  bool own_slots = false;
   for (const BlockEntry& entry : record.entries) {
-    state->committed.entries[entry.blk] = entry;
-    MYFS_TRY(state->file->hold(entry.slot));
+    own_slots |= entry.block == 0;
+    content.entries[entry.blk] = entry;
+    if (entry.block == 0 || content.others.contains(entry.block)) continue;
+    content.others[entry.block] = find(entry.block, BlockFile::Presence::kPresent);
   }
+  if (record.block != 0) {
+    state->file = find(record.block,
+                       own_slots ? BlockFile::Presence::kPresent : BlockFile::Presence::kLeftover);
+  }
+  for (const BlockEntry& entry : record.entries) {
+    MYFS_TRY(content.file_of(entry, state->file)->hold(entry.slot));
+  }
+  if (record.block == 0) return state;
   Errno damaged;
   auto range = number_range('W', record.block);
   MYFS_TRY(view.scan(range.first, range.second, 0, [&](std::string_view key, std::string_view raw) {

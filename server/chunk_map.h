@@ -4,14 +4,18 @@
 // Owns / is owned by: a ChunkState is shared by FileData's cache and the commits that change it; a
 // BlockFile by its chunk, by layers with slots in it and by readers, whose presence keeps it.
 // Invariants: (1) a slot is free iff its count of holders is 0; (2) `next_file` is where new writes
-// go while the chunk has no committed file or will lose it by a running commit (`doomed`).
+// go while the chunk has no committed file, will lose it by a running commit (`doomed`), or shares
+// it: a file that several chunk records name gets no new slots; (3) there is one BlockFile per
+// file, and only its own chunk takes slots of it.
 #pragma once
 
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "sdk/base/sync.h"
@@ -48,6 +52,10 @@ class BlockFile {
   void quarantine() { quarantined_ = true; }
   bool quarantined() const { return quarantined_; }
 
+  // Chunk records that name it, by the newest transaction handed over; nullopt: not asked for.
+  std::optional<uint32_t> refs;
+  uint32_t dropping = 0;  // of them, those of dead inodes that are on their way out
+
  private:
   const BlockId id_;
   std::array<uint32_t, kSlotsMax> holders_{};
@@ -62,7 +70,17 @@ using BlockFileRef = std::shared_ptr<BlockFile>;
 struct ChunkContent {
   std::array<BlockEntry, kBlocksPerChunk> entries{};  // length 0: none
   std::map<uint8_t, std::shared_ptr<const Overlay>> overlays;
+  std::map<BlockId, BlockFileRef> others;  // the files of entries that are not in the own one
 
+  // Of an entry. `own`: the chunk's file.
+  const BlockFileRef& file_of(const BlockEntry& entry, const BlockFileRef& own) const {
+    return entry.block == 0 ? own : others.at(entry.block);
+  }
+  // What lies in the chunk's own file `from` becomes somebody else's: it has another now.
+  void disown(const BlockFileRef& from);
+  // Forgets other files that no entry is in.
+  void forget_unused();
+  bool uses_own_file() const;
   bool has(uint8_t blk) const { return entries[blk].length > 0 || overlays.contains(blk); }
   bool empty() const;
   uint32_t length(uint8_t blk) const;
@@ -73,13 +91,11 @@ struct ChunkContent {
 
 struct ChunkState {
   ChunkContent committed;
-  BlockFileRef file;  // null: no chunk record
+  BlockFileRef file;  // its own; null: there is no record, or all of it lies in other files
   BlockFileRef next_file;
   bool doomed = false;
 
-  const BlockFileRef& writable_file() const {
-    return file != nullptr && !doomed ? file : next_file;
-  }
+  bool has_record() const { return file != nullptr || !committed.empty(); }
   // Nobody but the cache knows it.
   bool evictable() const;
 };
@@ -88,7 +104,9 @@ using ChunkRef = std::shared_ptr<ChunkState>;
 // 512-byte units that a block of this effective length counts for.
 uint64_t blocks512_of(uint32_t length);
 
-// What the store says. EUCLEAN, EIO.
-Result<ChunkRef> load_chunk(const ReadView& view, uint64_t ino, uint32_t chunk);
+// What the store says; `find` gives the file of a number. EUCLEAN, EIO.
+using FindFile = std::function<BlockFileRef(BlockId, BlockFile::Presence)>;
+Result<ChunkRef> load_chunk(const ReadView& view, uint64_t ino, uint32_t chunk,
+                            const FindFile& find);
 
 }  // namespace myfs::server

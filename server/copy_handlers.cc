@@ -74,7 +74,7 @@ Errno commit_pieces(Turn& turn, const CopyArgs& args, const CopyStateRef& state)
   return {};
 }
 
-Errno begin_copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply) {
+Errno check_access(Turn& turn, const CopyArgs& args) {
   Result<InodeRef> from = turn.node(args.from);
   Result<InodeRef> to = turn.node(args.to);
   if (!from.ok()) return from.error();
@@ -84,6 +84,12 @@ Errno begin_copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, Co
   error = may_access_data(turn, args.to.ino, **to, args.to_opener, kAccessWrite);
   if (!error.ok()) return error;
   recall_for_copy(turn, args, **to);
+  return {};
+}
+
+Errno begin_copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply) {
+  Errno error = check_access(turn, args);
+  if (!error.ok()) return error;
   if (turn.blocked()) return {};
   const InodeRecord* committed = turn.shard().committed_inode(args.from.ino);
   if (committed == nullptr) return Errno(ESTALE);
@@ -127,8 +133,96 @@ Errno copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnsw
       reply.node = turn.reply(args.to.ino, 0);
       return {};
     }
+    case CopyState::Stage::kFlushed:
+    case CopyState::Stage::kCloned:
+      break;  // a clone's
   }
   return Errno(EIO);
+}
+
+namespace {
+
+// [generic_remap_checks]
+Errno check_clone(const CopyArgs& args, uint64_t from_size, uint64_t to_size, uint64_t* len) {
+  constexpr uint64_t kMask = kBlockSize_bytes - 1;
+  if (((args.from_off | args.to_off) & kMask) != 0) return Errno(EINVAL);
+  if (args.from_off > from_size || args.len > from_size - args.from_off) return Errno(EINVAL);
+  *len = args.len != 0 ? args.len : from_size - args.from_off;
+  if (*len == 0) return {};
+  if (args.to_off > kFileSizeMax_bytes || *len > kFileSizeMax_bytes - args.to_off)
+    return Errno(EFBIG);
+  const bool to_both_ends = args.from_off + *len == from_size && args.to_off + *len >= to_size;
+  if ((*len & kMask) != 0 && !to_both_ends) return Errno(EINVAL);
+  const uint64_t whole = (*len + kMask) & ~kMask;
+  const bool overlap = args.from.ino == args.to.ino && args.to_off + whole > args.from_off &&
+                       args.to_off < args.from_off + whole;
+  return overlap ? Errno(EINVAL) : Errno();
+}
+
+// What is in no commit cannot be shared.
+void flush_for_clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
+  state->stage = CopyState::Stage::kFlushed;
+  turn.go_async([&shard = turn.shard(), request = turn.request(), args, state] {
+    shard.write_back({args.from.ino, args.to.ino}, [&shard, request, state](Errno error) {
+      state->error = error;
+      // Not inside the answer to somebody else's request.
+      shard.post([&shard, request] { shard.resume(request); });
+    });
+  });
+}
+
+Errno begin_clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
+  Errno error = check_access(turn, args);
+  if (!error.ok() || turn.blocked()) return error;
+  turn.use_content(args.from.ino);
+  turn.use_content(args.to.ino);
+  flush_for_clone(turn, args, state);
+  return {};
+}
+
+Errno share(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply) {
+  if (!state->error.ok()) return state->error;
+  const InodeRecord* from = turn.shard().committed_inode(args.from.ino);
+  const InodeRecord* to = turn.shard().committed_inode(args.to.ino);
+  if (from == nullptr || to == nullptr) return Errno(ESTALE);
+  Errno error = check_clone(args, from->size, to->size, &state->len);
+  if (!error.ok()) return error;
+  if (state->len == 0) {
+    reply.node = turn.reply(args.to.ino, 0);
+    return {};
+  }
+  state->stage = CopyState::Stage::kCloned;
+  turn.go_async([&shard = turn.shard(), request = turn.request(), args, state] {
+    shard.data().clone(args.to.ino, args.to_off, args.from.ino, args.from_off, state->len,
+                       [&shard, request, state](Result<DataChange> result) {
+                         state->change->result.emplace(std::move(result));
+                         shard.resume(request);
+                       });
+  });
+  return {};
+}
+
+}  // namespace
+
+Errno clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply) {
+  if (state->stage == CopyState::Stage::kBegin) return begin_clone(turn, args, state);
+  if (state->stage == CopyState::Stage::kFlushed) return share(turn, args, state, reply);
+  Result<DataChange>& result = *state->change->result;
+  if (result.error() == Errno(EAGAIN)) {  // deferred writes were being applied
+    flush_for_clone(turn, args, state);
+    return {};
+  }
+  if (!result.ok()) return result.error();
+  DataChange data = std::move(result).value();
+  InodeRecord& inode = turn.edit(args.to.ino);
+  data.apply_to(inode);
+  inode.mtime = turn.now();
+  Cred cred = forced(turn, args.to_opener).cred;
+  if (drops_privileges(inode, cred)) inode.mode = mode_without_privileges(owner_of(inode), cred);
+  turn.take(std::move(data));
+  reply.count = state->len;
+  reply.node = turn.reply(args.to.ino, 0);
+  return {};
 }
 
 }  // namespace myfs::server

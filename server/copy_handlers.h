@@ -20,7 +20,7 @@ inline constexpr uint64_t kCopyPiece_bytes = 4 << 20;     // read and written at
 inline constexpr uint64_t kCopyCallMax_bytes = 64 << 20;  // of one call; the count is short then
 
 struct CopyState {
-  enum class Stage : uint8_t { kBegin, kRead, kWritten, kCommitted };
+  enum class Stage : uint8_t { kBegin, kRead, kWritten, kCommitted, kFlushed, kCloned };
   Stage stage = Stage::kBegin;
   uint64_t len = 0;   // to do in all
   uint64_t done = 0;  // of it written
@@ -34,5 +34,10 @@ using CopyStateRef = std::shared_ptr<CopyState>;
 // EINVAL (overlapping ranges of one file, no regular file), EISDIR, EBADF, EACCES, EROFS, EFBIG,
 // ENOSPC, EIO.
 Errno copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply);
+
+// FICLONERANGE with blocks of kBlockSize_bytes: the target shares what the source has. len 0: to
+// the end of the source. Errors as copy(); EINVAL: not on block boundaries, unless it ends at the
+// end of the source and at or behind that of the target; a range beyond the source.
+Errno clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply);
 
 }  // namespace myfs::server

@@ -14,6 +14,8 @@ namespace {
 
 constexpr size_t kDeferredPerCommitMax_bytes = 4 << 20;
 constexpr size_t kDeferredExtentsMax = 64;
+constexpr size_t kChunksPerTurn = 32;   // planned
+constexpr size_t kDropsPerTurn = 1024;  // noted
 
 uint64_t inline_blocks(const std::string& data) { return data.empty() ? 0 : kInlineBlocks512; }
 
@@ -22,10 +24,11 @@ Errno write_merge(BlockStore& store, BlockFile& file, Merge& merge) {
   std::vector<uint8_t> bytes(merge.result.length);
   if (merge.base.length > 0) {
     std::vector<uint8_t> base(merge.base.length);
-    auto got = store.pread(file.id(), uint64_t{merge.base.slot} * kBlockSize_bytes, base);
+    const BlockId from = merge.base_file->id();
+    auto got = store.pread(from, uint64_t{merge.base.slot} * kBlockSize_bytes, base);
     if (!got.ok()) return got.error();
     if (crc32c(base) != merge.base.crc) {
-      log(LogLevel::kError, "block %016x, slot %d: checksum differs", file.id(), merge.base.slot);
+      log(LogLevel::kError, "block %016x, slot %d: checksum differs", from, merge.base.slot);
       return Errno(EIO);
     }
     std::copy_n(base.begin(), std::min(base.size(), bytes.size()), bytes.begin());
@@ -50,49 +53,13 @@ Errno make_durable(BlockStore& store, std::vector<ChunkPlan>& plans) {
 
 // Whether the committed content has a slot of this block that it will not have any more.
 bool gives_up_slot(const ChunkPlan& plan, uint8_t blk) {
-  const BlockEntry& old = plan.chunk->committed.entries[blk];
-  const BlockEntry& now = plan.after.entries[blk];
-  if (old.length == 0) return false;
-  return now.length == 0 || plan.file != plan.chunk->file || now.slot != old.slot;
+  return plan.chunk->committed.entries[blk].length > 0 && !plan.inherited.test(blk);
 }
 
 bool gives_up_slots(const ChunkPlan& plan) {
-  if (plan.file == nullptr && plan.chunk->file != nullptr) return true;
+  if (!plan.dropped.empty()) return true;
   return std::any_of(plan.touched.begin(), plan.touched.end(),
                      [&](uint8_t blk) { return gives_up_slot(plan, blk); });
-}
-
-void put_plan(uint64_t ino, const ChunkPlan& plan, std::vector<Mutation>& out) {
-  auto put = [&out](std::string key, std::string value) {
-    out.push_back({Mutation::Kind::kPut, std::move(key), std::move(value), 0});
-  };
-  auto del = [&out](std::string key) {
-    out.push_back({Mutation::Kind::kDelete, std::move(key), {}, 0});
-  };
-  const ChunkState& old = *plan.chunk;
-  if (plan.file == nullptr) {
-    if (old.file == nullptr) return;
-    const BlockId id = old.file->id();
-    del(chunk_key(ino, plan.index));
-    del(block_key(id));
-    for (const auto& [blk, overlay] : old.committed.overlays) del(deferred_key(id, blk));
-    put(garbage_key(ino, id), std::string());
-    return;
-  }
-  const BlockId id = plan.file->id();
-  if (old.file == nullptr || old.committed.entries != plan.after.entries) {
-    put(chunk_key(ino, plan.index), plan.after.to_record(id).encode());
-  }
-  if (old.file == nullptr) put(block_key(id), RefsRecord{1}.encode());
-  for (uint8_t blk : plan.touched) {
-    auto overlay = plan.after.overlays.find(blk);
-    if (overlay != plan.after.overlays.end()) {
-      put(deferred_key(id, blk),
-          DeferredRecord{ino, plan.index, overlay->second->extents()}.encode());
-    } else if (old.committed.overlays.contains(blk)) {
-      del(deferred_key(id, blk));
-    }
-  }
 }
 
 }  // namespace
@@ -102,14 +69,36 @@ void FileDataImpl::start_lane(FileState& file, LaneOp op) {
   if (op.kind == LaneOp::Kind::kCommit && file.pending.empty()) {
     return answer(std::move(op.done), Result<DataChange>(DataChange()));
   }
+  if (op.kind == LaneOp::Kind::kClone && !is_quiet(op.source_ino)) {
+    return answer(std::move(op.done), Result<DataChange>(Errno(EAGAIN)));
+  }
   auto run = std::make_shared<CommitRun>();
   run->op = std::move(op);
+  if (run->op.kind == LaneOp::Kind::kClone) this->file(run->op.source_ino).lent = true;
   file.run = run;
   file.lane_busy = true;
   if (!fold) file.committing = std::exchange(file.pending, Layer());
-  if (auto planned = fold ? plan_fold(file, *run) : plan(file, *run); !planned.ok()) {
-    return fail_file(file, planned.error());
-  }
+  plan_on(file);
+}
+
+// Plans as much as a turn of the loop should take, and goes on in the next one.
+void FileDataImpl::plan_on(FileState& file) {
+  std::shared_ptr<CommitRun> run = file.run;
+  Result<bool> planned = plan_some(file, *run);
+  file.planning = planned.ok() && !*planned;
+  if (!planned.ok()) return fail_file(file, planned.error());
+  if (*planned) return execute(file);
+  host_.post([weak = weak_from_this(), ino = file.ino, run] {
+    auto self = weak.lock();
+    if (self == nullptr || self->file(ino).run != run) return;
+    FileState& state = self->file(ino);
+    self->plan_on(state);
+    self->pump(state);
+  });
+}
+
+void FileDataImpl::execute(FileState& file) {
+  std::shared_ptr<CommitRun> run = file.run;
   const bool data = std::any_of(run->plans.begin(), run->plans.end(),
                                 [](const ChunkPlan& p) { return p.new_slots; });
   if (!data) {
@@ -123,42 +112,20 @@ void FileDataImpl::start_lane(FileState& file, LaneOp op) {
           [this, ino = file.ino, run] { finish_data(ino, run); });
 }
 
-// Lays zeros over [from, to) in the layer that is about to be committed.
-Result<void> FileDataImpl::zero_range(FileState& file, uint64_t from, uint64_t to) {
+// Lays zeros over what one chunk has of [from, to), in the layer that is about to be committed.
+Result<void> FileDataImpl::lay_zeros(FileState& file, uint32_t index, uint64_t from, uint64_t to) {
+  const uint64_t chunk_start = index * kChunkSize_bytes;
+  from = std::max(from, chunk_start);
+  to = std::min(to, chunk_start + kChunkSize_bytes);
   if (from >= to) return {};
   const uint64_t first = from / kBlockSize_bytes, last = (to - 1) / kBlockSize_bytes;
-  const auto last_chunk = static_cast<uint32_t>(last / kBlocksPerChunk);
-  std::vector<uint32_t> chunks;
-  Errno damaged;
-  MYFS_TRY(meta_.scan(chunk_key(file.ino, static_cast<uint32_t>(first / kBlocksPerChunk)),
-                      chunk_key(file.ino, last_chunk) + '\0', 0,
-                      [&](std::string_view key, std::string_view) {
-                        auto index = parse_chunk_index(key);
-                        if (index.ok()) {
-                          chunks.push_back(*index);
-                        } else {
-                          damaged = index.error();
-                        }
-                        return true;
-                      }));
-  if (!damaged.ok()) return damaged;
-  std::set<uint64_t> there;
-  for (uint32_t index : chunks) {
-    MYFS_ASSIGN(ChunkRef state, chunk(file.ino, index));
-    for (uint8_t blk = 0; blk < kBlocksPerChunk; ++blk) {
-      const uint64_t blkno = uint64_t{index} * kBlocksPerChunk + blk;
-      if (blkno >= first && blkno <= last && state->committed.has(blk)) there.insert(blkno);
-    }
-  }
+  MYFS_ASSIGN(ChunkRef state, chunk(file.ino, index));
+  const InodeRecord* inode = host_.committed_inode(file.ino);
   auto& blocks = file.committing.blocks;
-  for (auto it = blocks.lower_bound(first); it != blocks.end() && it->first <= last; ++it) {
-    there.insert(it->first);
-  }
-  if (const InodeRecord* inode = host_.committed_inode(file.ino);
-      first == 0 && inode != nullptr && !inode->data.empty()) {
-    there.insert(0);
-  }
-  for (uint64_t blkno : there) {
+  for (uint64_t blkno = first; blkno <= last; ++blkno) {
+    const bool inlined = blkno == 0 && inode != nullptr && !inode->data.empty();
+    const bool there = state->committed.has(static_cast<uint8_t>(blkno % kBlocksPerChunk));
+    if (!there && !inlined && !blocks.contains(blkno)) continue;
     const uint64_t start = blkno * kBlockSize_bytes;
     const uint64_t zero_from = std::max(from, start) - start;
     const uint64_t zero_to = std::min(to, start + kBlockSize_bytes) - start;
@@ -196,50 +163,185 @@ bool FileDataImpl::plan_inline(FileState& file, CommitRun& run, const InodeRecor
   return true;
 }
 
-Result<void> FileDataImpl::plan(FileState& file, CommitRun& run) {
+Result<bool> FileDataImpl::plan_some(FileState& file, CommitRun& run) {
+  if (run.op.kind == LaneOp::Kind::kFold) {
+    MYFS_TRY(plan_fold(file, run));
+    return true;
+  }
+  if (run.size == CommitRun::kUnplanned) MYFS_TRY(plan_begin(file, run));
+  for (size_t steps = 0; steps < kChunksPerTurn; ++steps) {
+    if (run.planned == run.chunks.size() && !run.taken) MYFS_TRY(find_chunks(file, run));
+    if (run.planned < run.chunks.size()) MYFS_TRY(plan_next(file, run));
+    if (run.planned < run.chunks.size() || !run.taken) continue;
+    MYFS_TRY(plan_end(file, run));
+    return true;
+  }
+  return false;
+}
+
+Result<void> FileDataImpl::plan_begin(FileState& file, CommitRun& run) {
   const InodeRecord* inode = host_.committed_inode(file.ino);
   if (inode == nullptr) return Errno(ESTALE);
   Layer& layer = file.committing;
-  if (run.op.kind == LaneOp::Kind::kTruncate) {
-    MYFS_TRY(zero_range(file, run.op.from, kFileSizeMax_bytes + 1));
-    layer.truncate_to = run.op.from;
-    layer.end = std::min(layer.end, run.op.from);
-  } else if (run.op.kind == LaneOp::Kind::kPunch) {
-    MYFS_TRY(zero_range(file, run.op.from, std::min(run.op.to, kFileSizeMax_bytes + 1)));
+  LaneOp& op = run.op;
+  if (op.kind == LaneOp::Kind::kTruncate) {
+    layer.truncate_to = op.from;
+    layer.end = std::min(layer.end, op.from);
+    op.to = kFileSizeMax_bytes + 1;
+  } else if (op.kind == LaneOp::Kind::kPunch) {
+    op.to = std::min(op.to, kFileSizeMax_bytes + 1);
+  } else if (op.kind == LaneOp::Kind::kClone) {
+    layer.end = std::max(layer.end, op.to);
   }
   run.size = std::max(layer.truncate_to.value_or(inode->size), layer.end);
   run.blocks = inode->blocks - std::min(inode->blocks, inline_blocks(inode->data));
+  run.taken = !op.is_edit() || op.from >= op.to;
+  run.found_to = op.from / kChunkSize_bytes;
 
   MYFS_ASSIGN(ChunkRef first, chunk(file.ino, 0));
-  if (first->file != nullptr || !plan_inline(file, run, *inode)) {
-    run.inline_data.clear();
-    Overlay inlined;
-    if (!inode->data.empty()) {
-      inlined.write(0, inode->data);
-      layer.blocks.try_emplace(0);
+  if (!first->has_record()) {
+    if (op.is_edit()) MYFS_TRY(lay_edit(file, run, 0));
+    bool others = false;
+    if (inode->size > kChunkSize_bytes) {
+      auto [from, to] = number_range('C', file.ino);
+      MYFS_TRY(meta_.scan(from, to, 1, [&](std::string_view, std::string_view) {
+        others = true;
+        return false;
+      }));
     }
-    std::set<uint32_t> chunks;
-    for (const auto& [blkno, block] : layer.blocks) {
-      chunks.insert(static_cast<uint32_t>(blkno / kBlocksPerChunk));
-    }
-    for (uint32_t index : chunks) {
-      MYFS_TRY(plan_chunk(file, run, index, index == 0 ? &inlined : nullptr));
+    if (!others && plan_inline(file, run, *inode)) {
+      run.taken = true;
+      return {};
     }
   }
+  run.inline_data.clear();
+  if (!inode->data.empty()) {
+    run.inlined.write(0, inode->data);
+    layer.blocks.try_emplace(0);
+  }
+  for (const auto& [blkno, block] : layer.blocks) {
+    const auto index = static_cast<uint32_t>(blkno / kBlocksPerChunk);
+    if (run.chunks.empty() || run.chunks.back() != index) run.chunks.push_back(index);
+  }
+  run.pending_chunks = run.chunks.size();
+  return {};
+}
+
+// Some more chunks that an edit is about, but for those that have pending blocks.
+Result<void> FileDataImpl::find_chunks(FileState& file, CommitRun& run) {
+  const LaneOp& op = run.op;
+  const uint64_t last = (op.to - 1) / kChunkSize_bytes;
+  std::vector<uint32_t> found;
+  auto add = [&](uint32_t index) {
+    const auto end = run.chunks.begin() + static_cast<ptrdiff_t>(run.pending_chunks);
+    if (!std::binary_search(run.chunks.begin(), end, index)) found.push_back(index);
+  };
+  if (op.kind == LaneOp::Kind::kClone) {
+    for (size_t i = 0; i < kChunksPerTurn && run.found_to <= last; ++i) {
+      add(static_cast<uint32_t>(run.found_to++));
+    }
+    run.taken = run.found_to > last;
+  } else {
+    size_t seen = 0;
+    Errno damaged;
+    MYFS_TRY(meta_.scan(chunk_key(file.ino, static_cast<uint32_t>(run.found_to)),
+                        chunk_key(file.ino, static_cast<uint32_t>(last)) + '\0', kChunksPerTurn,
+                        [&](std::string_view key, std::string_view) {
+                          auto index = parse_chunk_index(key);
+                          damaged = index.error();
+                          if (!index.ok()) return false;
+                          ++seen;
+                          run.found_to = uint64_t{*index} + 1;
+                          add(*index);
+                          return true;
+                        }));
+    if (!damaged.ok()) return damaged;
+    run.taken = seen < kChunksPerTurn || run.found_to > last;
+  }
+  run.chunks.insert(run.chunks.end(), found.begin(), found.end());
+  return {};
+}
+
+// What an edit does to the blocks of one chunk.
+Result<void> FileDataImpl::lay_edit(FileState& file, const CommitRun& run, uint32_t index) {
+  const LaneOp& op = run.op;
+  if (op.kind != LaneOp::Kind::kClone) return lay_zeros(file, index, op.from, op.to);
+  return lay_clone(file, run, index);
+}
+
+Result<void> FileDataImpl::plan_next(FileState& file, CommitRun& run) {
+  const uint32_t index = run.chunks[run.planned++];
+  const LaneOp& op = run.op;
+  const uint64_t start = index * kChunkSize_bytes;
+  const bool zeroes = op.kind == LaneOp::Kind::kTruncate || op.kind == LaneOp::Kind::kPunch;
+  if (zeroes && op.from <= start && op.to >= start + kChunkSize_bytes) {
+    return plan_drop(file, run, index);
+  }
+  if (op.is_edit()) MYFS_TRY(lay_edit(file, run, index));
+  const auto& blocks = file.committing.blocks;
+  const auto block = blocks.lower_bound(uint64_t{index} * kBlocksPerChunk);
+  if (block == blocks.end() || block->first / kBlocksPerChunk != index) return {};
+  return plan_chunk(file, run, index);
+}
+
+Result<void> FileDataImpl::plan_end(FileState& file, CommitRun& run) {
+  const InodeRecord* inode = host_.committed_inode(file.ino);
+  if (inode == nullptr) return Errno(ESTALE);
   run.blocks += inline_blocks(run.inline_data);
   run.changes_inode =
       run.size != inode->size || run.blocks != inode->blocks || run.inline_data != inode->data;
   return {};
 }
 
-Result<void> FileDataImpl::plan_chunk(FileState& file, CommitRun& run, uint32_t index,
-                                      const Overlay* inlined) {
+// A chunk goes as a whole: nobody needs to know what lay in it.
+Result<void> FileDataImpl::plan_drop(FileState& file, CommitRun& run, uint32_t index) {
+  auto& blocks = file.committing.blocks;
+  auto it = blocks.lower_bound(uint64_t{index} * kBlocksPerChunk);
+  while (it != blocks.end() && it->first / kBlocksPerChunk == index) {
+    PendingBlock& block = it->second;
+    if (block.base == PendingBlock::Base::kSlot) block.file->release(block.entry.slot);
+    add_overlay_bytes(file.committing, block.overlay.data_bytes(), 0);
+    it = blocks.erase(it);
+  }
+  MYFS_ASSIGN(ChunkRef state, chunk(file.ino, index));
+  ChunkDrop& drop = run.drops.emplace_back();
+  drop.index = index;
+  if (!state->has_record()) return {};
+  run.blocks -= std::min(run.blocks, state->committed.blocks512());
+  auto del = [&run](std::string key) {
+    run.drop_mutations.push_back({Mutation::Kind::kDelete, std::move(key), {}, 0});
+  };
+  del(chunk_key(file.ino, index));
+  for (const auto& [blk, overlay] : state->committed.overlays) {
+    del(deferred_key(state->file->id(), blk));
+  }
+  std::vector<BlockFileRef> files;
+  if (state->file != nullptr) files.push_back(state->file);
+  for (const auto& [id, other] : state->committed.others) files.push_back(other);
+  for (const BlockFileRef& each : files) {
+    MYFS_ASSIGN(const bool others, shared(*each));
+    if (others) {
+      drop.shared.push_back(each);
+      continue;
+    }
+    drop.garbage.push_back(each->id());
+    del(block_key(each->id()));
+    run.drop_mutations.push_back(
+        {Mutation::Kind::kPut, garbage_key(file.ino, each->id()), std::string(), 0});
+  }
+  return {};
+}
+
+Result<void> FileDataImpl::plan_chunk(FileState& file, CommitRun& run, uint32_t index) {
   MYFS_ASSIGN(ChunkRef state, chunk(file.ino, index));
   ChunkPlan& plan = run.plans.emplace_back();
   plan.index = index;
   plan.chunk = state;
   plan.after = state->committed;
-  plan.file = plan.pending_file = writable_file(*state);
+  MYFS_ASSIGN(plan.file, writable_file(*state));
+  plan.pending_file = plan.file;
+  MYFS_TRY(know_refs(*state));
+  if (state->file != nullptr && plan.file != state->file) plan.after.disown(state->file);
   auto& blocks = file.committing.blocks;
   size_t deferred = 0;
   for (auto it = blocks.lower_bound(uint64_t{index} * kBlocksPerChunk);
@@ -249,14 +351,18 @@ Result<void> FileDataImpl::plan_chunk(FileState& file, CommitRun& run, uint32_t 
     BlockEntry base;
     Overlay overlay;
     if (block.base == PendingBlock::Base::kSlot) {
-      assert(block.file == plan.file);
       base = block.entry;
-      plan.new_slots = true;
+      base.block = block.file == plan.file ? 0 : block.file->id();
+      if (base.block != 0) {
+        MYFS_TRY(refs(*block.file));
+        plan.after.others[base.block] = block.file;
+      }
+      plan.new_slots |= base.block == 0;
     } else if (block.base == PendingBlock::Base::kInherit) {
-      base = state->committed.entries[blk];
+      base = plan.after.entries[blk];
       auto committed = state->committed.overlays.find(blk);
       if (committed != state->committed.overlays.end()) overlay = *committed->second;
-      if (inlined != nullptr && blk == 0) overlay.lay(*inlined);
+      if (blk == 0 && index == 0) overlay.lay(run.inlined);
     }
     overlay.lay(block.overlay);
     const size_t room =
@@ -264,18 +370,25 @@ Result<void> FileDataImpl::plan_chunk(FileState& file, CommitRun& run, uint32_t 
     MYFS_TRY(plan_block(plan, blk, base, std::move(overlay), std::min(room, kDeferredMax_bytes)));
     auto planned = plan.after.overlays.find(blk);
     if (planned != plan.after.overlays.end()) deferred += planned->second->data_bytes();
-    const bool kept =
-        plan.after.entries[blk].length > 0 && plan.after.entries[blk].slot == base.slot;
-    if (block.base == PendingBlock::Base::kSlot && !kept) plan.spent.push_back(base.slot);
+    const bool kept = base.length > 0 && plan.after.entries[blk] == base;
+    if (block.base == PendingBlock::Base::kSlot && !kept) {
+      plan.spent.emplace_back(plan.after.file_of(base, plan.file), base.slot);
+    }
+    plan.inherited.set(blk, kept && block.base == PendingBlock::Base::kInherit);
   }
-  const uint64_t old_blocks = state->committed.blocks512();
+  finish_chunk(*state, run, plan);
+  return {};
+}
+
+void FileDataImpl::finish_chunk(ChunkState& state, CommitRun& run, ChunkPlan& plan) {
+  const uint64_t old_blocks = state.committed.blocks512();
   run.blocks = run.blocks - std::min(run.blocks, old_blocks) + plan.after.blocks512();
-  if (plan.after.empty()) {
+  plan.after.forget_unused();
+  if (!plan.after.uses_own_file()) {
     plan.file = nullptr;
     plan.new_slots = false;
-    if (state->file != nullptr) state->doomed = true;
   }
-  return {};
+  state.doomed = state.file != nullptr && plan.file != state.file;
 }
 
 // Decides how a block is kept: as a hole, as its base, as base and overlay, or merged.
@@ -295,14 +408,20 @@ Result<void> FileDataImpl::plan_block(ChunkPlan& plan, uint8_t blk, BlockEntry b
     plan.after.overlays[blk] = std::make_shared<const Overlay>(std::move(overlay));
     return {};
   }
+  return plan_merge(plan, blk, base, std::move(overlay), length);
+}
+
+Result<void> FileDataImpl::plan_merge(ChunkPlan& plan, uint8_t blk, BlockEntry base,
+                                      Overlay overlay, uint32_t length) {
   std::vector<uint16_t> slots = plan.file->take(1);
   if (slots.empty()) return Errno(ENOSPC);
   space_.take(kBlockSize_bytes);
   Merge& merge = plan.merges.emplace_back();
   merge.blk = blk;
   merge.base = base;
+  if (base.length > 0) merge.base_file = plan.after.file_of(base, plan.file);
   merge.overlay = std::move(overlay);
-  merge.result = {blk, slots[0], length, 0};
+  merge.result = {.blk = blk, .slot = slots[0], .length = length};
   plan.after.entries[blk] = merge.result;
   plan.new_slots = true;
   return {};
@@ -317,22 +436,18 @@ Result<void> FileDataImpl::plan_fold(FileState& file, CommitRun& run) {
   plan.index = index;
   plan.chunk = state;
   plan.after = state->committed;
-  plan.file = state->file;
+  MYFS_TRY(know_refs(*state));
+  MYFS_ASSIGN(plan.file, writable_file(*state));
+  if (plan.file != state->file) plan.after.disown(state->file);
   for (const auto& [blk, overlay] : state->committed.overlays) {
-    BlockEntry base = state->committed.entries[blk];
+    BlockEntry base = plan.after.entries[blk];
     base.blk = blk;
     plan.after.overlays.erase(blk);
-    std::vector<uint16_t> slots = plan.file->take(1);
-    if (slots.empty()) return Errno(ENOSPC);
     plan.touched.push_back(blk);
-    Merge& merge = plan.merges.emplace_back();
-    merge.blk = blk;
-    merge.base = base;
-    merge.overlay = *overlay;
-    merge.result = {blk, slots[0], effective_length(base.length, *overlay), 0};
-    plan.after.entries[blk] = merge.result;
-    plan.new_slots = true;
+    MYFS_TRY(plan_merge(plan, blk, base, *overlay, effective_length(base.length, *overlay)));
   }
+  plan.after.forget_unused();
+  state->doomed = plan.file != state->file;
   return {};
 }
 
@@ -361,10 +476,12 @@ DataChange FileDataImpl::make_change(FileState& file, CommitRun& run) {
   change.changes_inode_ = run.changes_inode;
   change.has_writes_ = run.op.kind == LaneOp::Kind::kCommit;
   if (change.has_writes_) change.mtime_ = file.committing.mtime;
-  for (const ChunkPlan& plan : run.plans) {
+  for (ChunkPlan& plan : run.plans) {
     put_plan(file.ino, plan, change.mutations_);
     change.gives_up_slots_ |= gives_up_slots(plan);
   }
+  put_drops(file.ino, run, change.mutations_);
+  change.gives_up_slots_ |= !run.drops.empty();
   return change;
 }
 
@@ -377,9 +494,31 @@ void FileDataImpl::settle(uint64_t ino, bool durable) {
     pump(state);
     return;
   }
-  auto run = std::exchange(state.run, nullptr);
+  std::shared_ptr<CommitRun> run = state.run;
   for (ChunkPlan& plan : run->plans) apply_plan(ino, plan);
+  run->plans.clear();
+  run->dropped.clear();
+  apply_drops(ino, run, 0);
+}
+
+// Behind the end of the file nobody looks for content: that it has gone may be noted bit by bit.
+void FileDataImpl::apply_drops(uint64_t ino, const std::shared_ptr<CommitRun>& run, size_t from) {
+  FileState& state = file(ino);
+  if (state.run != run) return;
+  const bool in_steps = run->op.kind == LaneOp::Kind::kTruncate;
+  size_t to = run->drops.size();
+  if (in_steps) to = std::min(to, from + kDropsPerTurn);
+  for (size_t i = from; i < to; ++i) apply_drop(ino, run->drops[i]);
+  reap();
+  if (to < run->drops.size()) {
+    host_.post([weak = weak_from_this(), ino, run, to] {
+      if (auto self = weak.lock()) self->apply_drops(ino, run, to);
+    });
+    return;
+  }
   // The slots of the layer are the committed content's now, or spent.
+  give_back_source(*run);
+  state.run = nullptr;
   overlay_bytes_ -= state.committing.overlay_bytes;
   state.committing = Layer();
   state.lane_busy = false;
@@ -388,29 +527,51 @@ void FileDataImpl::settle(uint64_t ino, bool durable) {
   reap();
 }
 
+void FileDataImpl::apply_drop(uint64_t ino, ChunkDrop& drop) {
+  auto it = chunks_.find({ino, drop.index});
+  if (it != chunks_.end()) {
+    ChunkState& chunk = *it->second;
+    release_slots(chunk);
+    chunk.file = nullptr;
+    chunk.committed = ChunkContent();
+    chunk.doomed = false;
+  }
+  note_deferred(ino, drop.index, 0);
+  for (BlockId id : drop.garbage) {
+    auto known = block_files_.find(id);
+    garbage_.push_back({ino, id, known == block_files_.end() ? nullptr : known->second.lock()});
+  }
+  drop.shared.clear();
+}
+
 void FileDataImpl::apply_plan(uint64_t ino, ChunkPlan& plan) {
   ChunkState& chunk = *plan.chunk;
   for (uint8_t blk : plan.touched) {
-    if (gives_up_slot(plan, blk)) chunk.file->release(chunk.committed.entries[blk].slot);
+    const BlockEntry& old = chunk.committed.entries[blk];
+    if (gives_up_slot(plan, blk)) chunk.committed.file_of(old, chunk.file)->release(old.slot);
   }
-  for (uint16_t slot : plan.spent) plan.pending_file->release(slot);
-  plan.pending_file = nullptr;  // whoever holds the file keeps it from being removed
-  BlockFileRef lost;
-  if (plan.file == nullptr) {
-    lost = std::exchange(chunk.file, nullptr);
-    chunk.doomed = false;
-  } else if (chunk.file == nullptr) {
-    chunk.file = std::exchange(chunk.next_file, nullptr);
-    assert(chunk.file == plan.file);
+  for (auto& [file, slot] : plan.spent) file->release(slot);
+  // Whoever holds a file keeps it from being removed.
+  plan.spent.clear();
+  plan.merges.clear();
+  plan.pending_file = nullptr;
+  if (plan.file != chunk.file) {
+    chunk.file = plan.file;
+    if (chunk.file != nullptr) {
+      assert(chunk.file == chunk.next_file);
+      chunk.next_file = nullptr;
+    }
   }
+  chunk.doomed = false;
   chunk.committed = std::move(plan.after);
   note_deferred(ino, plan.index, chunk.committed.deferred_bytes());
-  if (lost != nullptr) {
-    const BlockId id = lost->id();
-    add_garbage({ino, id, std::move(lost)});
-  } else if (chunk.file != nullptr) {
-    discard_garbage(chunk.file);
+  plan.named.clear();
+  plan.dropped.clear();
+  for (BlockFileRef& file : plan.lost) {
+    const BlockId id = file->id();
+    add_garbage({ino, id, std::move(file)});
   }
+  if (chunk.file != nullptr) discard_garbage(chunk.file);
 }
 
 // The bytes of everything that is not committed are gone or in doubt; see FAILURE in file_data.h.
@@ -428,12 +589,14 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
       touched.insert(plan.index);
       if (plan.file != nullptr) plan.file->quarantine();
     }
+    take_back_names(*run);
   }
   for (const auto& op : file.writing) {
     for (uint64_t blkno = op->first(); blkno <= op->last(); ++blkno) {
       touched.insert(static_cast<uint32_t>(blkno / kBlocksPerChunk));
     }
   }
+  if (run != nullptr) give_back_source(*run);
   drop_layer(file.committing);
   drop_layer(file.pending);
   for (uint32_t index : touched) {
@@ -443,6 +606,7 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
     it->second->doomed = false;
   }
   file.lane_busy = false;
+  file.planning = false;
   space_.doubt();
   ++file.failures;
   ++verifier_count_;

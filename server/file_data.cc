@@ -118,6 +118,14 @@ void FileData::punch(uint64_t ino, uint64_t from, uint64_t to, ChangeDone done) 
   impl_->lane(ino, {LaneOp::Kind::kPunch, from, to, std::move(done)});
 }
 
+void FileData::clone(uint64_t ino, uint64_t offset, uint64_t source, uint64_t source_offset,
+                     uint64_t length, ChangeDone done) {
+  LaneOp op{LaneOp::Kind::kClone, offset, offset + length, std::move(done)};
+  op.source_ino = source;
+  op.source_offset = source_offset;
+  impl_->lane(ino, std::move(op));
+}
+
 void FileData::add_removal(uint64_t ino, Txn& txn) { txn.put(garbage_key(ino), std::string()); }
 void FileData::removed(uint64_t ino) { impl_->removed(ino); }
 
@@ -174,12 +182,14 @@ void FileDataImpl::lane(uint64_t ino, LaneOp op) {
 
 bool FileDataImpl::may_start(const FileState& file, size_t position) const {
   const FileState::Waiting& me = file.waiting[position];
+  if (file.lent) return false;
   if (me.lane.has_value()) {
     if (file.lane_busy) return false;
     if (me.lane->is_edit()) return position == 0 && file.writing.empty();
     return std::none_of(file.waiting.begin(), file.waiting.begin() + static_cast<int>(position),
                         [](const auto& earlier) { return earlier.lane.has_value(); });
   }
+  if (file.planning || (file.run != nullptr && !file.run->drops.empty())) return false;
   auto overlaps = [&me](const WriteOp& other) {
     return other.first() <= me.write->last() && me.write->first() <= other.last();
   };
@@ -216,12 +226,14 @@ void FileDataImpl::forget_if_idle(uint64_t ino) {
   auto it = files_.find(ino);
   if (it == files_.end()) return;
   FileState& state = *it->second;
-  if (state.removed && !state.lane_busy && state.writing.empty() && state.waiting.empty()) {
+  if (state.removed && !state.lane_busy && !state.lent && state.writing.empty() &&
+      state.waiting.empty()) {
     drop_layer(state.pending);
     auto first = chunks_.lower_bound({ino, 0});
     auto last = chunks_.upper_bound({ino, UINT32_MAX});
     for (auto chunk = first; chunk != last; ++chunk) {
       if (chunk->second->next_file != nullptr) remove_stray_file(chunk->second->next_file);
+      release_slots(*chunk->second);
     }
     chunks_.erase(first, last);
     files_.erase(it);
@@ -265,7 +277,8 @@ Result<ChunkRef> FileDataImpl::chunk(uint64_t ino, uint32_t index) {
   auto it = chunks_.find({ino, index});
   if (it != chunks_.end()) return it->second;
   if (chunks_.size() >= options_.cached_chunks_max) evict_chunks();
-  MYFS_ASSIGN(ChunkRef state, load_chunk(meta_, ino, index));
+  auto find = [this](BlockId id, BlockFile::Presence presence) { return block_file(id, presence); };
+  MYFS_ASSIGN(ChunkRef state, load_chunk(meta_, ino, index, find));
   chunks_.emplace(ChunkId{ino, index}, state);
   return state;
 }
@@ -281,19 +294,27 @@ void FileDataImpl::evict_chunks() {
       continue;
     }
     if (it->second->next_file != nullptr) remove_stray_file(it->second->next_file);
+    release_slots(*it->second);
     it = chunks_.erase(it);
     ++evicted;
+  }
+  if (block_files_.size() > 4 * chunks_.size()) {
+    absl::erase_if(block_files_, [](const auto& known) { return known.second.expired(); });
   }
   eviction_hand_ = it == chunks_.end() ? ChunkId{} : it->first;
 }
 
-const BlockFileRef& FileDataImpl::writable_file(ChunkState& chunk) {
-  if (chunk.writable_file() == nullptr) {
-    assert(next_block_ != 0);
-    BlockId id = BlockId{block_epoch_} << 32 | next_block_++;
-    chunk.next_file = std::make_shared<BlockFile>(id, BlockFile::Presence::kAbsent);
+Result<BlockFileRef> FileDataImpl::writable_file(ChunkState& chunk) {
+  if (chunk.next_file != nullptr) return chunk.next_file;
+  if (chunk.file != nullptr && !chunk.doomed) {
+    MYFS_ASSIGN(const bool others, shared(*chunk.file));
+    if (!others) return chunk.file;
   }
-  return chunk.writable_file();
+  assert(next_block_ != 0);
+  const BlockId id = BlockId{block_epoch_} << 32 | next_block_++;
+  chunk.next_file = block_file(id, BlockFile::Presence::kAbsent);
+  chunk.next_file->refs = 0;
+  return chunk.next_file;
 }
 
 void FileDataImpl::run_job(Job work, Job done) {

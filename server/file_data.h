@@ -13,14 +13,16 @@
 //   write                    adds to `pending`. Full checksum blocks go to free slots of the
 //   chunk's
 //                            file at once; the rest waits in memory. Lost in a crash.
-//   commit, truncate, punch  take all of `pending` (truncate and punch add their zeros to it
-//   first),
-//                            make its slots durable and hand a DataChange to the caller, who puts
-//                            it into a Txn, in the same loop turn in which he reads the inode that
-//                            he changes, and settles it when the Txn is durable or has failed.
-// ORDER. Per inode: a write waits for earlier writes to the same checksum blocks; commits,
-// truncates and punches run one after the other, from their start to the settling of their change;
-// truncate and punch wait for all earlier writes, and later writes for their taking. Reads wait for
+//   commit, truncate, punch, clone
+//                            take all of `pending` (edits, which is all but commit, lay what they
+//                            do over it), make its slots durable and hand a DataChange to the
+//                            caller, who puts it into a Txn, in the same loop turn in which he
+//                            reads the inode that he changes, and settles it when the Txn is
+//                            durable or has failed. What is planned takes as many turns of the loop
+//                            as it is long.
+// ORDER. Per inode: a write waits for earlier writes to the same checksum blocks; commits and edits
+// run one after the other, from their start to the settling of their change; edits wait for all
+// earlier writes, and later writes for their taking. Reads wait for
 // nothing. A commit covers every write whose `done` ran before commit() was called. FAILURE. When
 // data cannot be made durable, or a change settles as failed, everything of the inode that was in
 // `committing` and `pending` is dropped, the running and waiting commits of it fail, and
@@ -179,6 +181,13 @@ class FileData {
   void truncate(uint64_t ino, uint64_t size, ChangeDone done);
   // [from, to) reads as zeros; the size stays.
   void punch(uint64_t ino, uint64_t from, uint64_t to, ChangeDone done);
+
+  // [offset, offset + length) becomes what [source_offset, ...) of `source` has, by naming the same
+  // slots; the size grows if need be. Offsets are multiples of kBlockSize_bytes; so is `length`, or
+  // it ends at or behind the ends of both files. Ranges of one file do not overlap. EAGAIN, and
+  // nothing happened: something of the source is in no settled commit.
+  void clone(uint64_t ino, uint64_t offset, uint64_t source, uint64_t source_offset,
+             uint64_t length, ChangeDone done);
 
   // For the transaction that deletes the inode record; the content goes later.
   static void add_removal(uint64_t ino, Txn& txn);

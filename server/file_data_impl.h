@@ -7,6 +7,7 @@
 // with Base::kSlot holds its slot once.
 #pragma once
 
+#include <bitset>
 #include <deque>
 #include <list>
 #include <map>
@@ -70,10 +71,11 @@ struct WriteOp {
 };
 
 struct LaneOp {
-  enum class Kind : uint8_t { kCommit, kTruncate, kPunch, kFold };
+  enum class Kind : uint8_t { kCommit, kTruncate, kPunch, kClone, kFold };
   Kind kind = Kind::kCommit;
   uint64_t from = 0, to = 0;  // kTruncate: from is the size; kFold: the chunk
   ChangeDone done;
+  uint64_t source_ino = 0, source_offset = 0;  // kClone
 
   // Waits for every earlier write, and later writes wait for it.
   bool is_edit() const { return kind != Kind::kCommit && kind != Kind::kFold; }
@@ -82,7 +84,8 @@ struct LaneOp {
 // A block whose overlay goes to a slot.
 struct Merge {
   uint8_t blk = 0;
-  BlockEntry base;  // length 0: none
+  BlockEntry base;         // length 0: none
+  BlockFileRef base_file;  // null: none
   Overlay overlay;
   BlockEntry result;  // crc: the worker's
 };
@@ -91,18 +94,40 @@ struct ChunkPlan {
   uint32_t index = 0;
   ChunkRef chunk;
   ChunkContent after;
-  BlockFileRef file;  // of `after`; null: nothing is left
+  BlockFileRef file;  // the chunk's own, of `after`; null: it has none
   std::vector<uint8_t> touched;
+  std::bitset<kBlocksPerChunk> inherited;  // touched, and in the slot where it was
   std::vector<Merge> merges;
-  BlockFileRef pending_file;    // of the pending slots
-  std::vector<uint16_t> spent;  // pending slots that a merge or a hole replaces
+  BlockFileRef pending_file;  // of the pending slots
+  std::vector<std::pair<BlockFileRef, uint16_t>>
+      spent;  // pending slots that a merge or a hole replaces
   bool new_slots = false;
+  // Once it is handed over: files that it names newly, those that it names no more, and of these
+  // those that nobody names any more.
+  std::vector<BlockFileRef> named, dropped, lost;
+};
+
+// A chunk behind the new end of a file.
+struct ChunkDrop {
+  uint32_t index = 0;
+  std::vector<BlockFileRef> shared;  // files that others name, too
+  std::vector<BlockId> garbage;
 };
 
 struct CommitRun {
+  static constexpr uint64_t kUnplanned = UINT64_MAX;
   LaneOp op;
+  std::vector<uint32_t> chunks;  // to be planned; found so far: below `found_to`
+  size_t planned = 0;            // of them
+  size_t pending_chunks = 0;     // the first ones, ascending: they have pending blocks
+  uint64_t found_to = 0;
+  bool taken = false;  // `chunks` is complete
   std::vector<ChunkPlan> plans;
-  uint64_t size = 0;
+  std::vector<ChunkDrop> drops;
+  std::vector<Mutation> drop_mutations;
+  std::vector<BlockFileRef> dropped;  // as ChunkPlan's, of all drops
+  Overlay inlined;
+  uint64_t size = kUnplanned;
   uint64_t blocks = 0;
   std::string inline_data;
   bool changes_inode = false;
@@ -114,6 +139,8 @@ struct FileState {
   const uint64_t ino;
   Layer pending, committing;
   bool lane_busy = false;
+  bool lent = false;      // to a clone, until that is settled: nothing of it starts
+  bool planning = false;  // in steps: writes wait, so that what is planned stays so
   std::shared_ptr<CommitRun> run;
   std::vector<std::shared_ptr<WriteOp>> writing;
   struct Waiting {
@@ -125,7 +152,7 @@ struct FileState {
   bool removed = false;
 
   bool idle() const {
-    return !lane_busy && writing.empty() && waiting.empty() && pending.empty() && !removed;
+    return !lane_busy && !lent && writing.empty() && waiting.empty() && pending.empty() && !removed;
   }
 };
 
@@ -196,7 +223,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   void forget_if_idle(uint64_t ino);
   Result<ChunkRef> chunk(uint64_t ino, uint32_t index);
   void evict_chunks();
-  const BlockFileRef& writable_file(ChunkState& chunk);
+  Result<BlockFileRef> writable_file(ChunkState& chunk);
   // Runs in the pool, then on the loop; counted by idle().
   void run_job(Job work, Job done);
   template <typename Done, typename T>
@@ -205,6 +232,20 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
       done(std::move(result));
     });
   }
+
+  // ---- file_share.cc: files that several chunks name
+  BlockFileRef block_file(BlockId id, BlockFile::Presence presence);
+  Result<uint32_t> refs(BlockFile& file);
+  Result<bool> shared(BlockFile& file);
+  Result<void> know_refs(const ChunkState& chunk);
+  static void name_file(BlockFile& file, std::vector<Mutation>& out);
+  static bool drop_file(uint64_t ino, BlockFile& file, std::vector<Mutation>& out);
+  static void release_slots(ChunkState& chunk);
+  void take_back_names(CommitRun& run);
+  void put_plan(uint64_t ino, ChunkPlan& plan, std::vector<Mutation>& out);
+  bool is_quiet(uint64_t ino) const;
+  void give_back_source(const CommitRun& run);
+  Result<void> lay_clone(FileState& file, const CommitRun& run, uint32_t index);
 
   // ---- file_read.cc
   Result<void> find_pieces(ReadOp& op, uint64_t offset, uint64_t end, size_t* slots);
@@ -224,25 +265,48 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
 
   // ---- file_commit.cc
   void start_lane(FileState& file, LaneOp op);
-  Result<void> zero_range(FileState& file, uint64_t from, uint64_t to);
-  Result<void> plan(FileState& file, CommitRun& run);
-  Result<void> plan_chunk(FileState& file, CommitRun& run, uint32_t index, const Overlay* inlined);
+  void plan_on(FileState& file);
+  void execute(FileState& file);
+  Result<bool> plan_some(FileState& file, CommitRun& run);
+  Result<void> plan_begin(FileState& file, CommitRun& run);
+  Result<void> find_chunks(FileState& file, CommitRun& run);
+  Result<void> plan_next(FileState& file, CommitRun& run);
+  Result<void> plan_end(FileState& file, CommitRun& run);
+  Result<void> lay_zeros(FileState& file, uint32_t index, uint64_t from, uint64_t to);
+  Result<void> plan_chunk(FileState& file, CommitRun& run, uint32_t index);
+  static void finish_chunk(ChunkState& state, CommitRun& run, ChunkPlan& plan);
+  Result<void> plan_merge(ChunkPlan& plan, uint8_t blk, BlockEntry base, Overlay overlay,
+                          uint32_t length);
+  Result<void> lay_edit(FileState& file, const CommitRun& run, uint32_t index);
+  Result<void> plan_drop(FileState& file, CommitRun& run, uint32_t index);
   Result<void> plan_fold(FileState& file, CommitRun& run);
   Result<void> plan_block(ChunkPlan& plan, uint8_t blk, BlockEntry base, Overlay overlay,
                           size_t deferred_max);
   bool plan_inline(FileState& file, CommitRun& run, const InodeRecord& inode);
   void finish_data(uint64_t ino, const std::shared_ptr<CommitRun>& run);
   DataChange make_change(FileState& file, CommitRun& run);
+  void put_drops(uint64_t ino, CommitRun& run, std::vector<Mutation>& out);
   void apply_plan(uint64_t ino, ChunkPlan& plan);
+  void apply_drops(uint64_t ino, const std::shared_ptr<CommitRun>& run, size_t from);
+  void apply_drop(uint64_t ino, ChunkDrop& drop);
   void fail_file(FileState& file, Errno error);
 
   // ---- file_recovery.cc
   void note_deferred(uint64_t ino, uint32_t index, size_t bytes);
   void fold_some();
   void add_garbage(Garbage garbage);
-  bool collect_inode(Garbage& garbage, Txn& txn, std::vector<BlockId>& removals);
+  struct Reaping {
+    std::vector<Garbage> batch;
+    std::vector<BlockId> removals;
+    std::vector<BlockFileRef> dropped;  // that others name still, as often as a record goes
+    std::vector<BlockFileRef> removed;
+    std::vector<BlockFileRef> lost;  // of those dropped: nobody else names them after all
+    Txn txn;
+  };
+  bool collect_inode(Garbage& garbage, Reaping& reaping);
+  Result<void> collect_file(BlockId id, Reaping& reaping);
   void reap();
-  void finish_reap(std::vector<Garbage> batch, Txn txn);
+  void finish_reap(std::shared_ptr<Reaping> reaping);
   void discard_garbage(const BlockFileRef& file);
   void remove_stray_file(const BlockFileRef& file);
 
@@ -257,6 +321,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
 
   absl::flat_hash_map<uint64_t, std::unique_ptr<FileState>> files_;
   std::map<ChunkId, ChunkRef> chunks_;
+  absl::flat_hash_map<BlockId, std::weak_ptr<BlockFile>> block_files_;
   ChunkId eviction_hand_{};
   size_t overlay_bytes_ = 0;  // of all layers
   uint32_t verifier_count_ = 0;

@@ -107,8 +107,8 @@ Result<void> FileDataImpl::find_pieces(ReadOp& op, uint64_t offset, uint64_t end
     piece.at = at - offset;
     const ChunkContent& content = state->committed;
     if (content.entries[blk].length > 0) {
-      piece.file = state->file;
       piece.entry = content.entries[blk];
+      piece.file = content.file_of(piece.entry, state->file);
       MYFS_TRY(piece.file->hold(piece.entry.slot));
       ++*slots;
     }

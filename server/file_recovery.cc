@@ -1,5 +1,6 @@
 // What runs behind the scenes: deferred writes, garbage, and what a boot owes.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "sdk/base/log.h"
@@ -119,33 +120,47 @@ void FileDataImpl::add_garbage(Garbage garbage) {
   reap();
 }
 
+// A dead inode's record that names this file goes; so does the file, if there is no other.
+Result<void> FileDataImpl::collect_file(BlockId id, Reaping& reaping) {
+  BlockFileRef file = block_file(id, BlockFile::Presence::kPresent);
+  MYFS_ASSIGN(const uint32_t count, refs(*file));
+  if (++file->dropping < count) {
+    reaping.dropped.push_back(std::move(file));
+    return {};
+  }
+  reaping.removals.push_back(id);
+  reaping.txn.del(block_key(id));
+  reaping.removed.push_back(std::move(file));
+  return {};
+}
+
 // Adds chunks of a dead inode to the batch: as many as there is room for.
-bool FileDataImpl::collect_inode(Garbage& garbage, Txn& txn, std::vector<BlockId>& removals) {
+bool FileDataImpl::collect_inode(Garbage& garbage, Reaping& reaping) {
   size_t chunks = 0;
-  const size_t most = kReapBlocksMax - removals.size();
+  const size_t most = kReapBlocksMax - std::min(kReapBlocksMax - 1, reaping.removals.size());
   auto take_deferred = [&](BlockId block) {
     auto [from, to] = number_range('W', block);
     return meta_.scan(from, to, 0, [&](std::string_view key, std::string_view) {
-      txn.del(std::string(key));
+      reaping.txn.del(std::string(key));
       return true;
     });
   };
+  bool read = true;
   auto [from, to] = number_range('C', garbage.ino);
   auto scanned = meta_.scan(from, to, most, [&](std::string_view key, std::string_view value) {
     ++chunks;
-    txn.del(std::string(key));
+    reaping.txn.del(std::string(key));
     auto record = ChunkRecord::decode(value);
     if (!record.ok()) return true;
-    removals.push_back(record->block);
-    txn.del(block_key(record->block));
-    return take_deferred(record->block).ok();
+    for (BlockId id : record->files()) read = read && collect_file(id, reaping).ok();
+    return read && (record->block == 0 || take_deferred(record->block).ok());
   });
-  if (!scanned.ok()) return false;
+  if (!scanned.ok() || !read) return false;
   if (chunks == most) {
     garbage.block = UINT64_MAX;  // more of it: comes back
     return true;
   }
-  txn.del(garbage_key(garbage.ino));
+  reaping.txn.del(garbage_key(garbage.ino));
   auto first = deferred_.lower_bound({garbage.ino, 0});
   while (first != deferred_.end() && first->first.first == garbage.ino) {
     deferred_bytes_ -= first->second;
@@ -156,11 +171,10 @@ bool FileDataImpl::collect_inode(Garbage& garbage, Txn& txn, std::vector<BlockId
 
 void FileDataImpl::reap() {
   if (reaping_ || garbage_.empty()) return;
-  std::vector<Garbage> batch;
-  std::vector<BlockId> removals;
-  Txn txn;
-  for (size_t looked = garbage_.size(); looked > 0 && batch.size() < kReapBatch; --looked) {
-    if (removals.size() >= kReapBlocksMax) break;
+  auto reaping = std::make_shared<Reaping>();
+  for (size_t looked = garbage_.size(); looked > 0 && reaping->batch.size() < kReapBatch;
+       --looked) {
+    if (reaping->removals.size() >= kReapBlocksMax) break;
     Garbage garbage = std::move(garbage_.front());
     garbage_.pop_front();
     if (garbage.file.use_count() > 1) {
@@ -168,53 +182,77 @@ void FileDataImpl::reap() {
       continue;
     }
     if (garbage.block != 0) {
-      removals.push_back(garbage.block);
-      txn.del(garbage_key(garbage.ino, garbage.block));
-      batch.push_back(std::move(garbage));
+      reaping->removals.push_back(garbage.block);
+      reaping->txn.del(garbage_key(garbage.ino, garbage.block));
+      reaping->batch.push_back(std::move(garbage));
       continue;
     }
-    if (!collect_inode(garbage, txn, removals)) continue;  // the next boot's
-    batch.push_back(std::move(garbage));
+    if (!collect_inode(garbage, *reaping)) continue;  // the next boot's
+    reaping->batch.push_back(std::move(garbage));
   }
-  if (batch.empty()) return;
+  if (reaping->batch.empty()) return;
   reaping_ = true;
   auto failed = std::make_shared<bool>(false);
   run_job(
-      [removals = std::move(removals), &blocks = blocks_, failed] {
-        for (BlockId id : removals) {
+      [reaping, &blocks = blocks_, failed] {
+        for (BlockId id : reaping->removals) {
           if (blocks.remove(id).ok()) continue;
           log(LogLevel::kWarning, "block %016x: cannot be removed", id);
           *failed = true;
         }
       },
-      [this, batch = std::move(batch), txn = std::move(txn), failed]() mutable {
-        if (*failed) {
-          reaping_ = false;  // the records stay, and the next boot tries again
-          return;
+      [this, reaping, failed]() mutable {
+        if (!*failed) return finish_reap(std::move(reaping));
+        // The records stay, and the next boot tries again.
+        reaping_ = false;
+        for (auto* files : {&reaping->dropped, &reaping->removed}) {
+          for (const BlockFileRef& file : *files) --file->dropping;
         }
-        finish_reap(std::move(batch), std::move(txn));
       });
 }
 
-void FileDataImpl::finish_reap(std::vector<Garbage> batch, Txn txn) {
+void FileDataImpl::finish_reap(std::shared_ptr<Reaping> reaping) {
+  std::set<BlockId> removed(reaping->removals.begin(), reaping->removals.end());
+  for (const BlockFileRef& file : reaping->dropped) {
+    --file->dropping;
+    --*file->refs;
+    if (removed.contains(file->id())) continue;
+    if (*file->refs > 0) {
+      reaping->txn.put(block_key(file->id()), RefsRecord{*file->refs}.encode());
+      continue;
+    }
+    // The other one has gone meanwhile.
+    reaping->txn.del(block_key(file->id()));
+    reaping->txn.put(garbage_key(reaping->batch[0].ino, file->id()), std::string());
+    reaping->lost.push_back(file);
+  }
   // Lost in a crash, it is done again by the next boot.
   constexpr bool kOnDisk = false;
-  host_.submit_background(
-      std::move(txn), kOnDisk,
-      [weak = weak_from_this(), batch = std::move(batch)](bool durable) mutable {
-        auto self = weak.lock();
-        if (self == nullptr) return;
-        self->reaping_ = false;
-        if (!durable) return;
-        for (Garbage& garbage : batch) {
-          if (garbage.block == UINT64_MAX) self->garbage_.push_back({garbage.ino, 0, nullptr});
-        }
-        self->reap();
-      });
+  Txn txn = std::move(reaping->txn);
+  host_.submit_background(std::move(txn), kOnDisk,
+                          [weak = weak_from_this(), reaping](bool durable) mutable {
+                            auto self = weak.lock();
+                            if (self == nullptr) return;
+                            self->reaping_ = false;
+                            if (!durable) {
+                              for (const BlockFileRef& file : reaping->dropped) ++*file->refs;
+                              return;
+                            }
+                            const uint64_t ino = reaping->batch[0].ino;
+                            for (const BlockFileRef& file : reaping->lost) {
+                              self->garbage_.push_back({ino, file->id(), nullptr});
+                            }
+                            for (Garbage& garbage : reaping->batch) {
+                              if (garbage.block == UINT64_MAX)
+                                self->garbage_.push_back({garbage.ino, 0, nullptr});
+                            }
+                            self->reap();
+                          });
 }
 
 // Gives the space of overwritten slots back once it is worth a system call.
 void FileDataImpl::discard_garbage(const BlockFileRef& file) {
+  if (file->refs != 1) return;  // others' slots look unused here
   std::vector<uint16_t> slots = file->take_garbage(kDiscardAtLeast);
   if (slots.empty()) return;
   run_job(

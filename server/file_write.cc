@@ -139,7 +139,7 @@ Result<void> FileDataImpl::place_piece(FileState& file, WriteOp& op, ChunkState&
 
 Result<void> FileDataImpl::give_slots(ChunkState& chunk, std::vector<WriteOp::Segment>& segments) {
   if (segments.empty()) return {};
-  const BlockFileRef& target = writable_file(chunk);
+  MYFS_ASSIGN(const BlockFileRef target, writable_file(chunk));
   std::vector<uint16_t> slots = target->take(segments.size());
   if (slots.empty()) return Errno(ENOSPC);
   for (size_t i = 0; i < segments.size(); ++i) {

@@ -312,7 +312,7 @@ int FsckWalk::run() {
   check_reachable();
   print_faults();
   const std::string seen = absl::StrFormat("%d inodes, %d entries, %d blocks", inodes_.size(),
-                                           entry_count_, chunks_.size());
+                                           entry_count_, naming_.size());
   if (unreadable_) {
     out_ << "could not be read to the end: " << seen << "\n";
     return kFsckUnreadable;

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_format.h"
 #include "server/chunk_map.h"
@@ -17,8 +18,9 @@ void FsckWalk::see_chunk(std::string_view key, std::string_view value) {
   const std::string chunk = absl::StrFormat("chunk %d", *index);
   auto record = ChunkRecord::decode(value);
   if (!record.ok()) return fault_of(*ino, chunk + ": record is damaged");
+  for (BlockId id : record->files()) ++naming_[id];
   if (garbage_inodes_.contains(*ino)) {
-    garbage_blocks_.insert(record->block);
+    dead_owned_.insert(record->block);
     return;
   }
   auto inode = inodes_.find(*ino);
@@ -27,11 +29,15 @@ void FsckWalk::see_chunk(std::string_view key, std::string_view value) {
   if (*index == 0 && inode->second.has_inline) {
     fault_of(*ino, chunk + ": lies under inline content");
   }
-  const BlockId block = record->block;
-  if (garbage_blocks_.contains(block)) {
-    fault_of(*ino, chunk + absl::StrFormat(": block %016x is marked as garbage", block));
+  for (BlockId id : record->files()) {
+    if (garbage_blocks_.contains(id)) {
+      fault_of(*ino, chunk + absl::StrFormat(": block %016x is marked as garbage", id));
+    }
   }
-  auto [it, inserted] = chunks_.try_emplace(block, Chunk{*ino, *index, std::move(*record)});
+  const BlockId block = record->block;
+  chunks_[{*ino, *index}] = std::move(*record);
+  if (block == 0) return;
+  auto [it, inserted] = owners_.try_emplace(block, ChunkId{*ino, *index});
   if (!inserted) {
     fault_of(*ino,
              chunk + absl::StrFormat(": shares block %016x with inode %d", block, it->second.ino));
@@ -45,9 +51,11 @@ void FsckWalk::see_refs(std::string_view key, std::string_view value) {
   auto record = RefsRecord::decode(value);
   if (!record.ok()) return fault(block, "reference record is damaged");
   if (garbage_blocks_.contains(*id)) return;
-  if (!chunks_.contains(*id)) return fault(block, "unreferenced: no chunk names it");
-  if (record->refs != 1) {
-    fault(block, absl::StrFormat("reference count is %d, should be 1", record->refs));
+  auto named = naming_.find(*id);
+  if (named == naming_.end()) return fault(block, "unreferenced: no chunk names it");
+  if (record->refs != named->second) {
+    fault(block,
+          absl::StrFormat("reference count is %d, should be %d", record->refs, named->second));
   }
 }
 
@@ -57,10 +65,10 @@ void FsckWalk::see_deferred(std::string_view key, std::string_view value) {
   if (!id.ok() || !blk.ok() || *blk >= kBlocksPerChunk) {
     return fault("a deferred write", "has a damaged key");
   }
-  if (garbage_blocks_.contains(*id)) return;
-  auto chunk = chunks_.find(*id);
+  if (garbage_blocks_.contains(*id) || dead_owned_.contains(*id)) return;
+  auto chunk = owners_.find(*id);
   auto record = DeferredRecord::decode(value);
-  if (chunk == chunks_.end()) {
+  if (chunk == owners_.end()) {
     return fault(absl::StrFormat("block %016x", *id), "deferred write without a chunk");
   }
   if (!record.ok()) return fault_of(chunk->second.ino, "deferred write is damaged");
@@ -78,16 +86,22 @@ void FsckWalk::check_files() {
   }
   absl::flat_hash_set<BlockId> present(ids->begin(), ids->end());
   std::vector<std::pair<uint64_t, std::string>> missing;
-  for (const auto& [id, chunk] : chunks_) {
-    if (!chunk.record.entries.empty() && !present.contains(id)) {
-      missing.emplace_back(chunk.ino,
-                           absl::StrFormat("chunk %d: block %016x is missing", chunk.index, id));
+  for (const auto& [chunk, record] : chunks_) {
+    std::set<BlockId> used;
+    for (const BlockEntry& entry : record.entries) {
+      used.insert(entry.block == 0 ? record.block : entry.block);
     }
-    auto refs = meta_.get(block_key(id));
-    if (!refs.ok() || !refs->has_value()) {
-      missing.emplace_back(
-          chunk.ino,
-          absl::StrFormat("chunk %d: block %016x has no reference count", chunk.index, id));
+    for (BlockId id : record.files()) {
+      if (used.contains(id) && !present.contains(id)) {
+        missing.emplace_back(chunk.ino,
+                             absl::StrFormat("chunk %d: block %016x is missing", chunk.index, id));
+      }
+      auto refs = meta_.get(block_key(id));
+      if (!refs.ok() || !refs->has_value()) {
+        missing.emplace_back(
+            chunk.ino,
+            absl::StrFormat("chunk %d: block %016x has no reference count", chunk.index, id));
+      }
     }
   }
   std::sort(missing.begin(), missing.end());
@@ -95,23 +109,20 @@ void FsckWalk::check_files() {
 }
 
 void FsckWalk::check_chunks() {
-  std::vector<BlockId> ids;
-  ids.reserve(chunks_.size());
-  for (const auto& [id, chunk] : chunks_) ids.push_back(id);
-  std::sort(ids.begin(), ids.end());
-  for (BlockId id : ids) check_chunk(id, chunks_.at(id));
+  for (const auto& [chunk, record] : chunks_) check_chunk(chunk, record);
 }
 
-void FsckWalk::check_chunk(BlockId id, const Chunk& chunk) {
+void FsckWalk::check_chunk(const ChunkId& chunk, const ChunkRecord& record) {
   std::vector<uint8_t> bytes;
   std::vector<uint32_t> bases(kBlocksPerChunk);
-  for (const BlockEntry& entry : chunk.record.entries) {
+  for (const BlockEntry& entry : record.entries) {
     bytes.resize(entry.length);
     bases[entry.blk] = entry.length;
+    const BlockId id = entry.block == 0 ? record.block : entry.block;
     auto read = blocks_.pread(id, uint64_t{entry.slot} * kBlockSize_bytes, bytes);
     const uint64_t at = chunk.index * kChunkSize_bytes + entry.blk * uint64_t{kBlockSize_bytes};
     if (!read.ok()) {
-      if (read.error() == Errno(ENOENT)) break;  // told by check_files()
+      if (read.error() == Errno(ENOENT)) continue;  // told by check_files()
       fault_of(chunk.ino,
                absl::StrFormat("bytes from %d cannot be read: %s", at, read.error().text()));
     } else if (crc32c(bytes) != entry.crc) {
@@ -119,9 +130,9 @@ void FsckWalk::check_chunk(BlockId id, const Chunk& chunk) {
     }
   }
   std::vector<Overlay> overlays(kBlocksPerChunk);
-  auto deferred = deferred_.find(id);
+  auto deferred = deferred_.find(record.block);
   if (deferred != deferred_.end()) {
-    for (const auto& [blk, record] : deferred->second) overlays[blk] = Overlay(record.extents);
+    for (const auto& [blk, write] : deferred->second) overlays[blk] = Overlay(write.extents);
   }
   auto inode = inodes_.find(chunk.ino);
   if (inode == inodes_.end()) return;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -41,10 +42,10 @@ class FsckWalk {
     bool has_inline = false;
     bool orphan = false;
   };
-  struct Chunk {
+  struct ChunkId {
     uint64_t ino = 0;
     uint32_t index = 0;
-    ChunkRecord record;
+    auto operator<=>(const ChunkId&) const = default;
   };
   using Visit = void (FsckWalk::*)(std::string_view key, std::string_view value);
 
@@ -70,7 +71,7 @@ class FsckWalk {
   void see_deferred(std::string_view key, std::string_view value);
   void check_files();
   void check_chunks();
-  void check_chunk(BlockId id, const Chunk& chunk);
+  void check_chunk(const ChunkId& chunk, const ChunkRecord& record);
 
   // A fault that has a place of its own, of an inode, of an entry of a directory.
   void fault(const std::string& place, const std::string& what);
@@ -86,7 +87,10 @@ class FsckWalk {
   absl::flat_hash_map<uint64_t, Inode> inodes_;
   // Where a directory is entered: its parent and name.
   absl::flat_hash_map<uint64_t, std::pair<uint64_t, std::string>> entries_of_dirs_;
-  absl::flat_hash_map<BlockId, Chunk> chunks_;
+  std::map<ChunkId, ChunkRecord> chunks_;
+  absl::flat_hash_map<BlockId, ChunkId> owners_;   // the chunk that writes to the block
+  absl::flat_hash_map<BlockId, uint32_t> naming_;  // chunk records that name it, dead inodes' too
+  absl::flat_hash_set<BlockId> dead_owned_;
   absl::flat_hash_map<BlockId, std::vector<std::pair<uint8_t, DeferredRecord>>> deferred_;
   absl::flat_hash_set<uint64_t> garbage_inodes_;
   absl::flat_hash_set<BlockId> garbage_blocks_;

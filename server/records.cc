@@ -9,6 +9,7 @@ namespace myfs::server {
 namespace {
 
 constexpr uint8_t kRecordVersion = 1;
+constexpr uint8_t kSharedChunkVersion = 2;  // entries name their files, a slot may come twice
 
 // ---- keys: big-endian
 
@@ -40,7 +41,7 @@ constexpr size_t kNumberEnd = 9;  // type letter and eight bytes
 
 class Encoder {
  public:
-  Encoder() { out_.push_back(static_cast<char>(kRecordVersion)); }
+  explicit Encoder(uint8_t version = kRecordVersion) { out_.push_back(static_cast<char>(version)); }
   template <typename T>
   Encoder& number(T value) {
     static_assert(std::is_integral_v<T>);
@@ -67,11 +68,11 @@ class Encoder {
 // Remembers the first breach instead of returning it from each call: ok() at the end tells.
 class Decoder {
  public:
-  explicit Decoder(std::string_view in) : in_(in) {
-    uint8_t version = 0;
-    number(version);
-    if (version != kRecordVersion) ok_ = false;
+  explicit Decoder(std::string_view in, uint8_t newest = kRecordVersion) : in_(in) {
+    number(version_);
+    if (version_ < kRecordVersion || version_ > newest) ok_ = false;
   }
+  uint8_t version() const { return version_; }
   template <typename T>
   Decoder& number(T& value) {
     value = 0;
@@ -128,6 +129,7 @@ class Decoder {
 
   std::string_view in_;
   bool ok_ = true;
+  uint8_t version_ = 0;
 };
 
 template <typename T>
@@ -319,34 +321,59 @@ Result<DirentRecord> DirentRecord::decode(std::string_view value) {
   return finish(in, r);
 }
 
+namespace {
+
+// Whether entries lie in other chunks' files, or share a slot.
+bool shares(const ChunkRecord& record) {
+  std::array<bool, kSlotsMax> taken{};
+  for (const BlockEntry& entry : record.entries) {
+    if (entry.block != 0 || taken[entry.slot]) return true;
+    taken[entry.slot] = true;
+  }
+  return false;
+}
+
+}  // namespace
+
 std::string ChunkRecord::encode() const {
-  Encoder out;
+  const bool shared = shares(*this);
+  Encoder out(shared ? kSharedChunkVersion : kRecordVersion);
   out.number(block).number(static_cast<uint32_t>(entries.size()));
   for (const BlockEntry& entry : entries) {
     out.number(entry.blk).number(entry.slot).number(entry.length).number(entry.crc);
+    if (shared) out.number(entry.block);
   }
   return out.take();
 }
 
 Result<ChunkRecord> ChunkRecord::decode(std::string_view value) {
-  Decoder in(value);
+  Decoder in(value, kSharedChunkVersion);
+  const bool shared = in.version() == kSharedChunkVersion;
   ChunkRecord r;
   in.number(r.block);
-  in.require(r.block != 0);
-  uint32_t count = in.count(11);
-  std::array<bool, kSlotsMax> taken{};
+  in.require(r.block != 0 || shared);
+  uint32_t count = in.count(shared ? 19 : 11);
   for (uint32_t i = 0; i < count && in.ok(); ++i) {
     BlockEntry entry;
     in.number(entry.blk).number(entry.slot).number(entry.length).number(entry.crc);
+    if (shared) in.number(entry.block);
     in.require(entry.blk < kBlocksPerChunk && entry.slot < kSlotsMax);
     in.require(entry.length > 0 && entry.length <= kBlockSize_bytes);
     in.require(r.entries.empty() || r.entries.back().blk < entry.blk);
-    if (!in.ok()) break;
-    in.require(!taken[entry.slot]);
-    taken[entry.slot] = true;
+    in.require(entry.block != 0 || r.block != 0);
     r.entries.push_back(entry);
   }
+  in.require(!in.ok() || shares(r) == shared);
   return finish(in, std::move(r));
+}
+
+std::set<BlockId> ChunkRecord::files() const {
+  std::set<BlockId> files;
+  if (block != 0) files.insert(block);
+  for (const BlockEntry& entry : entries) {
+    if (entry.block != 0) files.insert(entry.block);
+  }
+  return files;
 }
 
 std::string RefsRecord::encode() const { return Encoder().number(refs).take(); }

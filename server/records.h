@@ -5,19 +5,27 @@
 // Invariants: (1) decoding never reads past its input; anything unexpected is EUCLEAN; (2) keys
 // sort as their numbers do.
 //
-//   I <ino8>                  inode                 E <ino8> <cookie8> <name>   directory entry
-//   P <ino8> <parent8> <name> further parent        X <ino8> <name>             extended attribute
-//   C <ino8> <chunk4>         chunk of a file       B <block8>                  references of a
-//   block W <block8> <blk2>         deferred small write  O <ino8>                    orphan G
-//   <ino8>                  all content of a dead inode is garbage G <ino8> <block8>         one
-//   block that nothing names any more S <session8>              session               R <session8>
-//   <slot2>        reply record Q <dir8>                  quota limits          U <dir8> <what1>
-//   usage counter M <name>                  superblock and other single records
+//   I <ino8>                  inode
+//   E <ino8> <cookie8> <name> directory entry
+//   P <ino8> <parent8> <name> further parent
+//   X <ino8> <name>           extended attribute
+//   C <ino8> <chunk4>         chunk of a file
+//   B <block8>                how many chunks name a block
+//   W <block8> <blk2>         deferred small write, of the chunk that owns the block
+//   O <ino8>                  orphan
+//   G <ino8>                  all content of a dead inode is garbage
+//   G <ino8> <block8>         one block that nothing names any more
+//   S <session8>              session
+//   R <session8> <slot2>      reply record
+//   Q <dir8>                  quota limits
+//   U <dir8> <what1>          usage counter
+//   M <name>                  superblock and other single records
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -129,19 +137,21 @@ struct BlockEntry {
   uint16_t slot = 0;    // of the file: bytes from slot * 64 KiB
   uint32_t length = 0;  // 1..64 KiB; what follows is zeros
   uint32_t crc = 0;     // CRC32C of those bytes
+  BlockId block = 0;    // whose slot it is; 0: of the chunk's own file
   bool operator==(const BlockEntry&) const = default;
 };
 
 struct ChunkRecord {
-  BlockId block = 0;
-  std::vector<BlockEntry> entries;  // ascending blk, no slot twice; absent: hole
+  BlockId block = 0;                // its own file: where it writes; 0: it has none
+  std::vector<BlockEntry> entries;  // ascending blk; absent: hole
+  std::set<BlockId> files() const;  // that it refers to, each once
   std::string encode() const;
   static Result<ChunkRecord> decode(std::string_view value);
   bool operator==(const ChunkRecord&) const = default;
 };
 
-struct RefsRecord {  // B
-  uint32_t refs = 1;
+struct RefsRecord {   // B
+  uint32_t refs = 1;  // chunk records that name the file
   std::string encode() const;
   static Result<RefsRecord> decode(std::string_view value);
   bool operator==(const RefsRecord&) const = default;

@@ -171,11 +171,6 @@ class DataImpl final : public wire::DataService::Server {
 
   kj::Promise<void> copy(CopyContext context) override {
     auto params = context.getParams();
-    if (params.getClone()) {
-      ++bound_.shard->counters().operations;
-      context.getResults().setErrno(EOPNOTSUPP);
-      return kj::READY_NOW;
-    }
     CopyArgs args{.from = decode(params.getFrom()),
                   .to = decode(params.getTo()),
                   .from_opener = decode(params.getFromOpener()),
@@ -190,7 +185,8 @@ class DataImpl final : public wire::DataService::Server {
     return run_call<CopyAnswer>(
         bound_, head, context,
         [args, state](Turn& turn, CopyAnswer& reply) {
-          return myfs::server::copy(turn, args, state, reply);
+          return args.clone ? myfs::server::clone(turn, args, state, reply)
+                            : myfs::server::copy(turn, args, state, reply);
         },
         [](auto context, const CopyAnswer& reply) {
           auto results = context.getResults();

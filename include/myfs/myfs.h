@@ -328,6 +328,17 @@ MYFS_API ssize_t myfs_copy_file_range_x(myfs_task* task, const myfs_call* call, 
                                         off_t* offset_in, int fd_out, off_t* offset_out,
                                         size_t size, unsigned flags);
 
+/* Makes [offset_out, offset_out + size) of one file what the same range of the other is, by sharing
+ * its content until either is written [FICLONERANGE, FICLONE]. size 0: to the end of `fd_in`. In
+ * one step: others see all of it or nothing. Errors: [change]; EBADF, EISDIR, EXDEV, EFBIG as
+ * myfs_copy_file_range; EINVAL (an offset that is no multiple of 64 KiB; a size that is none,
+ * unless the range ends with `fd_in` and not before the end of `fd_out`; a range beyond the end of
+ * `fd_in`; overlapping ranges of one file; no regular file; negative numbers). */
+MYFS_API int myfs_clone_file_range(myfs_task* task, int fd_in, off_t offset_in, int fd_out,
+                                   off_t offset_out, off_t size);
+MYFS_API int myfs_clone_file_range_x(myfs_task* task, const myfs_call* call, int fd_in,
+                                     off_t offset_in, int fd_out, off_t offset_out, off_t size);
+
 /* Where a file has content; what no extent covers reads as zeros. */
 typedef struct myfs_extent {
   uint64_t offset; /* bytes, of the file */

@@ -24,6 +24,19 @@ ssize_t myfs_copy_file_range(myfs_task* task, int fd_in, off_t* offset_in, int f
   return myfs_copy_file_range_x(task, nullptr, fd_in, offset_in, fd_out, offset_out, size, flags);
 }
 
+int myfs_clone_file_range_x(myfs_task* task, const myfs_call* call, int fd_in, off_t offset_in,
+                            int fd_out, off_t offset_out, off_t size) {
+  CallScope scope(task, call, "clone_file_range");
+  return scope.run([&] {
+    return fs::vfs_clone_file_range(scope.ctx(), scope.task(), fd_in, offset_in, fd_out, offset_out,
+                                    size);
+  });
+}
+int myfs_clone_file_range(myfs_task* task, int fd_in, off_t offset_in, int fd_out, off_t offset_out,
+                          off_t size) {
+  return myfs_clone_file_range_x(task, nullptr, fd_in, offset_in, fd_out, offset_out, size);
+}
+
 ssize_t myfs_fiemap_x(myfs_task* task, const myfs_call* call, int fd, off_t offset, off_t size,
                       myfs_extent* extents, size_t count) {
   CallScope scope(task, call, "fiemap");

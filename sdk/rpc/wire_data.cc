@@ -186,7 +186,9 @@ Errno decode_results(Data::CopyResults::Reader results, const CopyArgs& args, ui
   if (Errno error = to_errno(results.getErrno()); !error.ok()) return error;
   reply->replayed = results.getReplayed();
   reply->count = results.getCount();
-  return bad_unless(reply->count <= args.len && decode(results.getNode(), session, &reply->node));
+  const bool to_the_end = args.clone && args.len == 0;
+  return bad_unless((to_the_end || reply->count <= args.len) &&
+                    decode(results.getNode(), session, &reply->node));
 }
 
 void encode_params(const ReadManyArgs& args, const Sender& sender,

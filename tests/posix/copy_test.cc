@@ -85,6 +85,70 @@ TEST_F(Copy, copy_file_range_EOVERFLOW) {
   EXPECT_EQ(-EOVERFLOW, copy(0, LONG_MAX - 1, 10));
 }
 
+TEST_F(Copy, clone_file_range_EBADF) {
+  int read_only = open("out", O_RDONLY), append = open("out", O_WRONLY | O_APPEND);
+  EXPECT_EQ(-EBADF, myfs_clone_file_range(task_, 99, 0, out_, 0, 0));
+  EXPECT_EQ(-EBADF, myfs_clone_file_range(task_, in_, 0, read_only, 0, 0));
+  EXPECT_EQ(-EBADF, myfs_clone_file_range(task_, in_, 0, append, 0, 0));
+}
+
+TEST_F(Copy, clone_file_range_EISDIR) {
+  make_dir("d");
+  EXPECT_EQ(-EISDIR, myfs_clone_file_range(task_, in_, 0, open("d", O_RDONLY), 0, 0));
+}
+
+TEST_F(Copy, clone_file_range_EXDEV) {
+  ASSERT_EQ(0, myfs_mkdir(task_, "m", 0755));
+  ASSERT_EQ(0, myfs_mount(task_, server_->url().c_str(), "m", nullptr)) << last_message();
+  int far = open(("m" + home() + "/out").c_str(), O_RDWR);
+  EXPECT_EQ(-EXDEV, myfs_clone_file_range(task_, in_, 0, far, 0, 0));
+  close(far);
+}
+
+TEST_F(Copy, clone_file_range_EFBIG) {
+  constexpr off_t kBlock = 65'536;
+  EXPECT_EQ(-EFBIG, myfs_clone_file_range(task_, in_, 0, out_, kSizeMax + 1, 0));
+  EXPECT_EQ(0, myfs_clone_file_range(task_, in_, 0, out_, kSizeMax + 1 - kBlock, 0));
+}
+
+TEST_F(Copy, clone_file_range_EINVAL) {
+  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, -1, out_, 0, 0));
+  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, -1, 0));
+  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, 0, -1));
+  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, 4096, 0));
+  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, 0, 5));
+  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, 0, 11));
+  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, in_, 0, 0));
+}
+
+// Dirty pages of the source, cached pages of the target, writes to either afterwards.
+TEST_F(Copy, a_clone_is_seen_at_once_and_both_files_live_on) {
+  myfs_task* other = nullptr;
+  ASSERT_EQ(0, myfs_open_url(server_->url().c_str(), nullptr, &other)) << last_message();
+  ASSERT_EQ(0, myfs_chdir(other, home().c_str()));
+  int theirs = myfs_open(other, "out", O_RDONLY, 0);
+  std::string text = text_of(5'000'000, 1);
+  pwrite(in_, text, 0);
+  pwrite(out_, text_of(1'000'000, 2), 0);
+  ASSERT_EQ(0, myfs_clone_file_range(task_, in_, 0, out_, 0, 0)) << last_message();
+  std::string seen(text.size(), '?');
+  ASSERT_EQ(static_cast<ssize_t>(seen.size()),
+            myfs_pread(other, theirs, seen.data(), seen.size(), 0));
+  ASSERT_TRUE(seen == text);
+  ASSERT_TRUE(pread(out_, text.size(), 0) == text);
+  pwrite(in_, "source", 100'000);
+  pwrite(out_, "target", 4'900'000);
+  ASSERT_EQ(0, myfs_fsync(task_, in_));
+  ASSERT_EQ(0, myfs_fsync(task_, out_));
+  EXPECT_EQ(0, myfs_task_destroy(other));
+  restart_server();
+  std::string ours = text;
+  ours.replace(100'000, 6, "source");
+  text.replace(4'900'000, 6, "target");
+  EXPECT_TRUE(pread(in_, ours.size(), 0) == ours);
+  EXPECT_TRUE(pread(out_, text.size(), 0) == text);
+}
+
 TEST_F(Copy, fiemap_EINVAL) {
   myfs_extent extent;
   EXPECT_EQ(-EINVAL, myfs_fiemap(task_, in_, 0, 10, nullptr, 1));

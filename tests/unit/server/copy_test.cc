@@ -22,8 +22,9 @@ class Copy : public testing::Test {
     auto state = std::make_shared<CopyState>();
     if (args.from_opener.open_id == 0) args.from_opener.cred = c.cred;
     if (args.to_opener.open_id == 0) args.to_opener.cred = c.cred;
-    return rig.start<CopyAnswer>(
-        c, &op, [args, state](Turn& t, CopyAnswer& r) { return server::copy(t, args, state, r); });
+    return rig.start<CopyAnswer>(c, &op, [args, state](Turn& t, CopyAnswer& r) {
+      return args.clone ? server::clone(t, args, state, r) : server::copy(t, args, state, r);
+    });
   }
   CopyAnswer copy(Client& c, CopyArgs args) { return rig.finish(start_copy(c, std::move(args))); }
   CopyArgs whole() const { return {.from = from, .to = to, .len = UINT32_MAX}; }
@@ -166,6 +167,74 @@ TEST_F(Copy, takes_privileges_away_and_stamps) {
   EXPECT_EQ(answer.node.attr.mode & 07777, 0777u);
   EXPECT_EQ(answer.node.attr.mtime, Time::from_ns(rig.wall_ns));
   EXPECT_EQ(answer.node.attr.ctime, Time::from_ns(rig.wall_ns));
+}
+
+TEST_F(Copy, a_clone_shares_and_each_file_goes_its_own_way) {
+  const std::string text = text_of(300'000, 1);
+  rig.write(a, from, 0, text);
+  const uint64_t before = rig.blocks.list()->size();
+  CopyAnswer answer = copy(a, {.from = from, .to = to, .clone = true});
+  EXPECT_EQ(answer.error, 0);
+  EXPECT_EQ(answer.count, text.size());
+  EXPECT_EQ(answer.node.attr.size, text.size());
+  EXPECT_EQ(rig.blocks.list()->size(), before);
+  rig.write(a, to, 5, "target");
+  rig.write(a, from, 70'000, "source");
+  boot_again();
+  std::string theirs = text, ours = text;
+  theirs.replace(5, 6, "target");
+  ours.replace(70'000, 6, "source");
+  EXPECT_EQ(rig.content(a, to), theirs);
+  EXPECT_EQ(rig.content(a, from), ours);
+}
+
+TEST_F(Copy, a_clone_is_of_whole_blocks_but_at_the_ends) {
+  constexpr uint64_t kBlock = kBlockSize_bytes;
+  rig.write(a, from, 0, text_of(2 * kBlock + 100, 1));
+  rig.write(a, to, 0, text_of(3 * kBlock, 2));
+  auto error = [&](CopyArgs args) {
+    args.clone = true;
+    return copy(a, std::move(args)).error;
+  };
+  EXPECT_EQ(error({.from = from, .to = to, .from_off = 1, .len = kBlock}), EINVAL);
+  EXPECT_EQ(error({.from = from, .to = to, .to_off = 4096, .len = kBlock}), EINVAL);
+  EXPECT_EQ(error({.from = from, .to = to, .len = kBlock + 1}), EINVAL);
+  EXPECT_EQ(error({.from = from, .to = to, .len = 3 * kBlock}), EINVAL) << "beyond the source";
+  EXPECT_EQ(error({.from = from, .to = to}), EINVAL) << "the target goes on";
+  EXPECT_EQ(error({.from = from, .to = from, .to_off = kBlock, .len = 2 * kBlock}), EINVAL);
+  EXPECT_EQ(error({.from = from, .to = to, .to_off = kBlock}), 0);
+  EXPECT_EQ(rig.content(a, to),
+            text_of(3 * kBlock, 2).substr(0, kBlock) + text_of(2 * kBlock + 100, 1));
+}
+
+TEST_F(Copy, a_clone_has_what_others_have_written_under_W) {
+  Client b = rig.login();
+  Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
+  rig.getattr(b, from_b, kPartW, true);
+  rig.write(b, from_b, 0, text_of(100'000, 3), kWriteWriteback);
+  EXPECT_EQ(copy(a, {.from = from, .to = to, .clone = true}).count, 100'000u);
+  EXPECT_EQ(rig.content(a, to), text_of(100'000, 3));
+}
+
+// A file of many chunks is cut, and cloned, in many turns.
+TEST_F(Copy, others_are_answered_while_a_long_file_is_cloned_and_cut) {
+  constexpr int kChunks = 200;
+  for (int i = 0; i < kChunks; ++i) rig.write(a, from, i * kChunkSize_bytes, "x");
+  Client b = rig.login();
+  auto answered_until = [&](auto pending) {
+    int answered = 0;
+    while (!pending->has_value()) {
+      answered += rig.start_getattr(b, b.root.handle)->has_value();
+      EXPECT_TRUE(rig.step());
+    }
+    EXPECT_EQ((*pending)->error, 0);
+    return answered;
+  };
+  EXPECT_GE(answered_until(start_copy(a, {.from = from, .to = to, .clone = true})), 6);
+  EXPECT_GE(answered_until(rig.start_setattr(a, from, kSetSize, size_of(0))), 6);
+  ReadAnswer end = rig.read(a, to, (kChunks - 1) * kChunkSize_bytes, 10);
+  EXPECT_EQ(end.size, (kChunks - 1) * kChunkSize_bytes + 1);
+  EXPECT_EQ(end.data.size(), 1u);
 }
 
 // One call does not hold a file for longer than some pieces take.

@@ -12,7 +12,7 @@
 namespace myfs::server {
 namespace {
 
-constexpr uint64_t kIno = 10, kNeighbour = 11;
+constexpr uint64_t kIno = 10, kNeighbour = 11, kCopy = 12;
 constexpr size_t kKiB = 1024, kMiB = 1024 * 1024;
 
 struct Case {
@@ -78,6 +78,12 @@ TEST_P(CrashEverywhere, old_or_new_and_never_EIO) {
         world.meta.crash();
         world.blocks.crash(seed);
         world.boot();
+        expect_counted(world.meta);
+        const bool copied = world.rig->inode(kCopy).nlink != 0;
+        auto expect_copy = [&] {
+          ASSERT_TRUE(!copied || *world.rig->read_all(kCopy) == pattern(300 * kKiB, 1));
+        };
+        ASSERT_NO_FATAL_FAILURE(expect_copy());
         auto content = world.rig->read_all(kIno);
         ASSERT_TRUE(content.ok()) << content.error().name();
         if (told.ok()) {
@@ -95,6 +101,9 @@ TEST_P(CrashEverywhere, old_or_new_and_never_EIO) {
         std::string expected(6 * kMiB, '\0');
         expected.replace(64 * kKiB, 64 * kKiB, pattern(64 * kKiB, 5));
         ASSERT_TRUE(*world.rig->read_all(kIno) == expected);
+        ASSERT_NO_FATAL_FAILURE(expect_copy());
+        ASSERT_TRUE(*world.rig->read_all(kNeighbour) == pattern(100 * kKiB, 99));
+        expect_counted(world.meta);
         ASSERT_EQ(world.blocks.list()->size(), count_keys(world.meta, 'B'));
         ASSERT_EQ(count_keys(world.meta, 'G'), 0u);
       }
@@ -109,6 +118,19 @@ TEST_P(CrashEverywhere, old_or_new_and_never_EIO) {
 Errno nothing(FileDataRig&) { return Errno(); }
 std::function<Errno(FileDataRig&)> put(uint64_t offset, size_t size, uint32_t seed) {
   return [=](FileDataRig& rig) { return rig.write_durably(kIno, offset, pattern(size, seed)); };
+}
+
+// A file that shares all it has with kIno.
+Errno make_copy(FileDataRig& rig) {
+  if (Errno error = put(0, 300 * kKiB, 1)(rig); !error.ok()) return error;
+  if (auto made = rig.make_inode(kCopy); !made.ok()) return made.error();
+  return rig.clone(kCopy, 0, kIno, 0, 300 * kKiB);
+}
+// The same, where kIno has it from the copy.
+Errno become_copy(FileDataRig& rig) {
+  if (auto made = rig.make_inode(kCopy); !made.ok()) return made.error();
+  Errno error = rig.write_durably(kCopy, 0, pattern(300 * kKiB, 1));
+  return error.ok() ? rig.clone(kIno, 0, kCopy, 0, 300 * kKiB) : error;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -131,6 +153,24 @@ INSTANTIATE_TEST_SUITE_P(
              [](FileDataRig& rig) { return rig.truncate(kIno, 0); }},
         Case{"shrink_of_inline", put(0, 3'000, 1),
              [](FileDataRig& rig) { return rig.truncate(kIno, 1'000); }},
+        Case{
+            "clone_of_a_range", put(0, 300 * kKiB, 1),
+            [](FileDataRig& rig) { return rig.clone(kIno, 128 * kKiB, kNeighbour, 0, 64 * kKiB); }},
+        Case{"clone_to_the_end", put(0, 50 * kKiB, 1),
+             [](FileDataRig& rig) { return rig.clone(kIno, 0, kNeighbour, 0, 100 * kKiB); }},
+        Case{"clone_to_another_chunk", put(0, 300 * kKiB, 1),
+             [](FileDataRig& rig) { return rig.clone(kIno, 5 * kMiB, kIno, 0, 300 * kKiB); }},
+        Case{"write_to_a_clone", become_copy, put(0, 128 * kKiB, 2)},
+        Case{"patch_of_a_clone", become_copy, put(70'000, 9'000, 2)},
+        Case{"patch_of_a_clone_applied", become_copy, put(70'000, 9'000, 2), 0},
+        Case{"write_to_what_was_cloned", make_copy, put(0, 128 * kKiB, 2)},
+        Case{"patch_of_what_was_cloned", make_copy, put(70'000, 9'000, 2)},
+        Case{"shrink_of_a_clone", become_copy,
+             [](FileDataRig& rig) { return rig.truncate(kIno, 0); }},
+        Case{"shrink_of_what_was_cloned", make_copy,
+             [](FileDataRig& rig) { return rig.truncate(kIno, 100'001); }},
+        Case{"punch_of_what_was_cloned", make_copy,
+             [](FileDataRig& rig) { return rig.punch(kIno, 0, 4 * kMiB); }},
         Case{"punch", put(0, 5 * kMiB, 1),
              [](FileDataRig& rig) { return rig.punch(kIno, 100'000, 4 * kMiB + 100'000); }}),
     [](const auto& info) { return info.param.name; });

@@ -30,6 +30,7 @@ class RandomOperations : public testing::TestWithParam<Engine> {
     tuning.deferred_memory_max_bytes = 50'000;
     tuning.cached_chunks_max = 3;
     tuning.random_order = true;
+    ASSERT_NO_FATAL_FAILURE(expect_counted(meta_->store()));
     rig_ = std::make_unique<FileDataRig>(meta_->store(), blocks_->store(), tuning);
     ASSERT_TRUE(rig_->created());
     rig_->data().start_recovery();
@@ -52,6 +53,29 @@ class RandomOperations : public testing::TestWithParam<Engine> {
     std::string& pending = pending_[ino];
     if (pending.size() < offset + text.size()) pending.resize(offset + text.size());
     pending.replace(offset, text.size(), text);
+  }
+  void clone(uint64_t ino) {
+    constexpr uint64_t kBlock = kBlockSize_bytes;
+    const uint64_t source = 1 + random_below(kFiles);
+    const std::string& from = pending_[source];
+    std::string& to = pending_[ino];
+    if (from.empty()) return;
+    const uint64_t source_offset = random_below(from.size() / kBlock + 1) * kBlock;
+    const uint64_t offset = random_below(kFileMax / 2 / kBlock) * kBlock;
+    uint64_t length = std::min<uint64_t>(from.size() - source_offset, random_size(0) + kBlock);
+    length = std::min(length, kFileMax - offset);
+    if (source_offset + length < from.size() || offset + length < to.size()) {
+      length -= length % kBlock;
+    }
+    const uint64_t apart = source_offset < offset ? offset - source_offset : source_offset - offset;
+    if (length == 0 || (source == ino && apart < length + kBlock)) return;
+    ASSERT_TRUE(rig_->clone(ino, offset, source, source_offset, length).ok());
+    committed_[source] = from;
+    const std::string text = from.substr(source_offset, length);
+    if (to.size() < offset + length) to.resize(offset + length);
+    to.replace(offset, length, text);
+    committed_[ino] = to;
+    ++clones_;
   }
   void change(uint64_t ino) {
     std::string& pending = pending_[ino];
@@ -87,6 +111,7 @@ class RandomOperations : public testing::TestWithParam<Engine> {
   std::unique_ptr<BlockEngine> blocks_ = GetParam().blocks();
   std::unique_ptr<FileDataRig> rig_;
   std::map<uint64_t, std::string> committed_, pending_;
+  int clones_ = 0;
 };
 
 TEST_P(RandomOperations, match_strings) {
@@ -98,7 +123,10 @@ TEST_P(RandomOperations, match_strings) {
   for (int i = 0; i < GetParam().steps; ++i) {
     SCOPED_TRACE(i);
     uint64_t ino = 1 + random_below(kFiles);
-    switch (random_below(8)) {
+    switch (random_below(9)) {
+      case 8:
+        ASSERT_NO_FATAL_FAILURE(clone(ino));
+        break;
       case 0:
       case 1:
       case 2:
@@ -116,6 +144,7 @@ TEST_P(RandomOperations, match_strings) {
       pending_ = committed_;
     }
   }
+  EXPECT_GT(clones_, GetParam().steps / 40);
   for (uint64_t ino = 1; ino <= kFiles; ++ino) {
     ASSERT_TRUE(*rig_->read_all(ino) == committed_[ino]);
     ASSERT_TRUE(rig_->remove(ino).ok());

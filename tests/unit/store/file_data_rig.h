@@ -9,6 +9,7 @@
 
 #include <deque>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -132,6 +133,18 @@ class FileDataRig : public FileData::Host {
   Errno punch(uint64_t ino, uint64_t from, uint64_t to) {
     return change([&](ChangeDone done) { data_->punch(ino, from, to, std::move(done)); });
   }
+  // What of the source is in no commit goes first.
+  Errno clone(uint64_t ino, uint64_t offset, uint64_t source, uint64_t source_offset,
+              uint64_t length) {
+    Errno error;
+    do {
+      if (error = commit(source); !error.ok()) return error;
+      error = change([&](ChangeDone done) {
+        data_->clone(ino, offset, source, source_offset, length, std::move(done));
+      });
+    } while (error == Errno(EAGAIN));
+    return error;
+  }
   Errno write_durably(uint64_t ino, uint64_t offset, std::string_view text) {
     Errno error = write(ino, offset, text);
     return error.ok() ? commit(ino) : error;
@@ -212,6 +225,31 @@ inline size_t count_keys(const MetaStore& meta, char type) {
                         })
                   .ok());
   return count;
+}
+
+// Each block is counted as often as chunk records name it.
+inline void expect_counted(const MetaStore& meta) {
+  std::map<BlockId, uint32_t> named, counted;
+  auto [from, to] = type_range('C');
+  EXPECT_TRUE(meta.scan(from, to, 0,
+                        [&](std::string_view, std::string_view value) {
+                          auto record = ChunkRecord::decode(value);
+                          EXPECT_TRUE(record.ok());
+                          if (!record.ok()) return true;
+                          for (BlockId id : record->files()) ++named[id];
+                          return true;
+                        })
+                  .ok());
+  auto [first, last] = type_range('B');
+  EXPECT_TRUE(meta.scan(first, last, 0,
+                        [&](std::string_view key, std::string_view value) {
+                          auto record = RefsRecord::decode(value);
+                          EXPECT_TRUE(record.ok());
+                          counted[*parse_number(key)] = record.ok() ? record->refs : 0;
+                          return true;
+                        })
+                  .ok());
+  EXPECT_EQ(named, counted);
 }
 
 }  // namespace myfs::server

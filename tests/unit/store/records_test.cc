@@ -73,7 +73,7 @@ void round_trip(const T& record) {
   }
   EXPECT_EQ(T::decode(value + "x").error(), Errno(EUCLEAN));
   std::string other_version = value;
-  other_version[0] = 2;
+  other_version[0] = 9;
   EXPECT_EQ(T::decode(other_version).error(), Errno(EUCLEAN));
   // Damage anywhere may change the record but never harms the reader.
   for (size_t i = 0; i < value.size(); ++i) {
@@ -105,14 +105,33 @@ TEST(Records, round_trip_and_damage) {
 
 TEST(Records, a_chunk_with_a_slot_twice_is_damaged) {
   ChunkRecord chunk = sample_chunk();
-  chunk.entries[1].slot = chunk.entries[0].slot;
-  EXPECT_EQ(ChunkRecord::decode(chunk.encode()).error(), Errno(EUCLEAN));
+  std::string value = chunk.encode();
+  constexpr size_t kFirst = 13, kSize = 11;
+  value.replace(kFirst + kSize + 1, 2, value, kFirst + 1, 2);
+  EXPECT_EQ(ChunkRecord::decode(value).error(), Errno(EUCLEAN));
   chunk = sample_chunk();
   std::swap(chunk.entries[0], chunk.entries[1]);
   EXPECT_EQ(ChunkRecord::decode(chunk.encode()).error(), Errno(EUCLEAN));
   chunk = sample_chunk();
   chunk.entries[0].length = kBlockSize_bytes + 1;
   EXPECT_EQ(ChunkRecord::decode(chunk.encode()).error(), Errno(EUCLEAN));
+}
+
+TEST(Records, a_chunk_that_shares_says_so) {
+  ChunkRecord chunk = sample_chunk();
+  const std::string alone = chunk.encode();
+  chunk.entries[1].slot = chunk.entries[0].slot;
+  EXPECT_EQ(*ChunkRecord::decode(chunk.encode()), chunk);
+  EXPECT_NE(chunk.encode()[0], alone[0]) << "older servers must refuse it";
+  chunk = sample_chunk();
+  chunk.entries[0].block = 78;
+  EXPECT_EQ(*ChunkRecord::decode(chunk.encode()), chunk);
+  EXPECT_EQ(chunk.files(), (std::set<BlockId>{chunk.block, 78}));
+  for (BlockEntry& entry : chunk.entries) entry.block = 78;
+  chunk.block = 0;
+  EXPECT_EQ(*ChunkRecord::decode(chunk.encode()), chunk);
+  chunk.entries[0].block = 0;
+  EXPECT_EQ(ChunkRecord::decode(chunk.encode()).error(), Errno(EUCLEAN)) << "in no file at all";
 }
 
 TEST(Records, overlapping_deferred_extents_are_damaged) {
