@@ -66,6 +66,11 @@ void write_piece(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
   });
 }
 
+void begin_pieces(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
+  state->len = std::min(state->len, kCopyCallMax_bytes);
+  read_piece(turn, args, state);
+}
+
 Errno commit_pieces(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
   if (state->done == 0) return state->error;
   state->stage = CopyState::Stage::kCommitted;
@@ -87,6 +92,52 @@ Errno check_access(Turn& turn, const CopyArgs& args) {
   return {};
 }
 
+bool whole_blocks(const CopyArgs& args) {
+  return (args.from_off | args.to_off) % kBlockSize_bytes == 0;
+}
+
+bool to_both_ends(const CopyArgs& args, uint64_t len, uint64_t from_size, uint64_t to_size) {
+  return args.from_off + len == from_size && args.to_off + len >= to_size;
+}
+
+// [generic_remap_checks]
+Errno check_clone(const CopyArgs& args, uint64_t from_size, uint64_t to_size, uint64_t* len) {
+  constexpr uint64_t kMask = kBlockSize_bytes - 1;
+  if (!whole_blocks(args)) return Errno(EINVAL);
+  if (args.from_off > from_size || args.len > from_size - args.from_off) return Errno(EINVAL);
+  *len = args.len != 0 ? args.len : from_size - args.from_off;
+  if (*len == 0) return {};
+  if (args.to_off > kFileSizeMax_bytes || *len > kFileSizeMax_bytes - args.to_off)
+    return Errno(EFBIG);
+  if ((*len & kMask) != 0 && !to_both_ends(args, *len, from_size, to_size)) return Errno(EINVAL);
+  const uint64_t whole = (*len + kMask) & ~kMask;
+  const bool overlap = args.from.ino == args.to.ino && args.to_off + whole > args.from_off &&
+                       args.to_off < args.from_off + whole;
+  *len = std::min(*len, kCloneCallMax_bytes);
+  return overlap ? Errno(EINVAL) : Errno();
+}
+
+// What is in no commit cannot be shared.
+void flush_for_clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
+  state->stage = CopyState::Stage::kFlushed;
+  turn.go_async([&shard = turn.shard(), request = turn.request(), args, state] {
+    shard.write_back({args.from.ino, args.to.ino}, [&shard, request, state](Errno error) {
+      state->error = error;
+      // Not inside the answer to somebody else's request.
+      shard.post([&shard, request] { shard.resume(request); });
+    });
+  });
+}
+
+// What of a copy can be shared: a rest of less than a block goes the other way.
+Errno check_shared_copy(const CopyArgs& args, uint64_t from_size, uint64_t to_size, uint64_t* len) {
+  Errno error = check_ranges(args, from_size, len);
+  if (!error.ok()) return error;
+  *len = std::min(*len, kCloneCallMax_bytes);
+  if (!to_both_ends(args, *len, from_size, to_size)) *len -= *len % kBlockSize_bytes;
+  return {};
+}
+
 Errno begin_copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply) {
   Errno error = check_access(turn, args);
   if (!error.ok()) return error;
@@ -99,10 +150,13 @@ Errno begin_copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, Co
     reply.node = turn.reply(args.to.ino, 0);
     return {};
   }
-  state->len = std::min(state->len, kCopyCallMax_bytes);
   turn.use_content(args.from.ino);
   turn.use_content(args.to.ino);
-  read_piece(turn, args, state);
+  if (whole_blocks(args) && state->len >= kBlockSize_bytes) {
+    flush_for_clone(turn, args, state);
+  } else {
+    begin_pieces(turn, args, state);
+  }
   return {};
 }
 
@@ -135,45 +189,18 @@ Errno copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnsw
     }
     case CopyState::Stage::kFlushed:
     case CopyState::Stage::kCloned:
-      break;  // a clone's
+      return clone(turn, args, state, reply);
   }
   return Errno(EIO);
 }
 
 namespace {
 
-// [generic_remap_checks]
-Errno check_clone(const CopyArgs& args, uint64_t from_size, uint64_t to_size, uint64_t* len) {
-  constexpr uint64_t kMask = kBlockSize_bytes - 1;
-  if (((args.from_off | args.to_off) & kMask) != 0) return Errno(EINVAL);
-  if (args.from_off > from_size || args.len > from_size - args.from_off) return Errno(EINVAL);
-  *len = args.len != 0 ? args.len : from_size - args.from_off;
-  if (*len == 0) return {};
-  if (args.to_off > kFileSizeMax_bytes || *len > kFileSizeMax_bytes - args.to_off)
-    return Errno(EFBIG);
-  const bool to_both_ends = args.from_off + *len == from_size && args.to_off + *len >= to_size;
-  if ((*len & kMask) != 0 && !to_both_ends) return Errno(EINVAL);
-  const uint64_t whole = (*len + kMask) & ~kMask;
-  const bool overlap = args.from.ino == args.to.ino && args.to_off + whole > args.from_off &&
-                       args.to_off < args.from_off + whole;
-  return overlap ? Errno(EINVAL) : Errno();
-}
-
-// What is in no commit cannot be shared.
-void flush_for_clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
-  state->stage = CopyState::Stage::kFlushed;
-  turn.go_async([&shard = turn.shard(), request = turn.request(), args, state] {
-    shard.write_back({args.from.ino, args.to.ino}, [&shard, request, state](Errno error) {
-      state->error = error;
-      // Not inside the answer to somebody else's request.
-      shard.post([&shard, request] { shard.resume(request); });
-    });
-  });
-}
-
 Errno begin_clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
   Errno error = check_access(turn, args);
   if (!error.ok() || turn.blocked()) return error;
+  // No bytes of files, but records.
+  if (!turn.shard().has_room()) return Errno(ENOSPC);
   turn.use_content(args.from.ino);
   turn.use_content(args.to.ino);
   flush_for_clone(turn, args, state);
@@ -185,7 +212,8 @@ Errno share(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAns
   const InodeRecord* from = turn.shard().committed_inode(args.from.ino);
   const InodeRecord* to = turn.shard().committed_inode(args.to.ino);
   if (from == nullptr || to == nullptr) return Errno(ESTALE);
-  Errno error = check_clone(args, from->size, to->size, &state->len);
+  Errno error = args.clone ? check_clone(args, from->size, to->size, &state->len)
+                           : check_shared_copy(args, from->size, to->size, &state->len);
   if (!error.ok()) return error;
   if (state->len == 0) {
     reply.node = turn.reply(args.to.ino, 0);
@@ -220,6 +248,7 @@ Errno clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAns
   Cred cred = forced(turn, args.to_opener).cred;
   if (drops_privileges(inode, cred)) inode.mode = mode_without_privileges(owner_of(inode), cred);
   turn.take(std::move(data));
+  turn.shard().counters().bytes_copied += state->len;
   reply.count = state->len;
   reply.node = turn.reply(args.to.ino, 0);
   return {};

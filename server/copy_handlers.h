@@ -18,6 +18,7 @@ namespace myfs::server {
 
 inline constexpr uint64_t kCopyPiece_bytes = 4 << 20;     // read and written at once
 inline constexpr uint64_t kCopyCallMax_bytes = 64 << 20;  // of one call; the count is short then
+inline constexpr uint64_t kCloneCallMax_bytes = uint64_t{16} << 30;  // likewise, holes and all
 
 struct CopyState {
   enum class Stage : uint8_t { kBegin, kRead, kWritten, kCommitted, kFlushed, kCloned };
@@ -37,7 +38,8 @@ Errno copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnsw
 
 // FICLONERANGE with blocks of kBlockSize_bytes: the target shares what the source has. len 0: to
 // the end of the source. Errors as copy(); EINVAL: not on block boundaries, unless it ends at the
-// end of the source and at or behind that of the target; a range beyond the source.
+// end of the source and at or behind that of the target; a range beyond the source. One transaction
+// for up to kCloneCallMax_bytes.
 Errno clone(Turn& turn, const CopyArgs& args, const CopyStateRef& state, CopyAnswer& reply);
 
 }  // namespace myfs::server

@@ -266,33 +266,62 @@ Errno fallocate(Turn& turn, const FallocateArgs& args, const ContentChangeRef& c
   return {};
 }
 
-Errno seek(Turn& turn, const SeekArgs& args, SeekReply& reply) {
-  Result<InodeRef> inode = turn.node(args.node);
-  if (!inode.ok()) return inode.error();
-  uint64_t ino = args.node.ino;
-  Errno error = may_access_data(turn, ino, **inode, args.opener, kAccessRead | kAccessWrite);
-  if (!error.ok()) return error;
-  turn.recall(ino, kPartW);
-  if (turn.blocked()) return {};
-  Result<uint64_t> off = turn.shard().data().seek(ino, args.off, args.hole);
-  if (!off.ok()) return off.error();
-  reply.off = *off;
+namespace {
+
+// True: the walk is over. False: the request goes on later, or waits.
+Result<bool> walk_on(Turn& turn, const Handle& node, const Opener& opener, ExtentWalk asked,
+                     const WalkRef& state) {
+  const uint64_t ino = node.ino;
+  if (turn.phase() == 0) {
+    MYFS_ASSIGN(InodeRef inode, turn.node(node));
+    Errno error = may_access_data(turn, ino, *inode, opener, kAccessRead | kAccessWrite);
+    if (!error.ok()) return error;
+    if (state->takes_turns) turn.lane(ino);
+    turn.recall(ino, kPartW);
+    if (turn.blocked()) return false;
+    state->walk = std::move(asked);
+  }
+  MYFS_TRY(turn.shard().data().walk(ino, &state->walk));
+  if (state->walk.over) return true;
+  if (!std::exchange(state->takes_turns, true)) {
+    turn.go_on();
+    return false;
+  }
+  if (turn.phase() == 0) turn.use_content(ino);
+  turn.go_async([&shard = turn.shard(), request = turn.request()] {
+    shard.post([&shard, request] { shard.resume(request); });
+  });
+  return false;
+}
+
+}  // namespace
+
+Errno seek(Turn& turn, const SeekArgs& args, const WalkRef& state, SeekReply& reply) {
+  const uint64_t length = kFileSizeMax_bytes - std::min(args.off, kFileSizeMax_bytes);
+  ExtentWalk asked{.offset = args.off, .length = length, .to_first_byte = !args.hole};
+  Result<bool> over = walk_on(turn, args.node, args.opener, std::move(asked), state);
+  if (!over.ok() || !*over) return over.error();
+  const InodeRecord* inode = turn.shard().committed_inode(args.node.ino);
+  if (inode == nullptr) return Errno(ESTALE);
+  if (args.off >= inode->size) return Errno(ENXIO);
+  const std::vector<DataExtent>& found = state->walk.found;
+  if (!args.hole && found.empty()) return Errno(ENXIO);
+  const bool in_data = !found.empty() && found[0].offset == args.off;
+  reply.off = args.off;
+  if (args.hole && in_data) reply.off += found[0].length;
+  if (!args.hole) reply.off = found[0].offset;
   return {};
 }
 
-Errno extents(Turn& turn, const ExtentsArgs& args, ExtentsReply& reply) {
-  Result<InodeRef> inode = turn.node(args.node);
-  if (!inode.ok()) return inode.error();
-  uint64_t ino = args.node.ino;
-  Errno error = may_access_data(turn, ino, **inode, args.opener, kAccessRead | kAccessWrite);
-  if (!error.ok()) return error;
-  turn.recall(ino, kPartW);
-  if (turn.blocked()) return {};
-  uint32_t max = std::clamp<uint32_t>(args.max, 1, kExtentsMax);
-  auto found = turn.shard().data().extents(ino, args.off, args.len, max);
-  if (!found.ok()) return found.error();
-  reply.extents = std::move(found).value();
-  reply.last = reply.extents.size() < max;
+Errno extents(Turn& turn, const ExtentsArgs& args, const WalkRef& state, ExtentsReply& reply) {
+  ExtentWalk asked{.offset = args.off,
+                   .length = std::min(args.len, UINT64_MAX - args.off),
+                   .max = std::clamp<uint32_t>(args.max, 1, kExtentsMax),
+                   .tell_shared = true};
+  Result<bool> over = walk_on(turn, args.node, args.opener, std::move(asked), state);
+  if (!over.ok() || !*over) return over.error();
+  reply.extents = std::move(state->walk.found);
+  reply.last = reply.extents.size() < state->walk.max;
   return {};
 }
 

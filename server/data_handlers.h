@@ -39,8 +39,14 @@ Errno commit(Turn& turn, const CommitArgs& args, const ContentChangeRef& change,
              WriteAnswer& reply);
 Errno fallocate(Turn& turn, const FallocateArgs& args, const ContentChangeRef& change,
                 ChangedReply& reply);
-Errno seek(Turn& turn, const SeekArgs& args, SeekReply& reply);
-Errno extents(Turn& turn, const ExtentsArgs& args, ExtentsReply& reply);
+// What is found in one turn needs no more; a longer walk begins anew with changes kept away.
+struct WalkState {
+  ExtentWalk walk;
+  bool takes_turns = false;
+};
+using WalkRef = std::shared_ptr<WalkState>;
+Errno seek(Turn& turn, const SeekArgs& args, const WalkRef& state, SeekReply& reply);
+Errno extents(Turn& turn, const ExtentsArgs& args, const WalkRef& state, ExtentsReply& reply);
 // Everything of everybody: what sync(2) promises is part of it.
 Errno sync_all(Turn& turn, const std::shared_ptr<Errno>& error);
 

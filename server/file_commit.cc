@@ -14,7 +14,6 @@ namespace {
 
 constexpr size_t kDeferredPerCommitMax_bytes = 4 << 20;
 constexpr size_t kDeferredExtentsMax = 64;
-constexpr size_t kChunksPerTurn = 32;   // planned
 constexpr size_t kDropsPerTurn = 1024;  // noted
 
 uint64_t inline_blocks(const std::string& data) { return data.empty() ? 0 : kInlineBlocks512; }
@@ -231,35 +230,42 @@ Result<void> FileDataImpl::plan_begin(FileState& file, CommitRun& run) {
 Result<void> FileDataImpl::find_chunks(FileState& file, CommitRun& run) {
   const LaneOp& op = run.op;
   const uint64_t last = (op.to - 1) / kChunkSize_bytes;
-  std::vector<uint32_t> found;
-  auto add = [&](uint32_t index) {
-    const auto end = run.chunks.begin() + static_cast<ptrdiff_t>(run.pending_chunks);
-    if (!std::binary_search(run.chunks.begin(), end, index)) found.push_back(index);
-  };
+  MYFS_ASSIGN(std::vector<uint32_t> own, stored_chunks(file.ino, run.found_to, last));
+  std::set<uint64_t> found(own.begin(), own.end());
+  uint64_t complete_to = own.size() < kChunksPerTurn ? last + 1 : uint64_t{own.back()} + 1;
   if (op.kind == LaneOp::Kind::kClone) {
-    for (size_t i = 0; i < kChunksPerTurn && run.found_to <= last; ++i) {
-      add(static_cast<uint32_t>(run.found_to++));
-    }
-    run.taken = run.found_to > last;
-  } else {
-    size_t seen = 0;
-    Errno damaged;
-    MYFS_TRY(meta_.scan(chunk_key(file.ino, static_cast<uint32_t>(run.found_to)),
-                        chunk_key(file.ino, static_cast<uint32_t>(last)) + '\0', kChunksPerTurn,
-                        [&](std::string_view key, std::string_view) {
-                          auto index = parse_chunk_index(key);
-                          damaged = index.error();
-                          if (!index.ok()) return false;
-                          ++seen;
-                          run.found_to = uint64_t{*index} + 1;
-                          add(*index);
-                          return true;
-                        }));
-    if (!damaged.ok()) return damaged;
-    run.taken = seen < kChunksPerTurn || run.found_to > last;
+    MYFS_ASSIGN(const uint64_t source_to, find_cloned(run, &found));
+    complete_to = std::min(complete_to, source_to);
   }
-  run.chunks.insert(run.chunks.end(), found.begin(), found.end());
+  const auto pending_end = run.chunks.begin() + static_cast<ptrdiff_t>(run.pending_chunks);
+  std::vector<uint32_t> added;
+  for (uint64_t each : found) {
+    const auto index = static_cast<uint32_t>(each);
+    const bool now = each >= run.found_to && each < complete_to;
+    if (now && !std::binary_search(run.chunks.begin(), pending_end, index)) added.push_back(index);
+  }
+  run.chunks.insert(run.chunks.end(), added.begin(), added.end());
+  run.found_to = complete_to;
+  run.taken = complete_to > last;
   return {};
+}
+
+// Some chunks from `first` to `last` that the store has.
+Result<std::vector<uint32_t>> FileDataImpl::stored_chunks(uint64_t ino, uint64_t first,
+                                                          uint64_t last) {
+  std::vector<uint32_t> found;
+  if (first > last) return found;
+  Errno damaged;
+  auto add = [&](std::string_view key, std::string_view) {
+    auto index = parse_chunk_index(key);
+    damaged = index.error();
+    if (index.ok()) found.push_back(*index);
+    return index.ok();
+  };
+  MYFS_TRY(meta_.scan(chunk_key(ino, static_cast<uint32_t>(first)),
+                      chunk_key(ino, static_cast<uint32_t>(last)) + '\0', kChunksPerTurn, add));
+  if (!damaged.ok()) return damaged;
+  return found;
 }
 
 // What an edit does to the blocks of one chunk.
@@ -517,7 +523,7 @@ void FileDataImpl::apply_drops(uint64_t ino, const std::shared_ptr<CommitRun>& r
     return;
   }
   // The slots of the layer are the committed content's now, or spent.
-  give_back_source(*run);
+  give_back_source(ino, *run);
   state.run = nullptr;
   overlay_bytes_ -= state.committing.overlay_bytes;
   state.committing = Layer();
@@ -596,7 +602,7 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
       touched.insert(static_cast<uint32_t>(blkno / kBlocksPerChunk));
     }
   }
-  if (run != nullptr) give_back_source(*run);
+  if (run != nullptr) give_back_source(file.ino, *run);
   drop_layer(file.committing);
   drop_layer(file.pending);
   for (uint32_t index : touched) {

@@ -129,14 +129,7 @@ void FileData::clone(uint64_t ino, uint64_t offset, uint64_t source, uint64_t so
 void FileData::add_removal(uint64_t ino, Txn& txn) { txn.put(garbage_key(ino), std::string()); }
 void FileData::removed(uint64_t ino) { impl_->removed(ino); }
 
-Result<std::vector<DataExtent>> FileData::extents(uint64_t ino, uint64_t offset, uint64_t length,
-                                                  size_t max) {
-  return impl_->extents(ino, offset, length, max);
-}
-
-Result<uint64_t> FileData::seek(uint64_t ino, uint64_t offset, bool hole) {
-  return impl_->seek(ino, offset, hole);
-}
+Result<void> FileData::walk(uint64_t ino, ExtentWalk* walk) { return impl_->walk(ino, walk); }
 
 uint64_t FileData::pending_end(uint64_t ino) const { return impl_->pending_end(ino); }
 void FileData::forget_mtime(uint64_t ino) { impl_->forget_mtime(ino); }

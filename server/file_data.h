@@ -9,7 +9,7 @@
 //
 // LAYERS. The content of a file is `committed` (what the MetaStore says), above it what one running
 // commit has taken (`committing`), above it `pending`: writes answered but in no commit yet.
-//   read, extents, seek      see `committed` only.
+//   read, walk               see `committed` only.
 //   write                    adds to `pending`. Full checksum blocks go to free slots of the
 //   chunk's
 //                            file at once; the rest waits in memory. Lost in a crash.
@@ -123,6 +123,17 @@ struct WriteReply {
 struct DataExtent {
   uint64_t offset = 0;
   uint64_t length = 0;
+  bool shared = false;  // other chunk records name the file of blocks that it lies in
+};
+// One caller's way through the data of a file, some chunks a turn.
+struct ExtentWalk {
+  uint64_t offset = 0, length = 0;  // asked for
+  size_t max = 1;                   // extents
+  bool tell_shared = false;         // else neighbours are one extent whether shared or not
+  bool to_first_byte = false;       // the length of what is found does not matter
+  uint64_t at = 0;                  // all before it has been seen
+  std::vector<DataExtent> found{};  // ascending
+  bool over = false;
 };
 
 using ReadDone = absl::AnyInvocable<void(Result<DataBuffer>)>;
@@ -194,11 +205,8 @@ class FileData {
   // That transaction is durable: nobody calls anything else for this inode any more.
   void removed(uint64_t ino);
 
-  // Data of the committed file in [offset, offset + length), ascending, at most `max`.
-  Result<std::vector<DataExtent>> extents(uint64_t ino, uint64_t offset, uint64_t length,
-                                          size_t max);
-  // SEEK_DATA, SEEK_HOLE. ENXIO: offset at or past the end, or no data behind it.
-  Result<uint64_t> seek(uint64_t ino, uint64_t offset, bool hole);
+  // Goes on with a walk through the committed data, for as long as a turn should take.
+  Result<void> walk(uint64_t ino, ExtentWalk* walk);
 
   // The end of the furthest write that is in no settled commit; 0: there is none.
   uint64_t pending_end(uint64_t ino) const;

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,8 @@
 #include "server/space_gauge.h"
 
 namespace myfs::server {
+
+inline constexpr size_t kChunksPerTurn = 32;  // planned, or looked at
 
 struct PendingBlock {
   enum class Base : uint8_t { kInherit, kHole, kSlot };
@@ -198,9 +201,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
 
   // file_read.cc
   void read(uint64_t ino, uint64_t offset, size_t length, ReadDone done);
-  Result<std::vector<DataExtent>> extents(uint64_t ino, uint64_t offset, uint64_t length,
-                                          size_t max);
-  Result<uint64_t> seek(uint64_t ino, uint64_t offset, bool hole);
+  Result<void> walk(uint64_t ino, ExtentWalk* walk);
 
   // file_commit.cc
   void settle(uint64_t ino, bool durable);
@@ -244,7 +245,8 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   void take_back_names(CommitRun& run);
   void put_plan(uint64_t ino, ChunkPlan& plan, std::vector<Mutation>& out);
   bool is_quiet(uint64_t ino) const;
-  void give_back_source(const CommitRun& run);
+  void give_back_source(uint64_t ino, const CommitRun& run);
+  Result<uint64_t> find_cloned(const CommitRun& run, std::set<uint64_t>* found);
   Result<void> lay_clone(FileState& file, const CommitRun& run, uint32_t index);
 
   // ---- file_read.cc
@@ -270,6 +272,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   Result<bool> plan_some(FileState& file, CommitRun& run);
   Result<void> plan_begin(FileState& file, CommitRun& run);
   Result<void> find_chunks(FileState& file, CommitRun& run);
+  Result<std::vector<uint32_t>> stored_chunks(uint64_t ino, uint64_t first, uint64_t last);
   Result<void> plan_next(FileState& file, CommitRun& run);
   Result<void> plan_end(FileState& file, CommitRun& run);
   Result<void> lay_zeros(FileState& file, uint32_t index, uint64_t from, uint64_t to);

@@ -1,4 +1,4 @@
-// Reads, extents, seek: the committed content.
+// Reads, and where there is data: the committed content.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -173,60 +173,58 @@ void FileDataImpl::read(uint64_t ino, uint64_t offset, size_t length, ReadDone d
           });
 }
 
-Result<std::vector<DataExtent>> FileDataImpl::extents(uint64_t ino, uint64_t offset,
-                                                      uint64_t length, size_t max) {
-  const InodeRecord* inode = host_.committed_inode(ino);
-  if (inode == nullptr) return Errno(ESTALE);
-  std::vector<DataExtent> found;
-  const uint64_t size = inode->size;
-  if (offset >= size || max == 0) return found;
-  const uint64_t end = offset + std::min(length, size - offset);
-  auto add = [&](uint64_t from, uint64_t to) {  // false: enough
-    from = std::max(from, offset);
-    to = std::min(to, end);
-    if (from >= to) return from < end;
-    if (!found.empty() && found.back().offset + found.back().length == from) {
-      found.back().length += to - from;
-      return true;
-    }
-    if (found.size() == max) return false;
-    found.push_back({from, to - from});
+namespace {
+
+// False: there are enough.
+bool add_extent(ExtentWalk& walk, DataExtent extent, uint64_t end) {
+  const uint64_t from = std::max(extent.offset, walk.offset);
+  const uint64_t to = std::min(extent.offset + extent.length, end);
+  if (from >= to) return from < end;
+  DataExtent* last = walk.found.empty() ? nullptr : &walk.found.back();
+  if (last != nullptr && last->offset + last->length == from && last->shared == extent.shared) {
+    last->length += to - from;
     return true;
-  };
-  if (!inode->data.empty()) {
-    add(0, size);
-    return found;
   }
-  std::vector<uint32_t> indices;
-  const auto first = static_cast<uint32_t>(offset / kChunkSize_bytes);
-  const auto last = static_cast<uint32_t>((end - 1) / kChunkSize_bytes);
-  MYFS_TRY(meta_.scan(chunk_key(ino, first), chunk_key(ino, last) + '\0', 0,
-                      [&](std::string_view key, std::string_view) {
-                        auto index = parse_chunk_index(key);
-                        if (index.ok()) indices.push_back(*index);
-                        return true;
-                      }));
-  for (uint32_t index : indices) {
-    MYFS_ASSIGN(ChunkRef state, chunk(ino, index));
-    for (uint8_t blk = 0; blk < kBlocksPerChunk; ++blk) {
-      if (!state->committed.has(blk)) continue;
-      const uint64_t start = index * kChunkSize_bytes + blk * uint64_t{kBlockSize_bytes};
-      if (!add(start, start + blocks512_of(state->committed.length(blk)) * 512)) return found;
-    }
-  }
-  return found;
+  if (walk.found.size() == walk.max) return false;
+  walk.found.push_back({from, to - from, extent.shared});
+  return !walk.to_first_byte;
 }
 
-Result<uint64_t> FileDataImpl::seek(uint64_t ino, uint64_t offset, bool hole) {
+}  // namespace
+
+Result<void> FileDataImpl::walk(uint64_t ino, ExtentWalk* walk) {
   const InodeRecord* inode = host_.committed_inode(ino);
   if (inode == nullptr) return Errno(ESTALE);
   const uint64_t size = inode->size;
-  if (offset >= size) return Errno(ENXIO);
-  MYFS_ASSIGN(std::vector<DataExtent> first, extents(ino, offset, size - offset, 1));
-  const bool in_data = !first.empty() && first[0].offset == offset;
-  if (hole) return in_data ? offset + first[0].length : offset;
-  if (first.empty()) return Errno(ENXIO);
-  return first[0].offset;
+  const uint64_t end = walk->offset + std::min(walk->length, size - std::min(size, walk->offset));
+  walk->at = std::max(walk->at, walk->offset);
+  walk->over = walk->at >= end || walk->max == 0;
+  if (!inode->data.empty() && !walk->over) {
+    add_extent(*walk, {0, size}, end);
+    walk->over = true;
+  }
+  if (walk->over) return {};
+  const uint64_t last = (end - 1) / kChunkSize_bytes;
+  MYFS_ASSIGN(const std::vector<uint32_t> chunks,
+              stored_chunks(ino, walk->at / kChunkSize_bytes, last));
+  for (uint32_t index : chunks) {
+    MYFS_ASSIGN(ChunkRef state, chunk(ino, index));
+    for (uint8_t blk = 0; blk < kBlocksPerChunk && !walk->over; ++blk) {
+      const ChunkContent& content = state->committed;
+      if (!content.has(blk)) continue;
+      DataExtent extent{.offset = index * kChunkSize_bytes + blk * uint64_t{kBlockSize_bytes},
+                        .length = blocks512_of(content.length(blk)) * 512};
+      const BlockEntry& entry = content.entries[blk];
+      if (walk->tell_shared && entry.length > 0) {
+        MYFS_ASSIGN(extent.shared, shared(*content.file_of(entry, state->file)));
+      }
+      walk->over = !add_extent(*walk, extent, end);
+    }
+    walk->at = (uint64_t{index} + 1) * kChunkSize_bytes;
+    if (walk->over) return {};
+  }
+  walk->over = chunks.size() < kChunksPerTurn || walk->at >= end;
+  return {};
 }
 
 }  // namespace myfs::server

@@ -147,11 +147,40 @@ bool FileDataImpl::is_quiet(uint64_t ino) const {
   return state.pending.empty() && !state.lane_busy && !state.lent && state.writing.empty();
 }
 
-void FileDataImpl::give_back_source(const CommitRun& run) {
+// The clone's own file is its caller's to pump.
+void FileDataImpl::give_back_source(uint64_t ino, const CommitRun& run) {
   if (run.op.kind != LaneOp::Kind::kClone) return;
   FileState& source = file(run.op.source_ino);
   source.lent = false;
-  if (source.run.get() != &run) pump(source);
+  if (source.ino != ino) pump(source);
+}
+
+// Adds chunks of the target, from run.found_to on, that get something of the source. Returns before
+// which one these are all.
+Result<uint64_t> FileDataImpl::find_cloned(const CommitRun& run, std::set<uint64_t>* found) {
+  const LaneOp& op = run.op;
+  const uint64_t begin = std::max(op.from, run.found_to * kChunkSize_bytes);
+  const uint64_t end = (op.to - 1) / kChunkSize_bytes + 1;
+  if (begin >= op.to) return end;
+  const uint64_t source_begin = begin - op.from + op.source_offset;
+  const uint64_t source_end = op.to - op.from + op.source_offset;
+  auto to_target = [&](uint64_t at) {
+    return (std::clamp(at, source_begin, source_end - 1) - op.source_offset + op.from) /
+           kChunkSize_bytes;
+  };
+  const InodeRecord* source = host_.committed_inode(op.source_ino);
+  if (source == nullptr) return Errno(ESTALE);
+  if (!source->data.empty() && source_begin < kBlockSize_bytes) found->insert(to_target(0));
+  MYFS_ASSIGN(std::vector<uint32_t> chunks,
+              stored_chunks(op.source_ino, source_begin / kChunkSize_bytes,
+                            (source_end - 1) / kChunkSize_bytes));
+  uint64_t reached = 0;
+  for (uint32_t index : chunks) {
+    const uint64_t start = index * kChunkSize_bytes;
+    found->insert(to_target(start));
+    found->insert(reached = to_target(start + kChunkSize_bytes - 1));
+  }
+  return chunks.size() < kChunksPerTurn ? end : reached;
 }
 
 // What one chunk of the target gets: its blocks of the range go, the source's come.

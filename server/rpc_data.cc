@@ -138,7 +138,9 @@ class DataImpl final : public wire::DataService::Server {
                   .hole = params.getHole()};
     return run_call<SeekReply>(
         bound_, CallHead(), context,
-        [args](Turn& turn, SeekReply& reply) { return myfs::server::seek(turn, args, reply); },
+        [args, state = std::make_shared<WalkState>()](Turn& turn, SeekReply& reply) {
+          return myfs::server::seek(turn, args, state, reply);
+        },
         [](auto context, const SeekReply& reply) {
           context.getResults().setErrno(reply.error);
           context.getResults().setOff(reply.off);
@@ -154,8 +156,8 @@ class DataImpl final : public wire::DataService::Server {
                      .max = params.getMax()};
     return run_call<ExtentsReply>(
         bound_, CallHead(), context,
-        [args](Turn& turn, ExtentsReply& reply) {
-          return myfs::server::extents(turn, args, reply);
+        [args, state = std::make_shared<WalkState>()](Turn& turn, ExtentsReply& reply) {
+          return myfs::server::extents(turn, args, state, reply);
         },
         [](auto context, const ExtentsReply& reply) {
           auto results = context.getResults();
@@ -165,6 +167,7 @@ class DataImpl final : public wire::DataService::Server {
           for (unsigned i = 0; i < reply.extents.size(); ++i) {
             list[i].setOff(reply.extents[i].offset);
             list[i].setLen(reply.extents[i].length);
+            list[i].setShared(reply.extents[i].shared);
           }
         });
   }

@@ -93,7 +93,9 @@ struct Node {                                     # one inode as an answer shows
     # and the mode decides
   hasDefaultAcl @8 :Bool;                         # with attr
 }
-struct Extent { off @0 :UInt64; len @1 :UInt64; server @2 :UInt32; hole @3 :Bool; }
+struct Extent { off @0 :UInt64; len @1 :UInt64; server @2 :UInt32; hole @3 :Bool; shared @4 :Bool; }
+  # shared: it lies in a file of blocks that other chunks of this or other files name, too; these
+  # need not share this very extent
 struct Layout { epoch @0 :UInt64; stripes @1 :List(Extent); }        # one entry: this server
 struct Opener { openId @0 :UInt64; cred @1 :Cred; access @2 :UInt8; }
   # access: 1 read, 2 write, 4 append-only
@@ -302,6 +304,10 @@ interface DataService {
   copy @7 (op :Op, from :Handle, fromOpener :Opener, fromOff :UInt64, to :Handle, toOpener :Opener,
       toOff :UInt64, len :UInt64, clone :Bool)
        -> (errno :Int32, replayed :Bool, count :UInt64, node :Node);
+    # Bytes of `from`, fewer at its end, or if the server has done enough for one call (count).
+    # clone: by sharing, len 0: to the end. EINVAL: offsets or len that are no multiples of 64 KiB,
+    # but for a range that ends with `from`, and at or behind the end of `to`; a range beyond the
+    # end of `from`. A count of 16 GiB may not be all.
   ping @8 (payload :Data) -> (payload :Data);
   readMany @9 (cred :Cred, nodes :List(Handle), maxBytes :UInt32) -> (errno :Int32, nodes
       :List(Node));

@@ -329,15 +329,26 @@ MYFS_API ssize_t myfs_copy_file_range_x(myfs_task* task, const myfs_call* call, 
                                         size_t size, unsigned flags);
 
 /* Makes [offset_out, offset_out + size) of one file what the same range of the other is, by sharing
- * its content until either is written [FICLONERANGE, FICLONE]. size 0: to the end of `fd_in`. In
- * one step: others see all of it or nothing. Errors: [change]; EBADF, EISDIR, EXDEV, EFBIG as
- * myfs_copy_file_range; EINVAL (an offset that is no multiple of 64 KiB; a size that is none,
- * unless the range ends with `fd_in` and not before the end of `fd_out`; a range beyond the end of
- * `fd_in`; overlapping ranges of one file; no regular file; negative numbers). */
+ * its content until either is written [FICLONERANGE]. size 0: to the end of `fd_in`. Holes stay
+ * holes. The unit is 64 KiB, although st_blksize says 4096. Durable when it returns (not so with
+ * --durability relaxed). Others see all of it or nothing; of more than 16 GiB that holds for each
+ * 16 GiB, and an error in the middle leaves those before. Nothing is immutable here and nobody
+ * swaps to a file: no EPERM and no ETXTBSY of that kind, which Linux knows.
+ * Errors: [change]; EBADF (`fd_in` not open for reading, `fd_out` not for writing, or with
+ * O_APPEND), EISDIR, EXDEV (two mounts), EFBIG (beyond the largest size of a file), EINVAL (an
+ * offset that is no multiple of 64 KiB; a size that is none, unless the range ends with `fd_in` and
+ * not before the end of `fd_out`; a range beyond the end of `fd_in`; overlapping ranges of one
+ * file; no regular file; a negative number, or an offset + size beyond 2^63 - 1). */
 MYFS_API int myfs_clone_file_range(myfs_task* task, int fd_in, off_t offset_in, int fd_out,
                                    off_t offset_out, off_t size);
 MYFS_API int myfs_clone_file_range_x(myfs_task* task, const myfs_call* call, int fd_in,
                                      off_t offset_in, int fd_out, off_t offset_out, off_t size);
+/* The whole file: myfs_clone_file_range of both beginnings with size 0 [FICLONE]. What `fd_out` has
+ * beyond the size of `fd_in` stays. Errors: [change]; EBADF, EISDIR, EXDEV as there, EINVAL (the
+ * size of `fd_in` is no multiple of 64 KiB and `fd_out` is larger; one and the same file; no
+ * regular file). */
+MYFS_API int myfs_clone_file(myfs_task* task, int fd_in, int fd_out);
+MYFS_API int myfs_clone_file_x(myfs_task* task, const myfs_call* call, int fd_in, int fd_out);
 
 /* Where a file has content; what no extent covers reads as zeros. */
 typedef struct myfs_extent {
@@ -346,7 +357,7 @@ typedef struct myfs_extent {
   unsigned flags;  /* MYFS_EXTENT_* */
 } myfs_extent;
 #define MYFS_EXTENT_LAST 0x1u      /* nothing behind it within the range */
-#define MYFS_EXTENT_SHARED 0x2000u /* other files share it */
+#define MYFS_EXTENT_SHARED 0x2000u /* it, or what lies close to it at the server, is shared */
 /* The extents of [offset, offset + size) in ascending order, after what is cached has been written
  * [FS_IOC_FIEMAP with FIEMAP_FLAG_SYNC]. At most `count`, and no more than the server gives at once
  * (4096): ask again behind the last one unless it is marked MYFS_EXTENT_LAST. Returns their number,

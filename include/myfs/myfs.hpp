@@ -258,8 +258,12 @@ class File {
     return internal::count(myfs_copy_file_range_x(task_, &c, fd_, offset ? &from : nullptr, out.fd_,
                                                   out_offset ? &to : nullptr, size, 0));
   }
-  // `out` shares it; size 0: to the end.
-  Result<void> clone_to(File& out, off_t offset = 0, off_t out_offset = 0, off_t size = 0,
+  // `out` shares the content, all of it or a range; size 0: to the end.
+  Result<void> clone_to(File& out, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_clone_file_x(task_, &c, fd_, out.fd_));
+  }
+  Result<void> clone_to(File& out, off_t size, off_t offset, off_t out_offset,
                         const Call& call = {}) {
     myfs_call c = call.c();
     return internal::check(

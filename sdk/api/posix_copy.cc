@@ -37,6 +37,15 @@ int myfs_clone_file_range(myfs_task* task, int fd_in, off_t offset_in, int fd_ou
   return myfs_clone_file_range_x(task, nullptr, fd_in, offset_in, fd_out, offset_out, size);
 }
 
+int myfs_clone_file_x(myfs_task* task, const myfs_call* call, int fd_in, int fd_out) {
+  CallScope scope(task, call, "clone_file");
+  return scope.run(
+      [&] { return fs::vfs_clone_file_range(scope.ctx(), scope.task(), fd_in, 0, fd_out, 0, 0); });
+}
+int myfs_clone_file(myfs_task* task, int fd_in, int fd_out) {
+  return myfs_clone_file_x(task, nullptr, fd_in, fd_out);
+}
+
 ssize_t myfs_fiemap_x(myfs_task* task, const myfs_call* call, int fd, off_t offset, off_t size,
                       myfs_extent* extents, size_t count) {
   CallScope scope(task, call, "fiemap");

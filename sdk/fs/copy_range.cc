@@ -38,6 +38,12 @@ bool overlaps(const File& in, int64_t offset_in, const File& out, int64_t offset
   return apart < length;
 }
 
+// [generic_write_sync]
+Result<void> sync_as_opened(const CallContext& ctx, File& file) {
+  if ((file.f_flags() & (O_SYNC | O_DSYNC)) == 0) return {};
+  return file.f_op().fsync(ctx, file, (file.f_flags() & O_SYNC) != O_SYNC);
+}
+
 // A position given by the caller, or the file's own.
 class Position {
  public:
@@ -114,9 +120,7 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t off
     mmap_changed(ctx, inode, start, start + count);
   }
   if (count == 0) return size_t{0};
-  if ((out.f_flags() & (O_SYNC | O_DSYNC)) != 0) {
-    MYFS_TRY(out.f_op().fsync(ctx, out, (out.f_flags() & O_SYNC) != O_SYNC));
-  }
+  MYFS_TRY(sync_as_opened(ctx, out));
   return static_cast<size_t>(count);
 }
 
@@ -139,17 +143,21 @@ Result<void> vfs_clone_file_range(const CallContext& ctx, const TaskStruct& task
   MYFS_TRY(mmap_write_out(ctx, in->f_inode()));
   Inode& inode = out->f_inode();
   const auto start = static_cast<uint64_t>(offset_out);
-  WriteLock lock(inode.i_rwsem);
   const uint64_t last = length == 0 ? UINT64_MAX : start + static_cast<uint64_t>(length);
-  MYFS_TRY(mmap_changing(ctx, inode, start, last));
-  Result<void> done;
   {
-    ChangeInFlight change({}, {&inode});
-    done = out->f_op().remap_file_range(change.context(ctx), *in, static_cast<uint64_t>(offset_in),
-                                        *out, start, static_cast<uint64_t>(length));
+    WriteLock lock(inode.i_rwsem);
+    MYFS_TRY(mmap_changing(ctx, inode, start, last));
+    Result<void> done;
+    {
+      ChangeInFlight change({}, {&inode});
+      done =
+          out->f_op().remap_file_range(change.context(ctx), *in, static_cast<uint64_t>(offset_in),
+                                       *out, start, static_cast<uint64_t>(length));
+    }
+    mmap_changed(ctx, inode, start, last);
+    MYFS_TRY(done);
   }
-  mmap_changed(ctx, inode, start, last);
-  return done;
+  return sync_as_opened(ctx, *out);
 }
 
 Result<FileExtents> vfs_fiemap(const CallContext& ctx, const TaskStruct& task, int fd,

@@ -67,11 +67,19 @@ Result<void> NetFileOps::remap_file_range(const CallContext& ctx, fs::File& from
   MYFS_TRY(flush_data(ctx, source));
   MYFS_TRY(flush_data(ctx, inode));
   mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
-  MYFS_ASSIGN(
-      const uint64_t count,
-      copy_piece(ctx, from, to,
-                 {.from_off = from_offset, .to_off = to_offset, .len = length, .clone = true}));
-  drop_cached_range(inode, to_offset, to_offset + count);
+  constexpr uint64_t kAtOnce = uint64_t{16} << 30;           // as much as a server shares
+  uint64_t done = 0;
+  Result<uint64_t> count = kAtOnce;
+  while (count.ok() && *count == kAtOnce && (length == 0 || done < length)) {
+    count = copy_piece(ctx, from, to,
+                       {.from_off = from_offset + done,
+                        .to_off = to_offset + done,
+                        .len = length == 0 ? 0 : length - done,
+                        .clone = true});
+    if (count.ok()) done += *count;
+  }
+  if (done != 0) drop_cached_range(inode, to_offset, to_offset + done);
+  if (!count.ok()) return count.error();
   return {};
 }
 
@@ -100,7 +108,9 @@ Result<fs::FileExtents> NetFileOps::fiemap(const CallContext& ctx, fs::File& fil
   fs::FileExtents found;
   found.last = reply.last;
   for (const rpc::Extent& extent : reply.extents) {
-    if (!extent.hole) found.extents.push_back({.offset = extent.off, .length = extent.len});
+    if (!extent.hole)
+      found.extents.push_back(
+          {.offset = extent.off, .length = extent.len, .shared = extent.shared});
   }
   return found;
 }

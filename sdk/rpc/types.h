@@ -59,6 +59,7 @@ struct Extent {
   uint64_t len = 0;
   uint32_t server = 0;
   bool hole = false;
+  bool shared = false;
   bool operator==(const Extent&) const = default;
 };
 

@@ -183,10 +183,11 @@ void encode(const Extent& from, wire::Extent::Builder to) {
   to.setLen(from.len);
   to.setServer(from.server);
   to.setHole(from.hole);
+  to.setShared(from.shared);
 }
 
 bool decode(wire::Extent::Reader from, Extent* to) {
-  *to = Extent{from.getOff(), from.getLen(), from.getServer(), from.getHole()};
+  *to = Extent{from.getOff(), from.getLen(), from.getServer(), from.getHole(), from.getShared()};
   return to->off <= kFileSizeMax_bytes;
 }
 

@@ -9,6 +9,7 @@ namespace myfs::test {
 namespace {
 
 constexpr off_t kSizeMax = (off_t{1} << 54) - 1;
+constexpr off_t kUnit = 65'536;  // of what is shared
 
 std::string text_of(size_t size, uint32_t seed) {
   std::string text(size, '\0');
@@ -28,6 +29,7 @@ class Copy : public ApiTest {
   ssize_t copy(off_t in, off_t out, size_t size, unsigned flags = 0) {
     return myfs_copy_file_range(task_, in_, &in, out_, &out, size, flags);
   }
+  int clone(int in, int out) { return myfs_clone_file_range(task_, in, 0, out, 0, 0); }
   int in_ = -1, out_ = -1;
 };
 
@@ -87,38 +89,95 @@ TEST_F(Copy, copy_file_range_EOVERFLOW) {
 
 TEST_F(Copy, clone_file_range_EBADF) {
   int read_only = open("out", O_RDONLY), append = open("out", O_WRONLY | O_APPEND);
-  EXPECT_EQ(-EBADF, myfs_clone_file_range(task_, 99, 0, out_, 0, 0));
-  EXPECT_EQ(-EBADF, myfs_clone_file_range(task_, in_, 0, read_only, 0, 0));
-  EXPECT_EQ(-EBADF, myfs_clone_file_range(task_, in_, 0, append, 0, 0));
+  int write_only = open("in", O_WRONLY), path_only = open("in", O_PATH);
+  EXPECT_EQ(-EBADF, clone(99, out_));
+  EXPECT_EQ(-EBADF, clone(in_, 99));
+  EXPECT_EQ(-EBADF, clone(write_only, out_));
+  EXPECT_EQ(-EBADF, clone(path_only, out_));
+  EXPECT_EQ(-EBADF, clone(in_, read_only));
+  EXPECT_EQ(-EBADF, clone(in_, append));
+  EXPECT_EQ("", content("out"));
 }
 
 TEST_F(Copy, clone_file_range_EISDIR) {
   make_dir("d");
-  EXPECT_EQ(-EISDIR, myfs_clone_file_range(task_, in_, 0, open("d", O_RDONLY), 0, 0));
+  int dir = open("d", O_RDONLY);
+  EXPECT_EQ(-EISDIR, clone(dir, out_));
+  EXPECT_EQ(-EISDIR, clone(in_, dir));
 }
 
 TEST_F(Copy, clone_file_range_EXDEV) {
   ASSERT_EQ(0, myfs_mkdir(task_, "m", 0755));
   ASSERT_EQ(0, myfs_mount(task_, server_->url().c_str(), "m", nullptr)) << last_message();
   int far = open(("m" + home() + "/out").c_str(), O_RDWR);
-  EXPECT_EQ(-EXDEV, myfs_clone_file_range(task_, in_, 0, far, 0, 0));
+  EXPECT_EQ(-EXDEV, clone(in_, far));
   close(far);
 }
 
 TEST_F(Copy, clone_file_range_EFBIG) {
-  constexpr off_t kBlock = 65'536;
   EXPECT_EQ(-EFBIG, myfs_clone_file_range(task_, in_, 0, out_, kSizeMax + 1, 0));
-  EXPECT_EQ(0, myfs_clone_file_range(task_, in_, 0, out_, kSizeMax + 1 - kBlock, 0));
+  EXPECT_EQ(0, myfs_clone_file_range(task_, in_, 0, out_, kSizeMax + 1 - kUnit, 0));
 }
 
 TEST_F(Copy, clone_file_range_EINVAL) {
-  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, -1, out_, 0, 0));
-  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, -1, 0));
-  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, 0, -1));
-  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, 4096, 0));
-  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, 0, 5));
-  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, out_, 0, 11));
-  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, in_, 0, 0));
+  pwrite(in_, text_of(2 * kUnit + 5, 1), 0);
+  auto range = [this](off_t in, off_t out, off_t size) {
+    return myfs_clone_file_range(task_, in_, in, out_, out, size);
+  };
+  EXPECT_EQ(-EINVAL, range(-kUnit, 0, 0));
+  EXPECT_EQ(-EINVAL, range(0, -kUnit, 0));
+  EXPECT_EQ(-EINVAL, range(0, 0, -1));
+  EXPECT_EQ(-EINVAL, range(LONG_MAX - 1, 0, kUnit)) << "overflow";
+  EXPECT_EQ(-EINVAL, range(0, 4096, 0)) << "st_blksize does not count";
+  EXPECT_EQ(-EINVAL, range(4096, 0, 0));
+  EXPECT_EQ(-EINVAL, range(0, 0, kUnit + 4096));
+  EXPECT_EQ(-EINVAL, range(0, 0, 2 * kUnit + 6)) << "beyond the end";
+  EXPECT_EQ(-EINVAL, range(3 * kUnit, 0, 0));
+  EXPECT_EQ("", content("out"));
+  EXPECT_EQ(-EINVAL, clone(in_, in_));
+  EXPECT_EQ(-EINVAL, myfs_clone_file_range(task_, in_, 0, in_, kUnit, 2 * kUnit)) << "overlap";
+  ASSERT_EQ(0, range(0, 0, 0));
+  ASSERT_EQ(0, range(kUnit, 2 * kUnit, 0)) << "grows";
+  EXPECT_EQ(-EINVAL, clone(in_, out_)) << "the target goes on behind half a unit";
+  EXPECT_EQ(-EINVAL, myfs_clone_file(task_, in_, out_));
+}
+
+TEST_F(Copy, clone_file_EBADF_EISDIR_EXDEV_EINVAL) {
+  make_dir("d");
+  int dir = open("d", O_RDONLY), append = open("out", O_WRONLY | O_APPEND);
+  EXPECT_EQ(-EBADF, myfs_clone_file(task_, in_, 99));
+  EXPECT_EQ(-EBADF, myfs_clone_file(task_, in_, append));
+  EXPECT_EQ(-EISDIR, myfs_clone_file(task_, dir, out_));
+  EXPECT_EQ(-EINVAL, myfs_clone_file(task_, in_, in_));
+  ASSERT_EQ(0, myfs_mkdir(task_, "m", 0755));
+  ASSERT_EQ(0, myfs_mount(task_, server_->url().c_str(), "m", nullptr)) << last_message();
+  int far = open(("m" + home() + "/out").c_str(), O_RDWR);
+  EXPECT_EQ(-EXDEV, myfs_clone_file(task_, in_, far));
+  close(far);
+}
+
+TEST_F(Copy, clone_file_makes_a_small_file_of_another_size) {
+  EXPECT_EQ(0, myfs_clone_file(task_, in_, out_));
+  EXPECT_EQ("0123456789", content("out"));
+  pwrite(in_, text_of(70'000, 3), 0);
+  EXPECT_EQ(0, myfs_clone_file(task_, in_, out_));
+  EXPECT_EQ(text_of(70'000, 3), content("out"));
+  ASSERT_EQ(0, myfs_ftruncate(task_, in_, 0));
+  EXPECT_EQ(0, myfs_clone_file(task_, in_, out_)) << "nothing to do";
+  EXPECT_EQ(text_of(70'000, 3), content("out"));
+}
+
+// Holes and all, more than the server shares at once.
+TEST_F(Copy, clone_file_of_a_long_file_with_holes) {
+  constexpr off_t kSize = (off_t{40} << 30) + 3;
+  ASSERT_EQ(0, myfs_ftruncate(task_, in_, kSize));
+  pwrite(in_, "middle", off_t{20} << 30);
+  pwrite(in_, "end", kSize - 3);
+  pwrite(out_, text_of(100'000, 1), off_t{30} << 30);
+  ASSERT_EQ(0, myfs_clone_file(task_, in_, out_)) << last_message();
+  EXPECT_EQ("end", pread(out_, 10, kSize - 3));
+  EXPECT_EQ("middle", pread(out_, 6, off_t{20} << 30));
+  EXPECT_EQ(std::string(100'000, '\0'), pread(out_, 100'000, off_t{30} << 30));
 }
 
 // Dirty pages of the source, cached pages of the target, writes to either afterwards.
@@ -130,6 +189,9 @@ TEST_F(Copy, a_clone_is_seen_at_once_and_both_files_live_on) {
   std::string text = text_of(5'000'000, 1);
   pwrite(in_, text, 0);
   pwrite(out_, text_of(1'000'000, 2), 0);
+  std::string before(1'000'000, '?');  // what they have cached must not stay
+  ASSERT_EQ(1'000'000, myfs_pread(other, theirs, before.data(), before.size(), 0));
+  ASSERT_TRUE(before == text_of(1'000'000, 2));
   ASSERT_EQ(0, myfs_clone_file_range(task_, in_, 0, out_, 0, 0)) << last_message();
   std::string seen(text.size(), '?');
   ASSERT_EQ(static_cast<ssize_t>(seen.size()),
@@ -217,8 +279,10 @@ TEST_F(Copy, more_than_one_call_of_the_protocol) {
   constexpr off_t kSize = 130 << 20;
   ASSERT_EQ(0, myfs_ftruncate(task_, in_, kSize));
   pwrite(in_, "end", kSize - 3);
-  EXPECT_EQ(kSize, copy(0, 0, kSize + 5));
+  EXPECT_EQ(kSize, copy(0, 0, kSize + 5)) << "shared";
   EXPECT_EQ("end", pread(out_, 10, kSize - 3));
+  EXPECT_EQ(kSize, copy(0, 1, kSize + 5)) << "not to be shared";
+  EXPECT_EQ("end", pread(out_, 10, kSize - 2));
 }
 
 TEST_F(Copy, survives_the_server) {
@@ -244,6 +308,22 @@ TEST_F(Copy, fiemap_tells_data_from_holes) {
   ASSERT_EQ(1, myfs_fiemap(task_, fd, 100'000, LONG_MAX, extents.data(), extents.size()));
   EXPECT_EQ(static_cast<uint64_t>(kAt), extents[0].offset);
   EXPECT_EQ(0, myfs_fiemap(task_, fd, 100'000, 1000, extents.data(), extents.size()));
+}
+
+TEST_F(Copy, fiemap_tells_what_is_shared) {
+  pwrite(in_, text_of(2 * kUnit, 1), 0);
+  myfs_extent extents[2];
+  ASSERT_EQ(1, myfs_fiemap(task_, in_, 0, LONG_MAX, extents, 2));
+  EXPECT_EQ(unsigned{MYFS_EXTENT_LAST}, extents[0].flags);
+  ASSERT_EQ(0, myfs_clone_file(task_, in_, out_));
+  for (int fd : {in_, out_}) {
+    ASSERT_EQ(1, myfs_fiemap(task_, fd, 0, LONG_MAX, extents, 2));
+    EXPECT_EQ(static_cast<uint64_t>(2 * kUnit), extents[0].size);
+    EXPECT_EQ(unsigned{MYFS_EXTENT_LAST | MYFS_EXTENT_SHARED}, extents[0].flags);
+  }
+  ASSERT_EQ(0, myfs_ftruncate(task_, out_, 0));
+  ASSERT_EQ(1, myfs_fiemap(task_, in_, 0, LONG_MAX, extents, 2));
+  EXPECT_EQ(unsigned{MYFS_EXTENT_LAST}, extents[0].flags);
 }
 
 }  // namespace

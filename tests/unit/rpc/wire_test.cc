@@ -113,10 +113,10 @@ TEST(Wire, SmallStructsRoundTrip) {
   EXPECT_EQ(item_out, item);
 
   Message<wire::Extent> extent;
-  encode(Extent{1, 2, 3, true}, extent.builder());
+  encode(Extent{1, 2, 3, true, true}, extent.builder());
   Extent extent_out;
   ASSERT_TRUE(decode(extent.reader(), &extent_out));
-  EXPECT_EQ(extent_out, (Extent{1, 2, 3, true}));
+  EXPECT_EQ(extent_out, (Extent{1, 2, 3, true, true}));
 }
 
 TEST(Wire, HandleKeepsTheTagOfItsSession) {

@@ -100,7 +100,16 @@ TEST_F(Copy, a_read_only_session_may_copy_from_but_not_to) {
 }
 
 // What another client has written under W, and what we have, comes first; nobody's cache is old.
-TEST_F(Copy, recalls_the_writers_of_the_source_and_all_of_the_target) {
+class CopyOrClone : public Copy, public testing::WithParamInterface<bool> {
+ protected:
+  CopyArgs all() const {
+    return {.from = from, .to = to, .len = GetParam() ? 0 : UINT32_MAX, .clone = GetParam()};
+  }
+};
+INSTANTIATE_TEST_SUITE_P(, CopyOrClone, testing::Bool(),
+                         [](const auto& info) { return info.param ? "clone" : "copy"; });
+
+TEST_P(CopyOrClone, recalls_the_writers_of_the_source_and_all_of_the_target) {
   Client b = rig.login();
   Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
   Handle to_b = rig.lookup(b, b.root.handle, {"to"}).nodes[0].handle;
@@ -108,7 +117,7 @@ TEST_F(Copy, recalls_the_writers_of_the_source_and_all_of_the_target) {
   rig.write(b, from_b, 0, "dirty", kWriteWriteback);
   rig.getattr(b, to_b, kPartA | kPartR, true);
   b.peer->silent();
-  auto copying = start_copy(a, whole());
+  auto copying = start_copy(a, all());
   rig.settle();
   EXPECT_FALSE(copying->has_value());
   ASSERT_EQ(b.peer->recalls.size(), 2u);
@@ -121,6 +130,57 @@ TEST_F(Copy, recalls_the_writers_of_the_source_and_all_of_the_target) {
   EXPECT_EQ(rig.held(b, from.ino) & kPartR, kPartR) << "readers of the source stay";
 }
 
+TEST_P(CopyOrClone, nobody_gets_W_on_the_source_meanwhile) {
+  rig.write(a, from, 0, text_of(kMiB, 1));
+  Client b = rig.login();
+  Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
+  auto copying = start_copy(a, all());
+  auto asking = rig.start_getattr(b, from_b, kPartW);
+  ASSERT_FALSE(copying->has_value());
+  ASSERT_TRUE(asking->has_value());
+  EXPECT_EQ((*asking)->node.grant.parts & kPartW, 0);
+  EXPECT_EQ(rig.finish(copying).error, 0);
+}
+
+TEST_P(CopyOrClone, what_is_sent_again_is_not_done_again) {
+  const std::string text = text_of(2 * kBlockSize_bytes, 1);
+  rig.write(a, from, 0, text);
+  a.slot = 5;
+  EXPECT_EQ(copy(a, all()).count, text.size());
+  const Op op = a.op;
+  a.slot = 6;
+  rig.write(a, to, 0, "newer");
+  auto state = std::make_shared<CopyState>();
+  CopyAnswer again =
+      rig.finish(rig.start<CopyAnswer>(a, &op, [args = all(), state](Turn& t, CopyAnswer& r) {
+        return args.clone ? server::clone(t, args, state, r) : server::copy(t, args, state, r);
+      }));
+  EXPECT_EQ(again.error, 0);
+  EXPECT_TRUE(again.replayed);
+  EXPECT_EQ(again.count, text.size());
+  EXPECT_EQ(rig.content(a, to), "newer" + text.substr(5));
+}
+
+TEST_P(CopyOrClone, a_failed_commit_leaves_both_files_as_they_were) {
+  const std::string text = text_of(2 * kBlockSize_bytes, 1);
+  rig.write(a, from, 0, text);
+  rig.write(a, to, 0, "old");
+  rig.hold_commits = true;
+  auto copying = start_copy(a, all());
+  rig.settle();
+  ASSERT_FALSE(copying->has_value());
+  rig.commits->fail(Errno(EIO));
+  rig.hold_commits = false;
+  EXPECT_EQ(rig.finish(copying).error, EIO);
+  EXPECT_EQ(rig.content(a, to), "old");
+  a.slot = 7;
+  EXPECT_EQ(copy(a, all()).count, text.size()) << "and it can be done still";
+  rig.write(a, from, 0, "source");
+  rig.setattr(a, from, kSetSize, size_of(0));
+  rig.settle();
+  EXPECT_EQ(rig.content(a, to), text) << "counted once too few";
+}
+
 TEST_F(Copy, the_own_W_of_both_files_comes_back_first) {
   rig.getattr(a, from, kPartW, true);
   rig.getattr(a, to, kPartW, true);
@@ -130,18 +190,6 @@ TEST_F(Copy, the_own_W_of_both_files_comes_back_first) {
   EXPECT_EQ(copy(a, whole()).count, 6u);
   EXPECT_EQ(rig.content(a, to), "source and tail");
   EXPECT_EQ(rig.held(a, to.ino) & kPartW, 0);
-}
-
-TEST_F(Copy, nobody_gets_W_on_the_source_meanwhile) {
-  rig.write(a, from, 0, text_of(kMiB, 1));
-  Client b = rig.login();
-  Handle from_b = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
-  auto copying = start_copy(a, whole());
-  auto asking = rig.start_getattr(b, from_b, kPartW);
-  ASSERT_FALSE(copying->has_value());
-  ASSERT_TRUE(asking->has_value());
-  EXPECT_EQ((*asking)->node.grant.parts & kPartW, 0);
-  EXPECT_EQ(rig.finish(copying).error, 0);
 }
 
 TEST_F(Copy, a_replay_tells_the_count) {
@@ -237,20 +285,66 @@ TEST_F(Copy, others_are_answered_while_a_long_file_is_cloned_and_cut) {
   EXPECT_EQ(end.data.size(), 1u);
 }
 
+// What lies between takes no time.
+TEST_F(Copy, a_clone_of_a_sparse_file_is_about_what_is_there) {
+  rig.setattr(a, from, kSetSize, size_of(2 * kCloneCallMax_bytes));
+  rig.write(a, from, 100 * kMiB, "from");
+  rig.write(a, from, kCloneCallMax_bytes, "behind");
+  rig.setattr(a, to, kSetSize, size_of(2 * kCloneCallMax_bytes));
+  rig.write(a, to, 200 * kMiB, "to");
+  rig.write(a, to, 300 * kMiB, "to");
+  auto pending = start_copy(a, {.from = from, .to = to, .to_off = 3 * kMiB, .clone = true});
+  int steps = 0;
+  while (!pending->has_value() && ++steps < 100) ASSERT_TRUE(rig.step());
+  EXPECT_LT(steps, 30);
+  ASSERT_TRUE(pending->has_value());
+  EXPECT_EQ((*pending)->error, 0);
+  EXPECT_EQ((*pending)->count, kCloneCallMax_bytes);
+  auto text = [&](uint64_t at, uint32_t size) {
+    ReadAnswer answer = rig.read(a, to, at, size);
+    return std::string(reinterpret_cast<const char*>(answer.data.data()), answer.data.size());
+  };
+  EXPECT_EQ(text(103 * kMiB, 4), "from");
+  EXPECT_EQ(text(200 * kMiB, 2), std::string(2, '\0'));
+  EXPECT_EQ(text(300 * kMiB, 2), std::string(2, '\0'));
+  EXPECT_EQ(text(kCloneCallMax_bytes + 3 * kMiB, 6), std::string(6, '\0'));
+}
+
+// What can be is shared, and only a rest is copied.
+TEST_F(Copy, a_copy_of_whole_blocks_shares) {
+  constexpr uint64_t kBlock = kBlockSize_bytes;
+  const std::string text = text_of(3 * kBlock + 100, 1);
+  rig.write(a, from, 0, text);
+  const size_t files = rig.blocks.list()->size();
+  EXPECT_EQ(copy(a, whole()).count, text.size()) << "it ends with both";
+  EXPECT_EQ(rig.content(a, to), text);
+  EXPECT_EQ(copy(a, {.from = from, .to = to, .to_off = kBlock, .len = 2 * kBlock + 7}).count,
+            2 * kBlock);
+  EXPECT_EQ(rig.blocks.list()->size(), files);
+  EXPECT_EQ(
+      copy(a, {.from = from, .to = to, .from_off = 2 * kBlock, .to_off = 3 * kBlock, .len = 7})
+          .count,
+      7u);
+  std::string expected = text;
+  expected.replace(kBlock, 2 * kBlock, text, 0, 2 * kBlock);
+  expected.replace(3 * kBlock, 7, text, 2 * kBlock, 7);
+  EXPECT_EQ(rig.content(a, to), expected);
+  EXPECT_EQ(rig.content(a, from), text);
+  EXPECT_EQ(copy(a, {.from = from, .to = to, .to_off = 1, .len = 2 * kBlock}).count, 2 * kBlock);
+  EXPECT_EQ(rig.content(a, to).substr(1, 2 * kBlock), text.substr(0, 2 * kBlock));
+}
+
 // One call does not hold a file for longer than some pieces take.
 TEST_F(Copy, more_than_one_call_may_do_is_short) {
   Kstat size;
   size.size = kCopyCallMax_bytes + kMiB;
   rig.setattr(a, from, kSetSize, size);
-  CopyAnswer answer = copy(a, whole());
-  EXPECT_EQ(answer.count, kCopyCallMax_bytes);
-  EXPECT_EQ(copy(a, {.from = from,
-                     .to = to,
-                     .from_off = answer.count,
-                     .to_off = answer.count,
-                     .len = UINT32_MAX})
-                .count,
-            kMiB);
+  CopyArgs args = whole();
+  args.to_off = 1;  // nothing can be shared
+  EXPECT_EQ(copy(a, args).count, kCopyCallMax_bytes);
+  args.from_off = kCopyCallMax_bytes;
+  args.to_off = kCopyCallMax_bytes + 1;
+  EXPECT_EQ(copy(a, args).count, kMiB);
 }
 
 // Between two pieces the loop is free.
@@ -259,7 +353,9 @@ TEST_F(Copy, others_are_answered_between_the_pieces) {
   size.size = 4 * kCopyPiece_bytes;
   rig.setattr(a, from, kSetSize, size);
   Client b = rig.login();
-  auto copying = start_copy(a, whole());
+  CopyArgs args = whole();
+  args.to_off = 1;
+  auto copying = start_copy(a, args);
   int answered = 0;
   while (!copying->has_value()) {
     auto null_call = rig.start_getattr(b, b.root.handle);
@@ -267,6 +363,102 @@ TEST_F(Copy, others_are_answered_between_the_pieces) {
     ASSERT_TRUE(rig.step());
   }
   EXPECT_GE(answered, 4);
+}
+
+// Where content lies: in turns, and true of one moment.
+class Walks : public Copy {
+ protected:
+  void SetUp() override {
+    for (int i = 0; i < kChunks; ++i) rig.write(a, from, i * kChunkSize_bytes, kBlockOfText);
+  }
+  Pending<ExtentsReply> start_extents(Client& c, const Handle& node, uint32_t max = 1000) {
+    ExtentsArgs args{.node = node, .opener = {}, .off = 0, .len = UINT64_MAX, .max = max};
+    args.opener.cred = c.cred;
+    auto state = std::make_shared<WalkState>();
+    return rig.start<ExtentsReply>(c, nullptr, [args, state](Turn& t, ExtentsReply& r) {
+      return server::extents(t, args, state, r);
+    });
+  }
+  SeekReply seek(Client& c, const Handle& node, uint64_t off, bool hole) {
+    SeekArgs args{.node = node, .opener = {}, .off = off, .hole = hole};
+    args.opener.cred = c.cred;
+    auto state = std::make_shared<WalkState>();
+    return rig.finish(rig.start<SeekReply>(c, nullptr, [args, state](Turn& t, SeekReply& r) {
+      return server::seek(t, args, state, r);
+    }));
+  }
+  static constexpr int kChunks = 200;
+  const std::string kBlockOfText = text_of(kBlockSize_bytes, 1);
+};
+
+TEST_F(Walks, others_are_answered_while_extents_are_looked_for) {
+  Client b = rig.login();
+  auto pending = start_extents(a, from);
+  int answered = 0;
+  while (!pending->has_value()) {
+    answered += rig.start_getattr(b, b.root.handle)->has_value();
+    ASSERT_TRUE(rig.step());
+  }
+  EXPECT_GE(answered, 6);
+  ExtentsReply found = rig.finish(pending);
+  EXPECT_EQ(found.error, 0);
+  EXPECT_TRUE(found.last);
+  ASSERT_EQ(found.extents.size(), static_cast<size_t>(kChunks));
+  EXPECT_EQ(found.extents[kChunks - 1].offset, (kChunks - 1) * kChunkSize_bytes);
+  EXPECT_EQ(found.extents[kChunks - 1].length, kBlockSize_bytes);
+  found = rig.finish(start_extents(a, from, 7));
+  EXPECT_EQ(found.extents.size(), 7u);
+  EXPECT_FALSE(found.last);
+}
+
+TEST_F(Walks, extents_are_those_of_one_moment) {
+  Client b = rig.login();
+  Handle theirs = rig.lookup(b, b.root.handle, {"from"}).nodes[0].handle;
+  auto pending = start_extents(a, from);
+  ASSERT_TRUE(rig.step());
+  ASSERT_FALSE(pending->has_value());
+  // Waits for the end: else the walk could see the later change and not the earlier one.
+  auto first = rig.start_write(b, theirs, kBlockSize_bytes, kBlockOfText);
+  b.slot = 5;
+  auto second = rig.start_setattr(b, theirs, kSetSize, size_of(kChunkSize_bytes));
+  EXPECT_EQ(rig.finish(pending).extents.size(), static_cast<size_t>(kChunks));
+  EXPECT_EQ(rig.finish(first).error, 0);
+  EXPECT_EQ(rig.finish(start_extents(a, from)).extents.size(), 1u);
+}
+
+TEST_F(Walks, seek_finds_the_next_data_or_hole_however_far) {
+  EXPECT_EQ(seek(a, from, 0, false).off, 0u);
+  EXPECT_EQ(seek(a, from, 0, true).off, kBlockSize_bytes);
+  EXPECT_EQ(seek(a, from, 5, false).off, 5u);
+  EXPECT_EQ(seek(a, from, kBlockSize_bytes, false).off, kChunkSize_bytes);
+  EXPECT_EQ(seek(a, from, kBlockSize_bytes, true).off, kBlockSize_bytes);
+  const uint64_t end = (kChunks - 1) * kChunkSize_bytes + kBlockSize_bytes;
+  EXPECT_EQ(seek(a, from, end, false).error, ENXIO);
+  EXPECT_EQ(seek(a, from, UINT64_MAX, true).error, ENXIO);
+  rig.setattr(a, from, kSetSize, size_of(end + 1));
+  EXPECT_EQ(seek(a, from, end, false).error, ENXIO) << "nothing but a hole";
+  EXPECT_EQ(seek(a, from, end, true).off, end);
+  for (uint64_t at = 0; at < 40 * kChunkSize_bytes; at += kMiB)
+    rig.write(a, to, at, text_of(kMiB, 2));
+  EXPECT_EQ(seek(a, to, 1, true).off, 40 * kChunkSize_bytes) << "in several turns";
+}
+
+TEST_F(Walks, extents_tell_what_is_shared) {
+  for (const DataExtent& extent : rig.finish(start_extents(a, from)).extents) {
+    ASSERT_FALSE(extent.shared);
+  }
+  CopyArgs args = whole();
+  args.len = 10 * kChunkSize_bytes;
+  ASSERT_EQ(copy(a, args).count, args.len);
+  const std::vector<DataExtent> ours = rig.finish(start_extents(a, from)).extents;
+  for (int i = 0; i < kChunks; ++i) ASSERT_EQ(ours[i].shared, i < 10) << i;
+  for (const DataExtent& extent : rig.finish(start_extents(a, to)).extents) {
+    ASSERT_TRUE(extent.shared);
+  }
+  rig.setattr(a, from, kSetSize, size_of(0));
+  for (const DataExtent& extent : rig.finish(start_extents(a, to)).extents) {
+    ASSERT_FALSE(extent.shared);
+  }
 }
 
 }  // namespace

@@ -490,7 +490,9 @@ TEST_F(Data, seek_finds_data_and_holes) {
   auto seek = [&](uint64_t off, bool hole) {
     SeekArgs args{.node = file, .opener = {}, .off = off, .hole = hole};
     return rig.finish(rig.start<SeekReply>(
-        a, nullptr, [args](Turn& t, SeekReply& r) { return server::seek(t, args, r); }));
+        a, nullptr, [args, state = std::make_shared<WalkState>()](Turn& t, SeekReply& r) {
+          return server::seek(t, args, state, r);
+        }));
   };
   EXPECT_EQ(seek(0, false).off, uint64_t{1 << 20});
   EXPECT_EQ(seek(0, true).off, 0u);

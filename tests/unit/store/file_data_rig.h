@@ -145,6 +145,12 @@ class FileDataRig : public FileData::Host {
     } while (error == Errno(EAGAIN));
     return error;
   }
+  Result<std::vector<DataExtent>> extents(uint64_t ino, uint64_t offset, uint64_t length,
+                                          size_t max) {
+    ExtentWalk walk{.offset = offset, .length = length, .max = max, .tell_shared = true};
+    while (!walk.over) MYFS_TRY(data_->walk(ino, &walk));
+    return walk.found;
+  }
   Errno write_durably(uint64_t ino, uint64_t offset, std::string_view text) {
     Errno error = write(ino, offset, text);
     return error.ok() ? commit(ino) : error;

@@ -143,22 +143,23 @@ TEST_F(FileDataTest, holes_read_as_zeros_and_take_no_space) {
   auto middle = rig_->read(kIno, 50 * kMiB, 100);
   ASSERT_TRUE(middle.ok());
   EXPECT_EQ(*middle, std::string(100, '\0'));
-  EXPECT_EQ(*rig_->data().seek(kIno, 0, false), 100 * kMiB);
-  EXPECT_EQ(*rig_->data().seek(kIno, 0, true), 0u);
-  EXPECT_EQ(*rig_->data().seek(kIno, 100 * kMiB, true), 100 * kMiB + 3);
-  EXPECT_EQ(rig_->data().seek(kIno, 100 * kMiB + 3, false).error(), Errno(ENXIO));
+  auto extents = rig_->extents(kIno, 0, UINT64_MAX, 2);
+  ASSERT_EQ(extents->size(), 1u);
+  EXPECT_EQ((*extents)[0].offset, 100 * kMiB);
+  EXPECT_EQ((*extents)[0].length, 3u);
+  EXPECT_EQ(rig_->extents(kIno, 100 * kMiB + 3, UINT64_MAX, 1)->size(), 0u);
 }
 
 TEST_F(FileDataTest, extents_are_merged_clipped_and_counted) {
   ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(8 * kMiB, 1)).ok());
   ASSERT_TRUE(rig_->punch(kIno, 1 * kMiB, 2 * kMiB).ok());
-  auto all = rig_->data().extents(kIno, 0, UINT64_MAX, 100);
+  auto all = rig_->extents(kIno, 0, UINT64_MAX, 100);
   ASSERT_TRUE(all.ok());
   ASSERT_EQ(all->size(), 2u);
   EXPECT_EQ((*all)[0].length, 1 * kMiB);
   EXPECT_EQ((*all)[1].offset, 2 * kMiB);
   EXPECT_EQ((*all)[1].length, 6 * kMiB);
-  auto some = rig_->data().extents(kIno, 512 * kKiB, 2 * kMiB, 1);
+  auto some = rig_->extents(kIno, 512 * kKiB, 2 * kMiB, 1);
   ASSERT_EQ(some->size(), 1u);
   EXPECT_EQ((*some)[0].offset, 512 * kKiB);
   EXPECT_EQ((*some)[0].length, 512 * kKiB);
@@ -287,7 +288,7 @@ TEST_F(FileDataTest, errors_of_arguments) {
   EXPECT_EQ(*rig_->read(kIno, UINT64_MAX, 10), "");
   EXPECT_EQ(rig_->write(99, 0, "x"), Errno(ESTALE));
   EXPECT_EQ(rig_->read(99, 0, 1).error(), Errno(ESTALE));
-  EXPECT_EQ(rig_->data().seek(99, 0, false).error(), Errno(ESTALE));
+  EXPECT_EQ(rig_->extents(99, 0, 1, 1).error(), Errno(ESTALE));
 }
 
 TEST_F(FileDataTest, a_full_disk_fails_the_write_and_nothing_else) {

@@ -182,6 +182,71 @@ TEST_F(Fsck, block_shared_by_two_chunks) {
   expect_damage("/dir/big: chunk 9: shares block 0000000100000001 with inode 7\n");
 }
 
+// /small becomes a clone of /dir/big.
+class FsckOfClones : public Fsck {
+ protected:
+  void SetUp() override {
+    ASSERT_NO_FATAL_FAILURE(Fsck::SetUp());
+    FileDataRig rig(meta_, blocks_);
+    ASSERT_TRUE(rig.clone(kSmall, 0, kBig, 0, (5 << 20) - 100).ok());
+    rig.run();
+    shared_ = chunk(0).entries[4].block != 0 ? chunk(0).entries[4].block : chunk(0).block;
+  }
+  BlockId shared_ = 0;  // has most of chunk 0 of both
+};
+
+TEST_F(FsckOfClones, are_clean) {
+  ChunkRecord clone = ChunkRecord::decode(**meta_.get(chunk_key(kSmall, 0))).value();
+  EXPECT_TRUE(clone.files().contains(shared_));
+  EXPECT_EQ(RefsRecord::decode(**meta_.get(block_key(shared_)))->refs, 2u);
+  run(kFsckClean);
+}
+
+TEST_F(FsckOfClones, a_count_that_is_too_small_or_too_large_is_found) {
+  put(block_key(shared_), RefsRecord{1}.encode());
+  expect_damage("block 0000000100000001: reference count is 1, should be 2\n");
+  put(block_key(shared_), RefsRecord{3}.encode());
+  expect_damage("block 0000000100000001: reference count is 3, should be 2\n");
+  del(block_key(shared_));
+  const std::string out = run(kFsckDamaged);
+  EXPECT_THAT(out, HasSubstr("/dir/big: chunk 0: block 0000000100000001 has no reference count\n"));
+  EXPECT_THAT(out, HasSubstr("/small: chunk 0: block 0000000100000001 has no reference count\n"));
+}
+
+TEST_F(FsckOfClones, damage_is_told_of_every_file_that_has_it) {
+  blocks_.damage(shared_, chunk(0).entries[3].slot * uint64_t{kBlockSize_bytes} + 5);
+  std::string out = run(kFsckDamaged);
+  EXPECT_THAT(out, HasSubstr("/dir/big: bytes from 196608: bad checksum\n"));
+  EXPECT_THAT(out, HasSubstr("/small: bytes from 196608: bad checksum\n"));
+  ASSERT_TRUE(blocks_.remove(shared_).ok());
+  out = run(kFsckDamaged);
+  EXPECT_THAT(out, HasSubstr("/dir/big: chunk 0: block 0000000100000001 is missing\n"));
+  EXPECT_THAT(out, HasSubstr("/small: chunk 0: block 0000000100000001 is missing\n"));
+}
+
+TEST_F(FsckOfClones, a_shared_block_must_not_be_garbage) {
+  put(garbage_key(kBig, shared_), "");
+  expect_damage("/small: chunk 0: block 0000000100000001 is marked as garbage\n");
+}
+
+// What a crash leaves of the removal of one of both.
+TEST_F(FsckOfClones, of_a_dead_inode_count_until_they_are_cleaned_up) {
+  Txn txn;
+  txn.del(inode_key(kSmall));
+  txn.del(dirent_key(kRootIno, hasher_.first_cookie("small"), "small"));
+  txn.del(xattr_key(kSmall, "user.a"));
+  FileData::add_removal(kSmall, txn);
+  ASSERT_TRUE(commit_one(meta_, txn).ok());
+  run(kFsckClean);
+  {
+    FileDataRig rig(meta_, blocks_);
+    rig.data().start_recovery();
+    rig.run();
+  }
+  EXPECT_EQ(RefsRecord::decode(**meta_.get(block_key(shared_)))->refs, 1u);
+  run(kFsckClean);
+}
+
 TEST_F(Fsck, chunk_without_an_inode) {
   put(chunk_key(99, 0), ChunkRecord{123, {}}.encode());
   expect_damage("<inode 99>: chunk 0: belongs to no inode\n");
