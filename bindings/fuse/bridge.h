@@ -12,10 +12,11 @@
 // or the kernel's write-back.
 //
 // Permission is checked by the server, for the caller's uid, gid and groups; the kernel checks
-// nothing (no default_permissions). setuid and setgid bits are the server's to clear
-// (FUSE_CAP_HANDLE_KILLPRIV), and so is the umask (FUSE_CAP_DONT_MASK), since a directory's default
-// ACL replaces it. ACLs pass through as extended attributes (no FUSE_CAP_POSIX_ACL, which would
-// make the kernel cache and evaluate them).
+// nothing, unless it is asked to do so first (default_permissions): it then needs attributes and
+// ACLs of each directory on the way, and evaluates the latter (FUSE_CAP_POSIX_ACL). setuid and
+// setgid bits are the server's to clear (FUSE_CAP_HANDLE_KILLPRIV), and so is the umask
+// (FUSE_CAP_DONT_MASK), since a directory's default ACL replaces it. ACLs pass through as extended
+// attributes.
 //
 // Thread safety: all.
 // Owns / is owned by: main; the task is its own and outlives every request.
@@ -82,7 +83,8 @@ struct Bridge {
   FileHandles handles;
   std::unique_ptr<LeaseCache> lease_cache;  // null without the option
   Waits waits;
-  int ready_fd = -1;  // of the parent that waits for the mount to stand, or -1
+  bool kernel_checks = false;  // default_permissions
+  int ready_fd = -1;           // of the parent that waits for the mount to stand, or -1
   std::string mountpoint;
 };
 

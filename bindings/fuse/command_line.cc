@@ -20,14 +20,15 @@ namespace {
 constexpr std::string_view kKernelOptions[] = {"dev",  "nodev",   "suid",    "nosuid",
                                                "exec", "noexec",  "atime",   "noatime",
                                                "sync", "dirsync", "relatime"};
-constexpr std::string_view kRefused[] = {"default_permissions", "kernel_cache", "auto_cache",
-                                         "writeback_cache"};
+constexpr std::string_view kRefused[] = {"kernel_cache", "auto_cache", "writeback_cache"};
 
 constexpr char kFooter[] = R"(
 Options after -o:
   allow_other           users other than the one who mounts may use the mount
   ro, rw                read only; both (the default)
   lease_cache           the kernel keeps names and attributes while leases cover them
+  default_permissions   the kernel checks permission, too, before the server does: also of who opens
+                        a FIFO or a device, for which it asks nobody else
   dev, nodev, suid, nosuid, exec, noexec, atime, noatime, relatime, sync, dirsync
                         as mount(8) has them; without them nosuid and nodev
   fsname=NAME           the source that /proc/mounts shows (the URL)
@@ -57,13 +58,15 @@ bool fail(const std::string& message) {
 bool take_option(const std::string& option, CommandLine* line) {
   if (option.empty()) return true;
   if (contains(kRefused, option)) {
-    return fail("option " + option +
-                ": not possible: the server checks permission, and leases decide what is cached");
+    return fail("option " + option + ": not possible: leases decide what is cached");
   }
   if (option == "allow_other") {
     line->allow_other = true;
   } else if (option == "lease_cache") {
     line->lease_cache = true;
+  } else if (option == "default_permissions") {
+    line->kernel_checks = true;
+    append(&line->kernel_options, option);
   } else if (option.starts_with("fsname=") || contains(kKernelOptions, option)) {
     append(&line->kernel_options, option);
   } else {

@@ -14,6 +14,7 @@ struct CommandLine {
   bool allow_other = false;
   bool read_only = false;
   bool lease_cache = false;
+  bool kernel_checks = false;
   std::string library_options;  // of myfs_mount, comma separated
   std::string kernel_options;   // of mount(8), comma separated
 };

@@ -34,8 +34,18 @@ void note_init(const void* data, size_t size) {
   init_unique.store(in.header.unique);
 }
 
+void turn_tmpfile_into_create(void* data, size_t size) {
+  fuse_in_header header;
+  if (size < sizeof header) return;
+  memcpy(&header, data, sizeof header);
+  if (header.opcode != FUSE_TMPFILE) return;
+  header.opcode = FUSE_CREATE;
+  memcpy(data, &header, sizeof header);
+}
+
 ssize_t read_device(int fd, void* data, size_t size, void*) {
   const ssize_t got = read(fd, data, size);
+  if (got > 0) turn_tmpfile_into_create(data, static_cast<size_t>(got));
   if (got > 0 && init_unique.load(std::memory_order_relaxed) == 0) {
     note_init(data, static_cast<size_t>(got));
   }

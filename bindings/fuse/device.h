@@ -1,7 +1,8 @@
 // Device: the conversation with /dev/fuse, with what this version of libfuse cannot say in it.
 // Kernel counterpart: fs/fuse/dev.c; process_init_reply (fs/fuse/inode.c).
 // Differs from libfuse's own: the answer to FUSE_INIT also allows mapped files of direct_io opens
-// to be shared (Linux 6.6), without which mmap(MAP_SHARED) is ENODEV.
+// to be shared (Linux 6.6), without which mmap(MAP_SHARED) is ENODEV; and a FUSE_TMPFILE
+// (Linux 6.1), which has the form of a FUSE_CREATE with O_TMPFILE, is handed on as one.
 // Thread safety: all.
 #pragma once
 

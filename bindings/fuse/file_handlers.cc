@@ -38,8 +38,13 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
   auto handle = new_handle(info->flags);
   myfs_entry entry{};
   entry.size = sizeof entry;
-  const int result = myfs_ll_create(dir, request.call(), name, info->flags, mode & 07777,
-                                    request.umask(), &entry, &handle->file);
+  // What the kernel asks for by FUSE_TMPFILE (device.h).
+  const bool unnamed = (info->flags & O_TMPFILE) == O_TMPFILE;
+  const int result = unnamed ? myfs_ll_tmpfile(dir, request.call(), info->flags, mode & 07777,
+                                               request.umask(), &entry, &handle->file)
+                             : myfs_ll_create(dir, request.call(), name, info->flags, mode & 07777,
+                                              request.umask(), &entry, &handle->file);
+  if (unnamed) entry.keep_name_ms = 0;
   if (result < 0) return request.error(result);
   info->direct_io = 1;
   request.create(entry, parent, name, std::move(handle), info);

@@ -44,10 +44,11 @@ void on_init(void* userdata, fuse_conn_info* conn) {
   conn->want &= ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL | FUSE_CAP_EXPORT_SUPPORT |
                   FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                   FUSE_CAP_EXPLICIT_INVAL_DATA);
+  auto* bridge = static_cast<Bridge*>(userdata);
+  if (bridge->kernel_checks) want(FUSE_CAP_POSIX_ACL);
   conn->max_write = kIoMax_bytes;
   conn->max_read = kIoMax_bytes;
   conn->max_background = kBackgroundRequests;
-  auto* bridge = static_cast<Bridge*>(userdata);
   if (bridge->ready_fd >= 0) return detach(std::exchange(bridge->ready_fd, -1));
   printf("myfs-fuse: mounted at %s\n", bridge->mountpoint.c_str());
   fflush(stdout);
@@ -172,6 +173,7 @@ int serve(const CommandLine& line, int ready_fd) {
   Bridge bridge;
   bridge.ready_fd = ready_fd;
   bridge.mountpoint = line.mountpoint;
+  bridge.kernel_checks = line.kernel_checks;
   int status = connect(line, &bridge);
   if (status == kExitOk) {
     Session session(line, &bridge);

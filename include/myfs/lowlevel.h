@@ -178,6 +178,12 @@ MYFS_API int myfs_ll_open(myfs_inode* inode, const myfs_call* call, int flags, m
  * (O_EXCL), EISDIR, ELOOP (symbolic link), ENXIO. */
 MYFS_API int myfs_ll_create(myfs_inode* dir, const myfs_call* call, const char* name, int flags,
                             mode_t mode, mode_t umask, myfs_entry* entry, myfs_file** file);
+/* Opens a new file without a name in the file system of `dir`, who is asked as for a new name; it
+ * goes with its last close, unless myfs_ll_link has named it, which O_EXCL forbids. flags: of
+ * myfs_open; O_TMPFILE is implied, without O_WRONLY or O_RDWR they are malformed. Errors:
+ * [change]. */
+MYFS_API int myfs_ll_tmpfile(myfs_inode* dir, const myfs_call* call, int flags, mode_t mode,
+                             mode_t umask, myfs_entry* entry, myfs_file** file);
 /* What each close() of a descriptor does: as myfs_close, but the file stays open. */
 MYFS_API int myfs_ll_flush(myfs_file* file, const myfs_call* call);
 /* The end of the open file; nothing is waited for. What nobody flushed is written soon all the

@@ -26,6 +26,19 @@ Result<fs::IoVec> io_vec(const struct iovec* iov, int count) {
   return fs::IoVec(iov, static_cast<size_t>(count));
 }
 
+Result<void> open_new(CallScope& scope, myfs_inode* dir, const char* name, uint32_t flags,
+                      mode_t mode, mode_t umask, myfs_entry* entry, myfs_file** file) {
+  if (Errno error = check_file_out(file); !error.ok()) return error;
+  if (Errno error = api::check_entry(entry); !error.ok()) return error;
+  MYFS_ASSIGN(const fs::At at, api::name_at(dir, name));
+  MYFS_ASSIGN(Ref<fs::File> opened,
+              fs::filp_open(scope.ctx(), scope.task(), at, flags, mode, umask & 0777));
+  api::LowLevel& lowlevel = dir->task->lowlevel;
+  MYFS_TRY(api::fill_entry(scope.ctx(), lowlevel, opened->f_path(), nullptr, entry));
+  *file = lowlevel.add_file(std::move(opened));
+  return ok_result();
+}
+
 }  // namespace
 
 extern "C" {
@@ -44,18 +57,19 @@ int myfs_ll_open(myfs_inode* inode, const myfs_call* call, int flags, myfs_file*
 int myfs_ll_create(myfs_inode* dir, const myfs_call* call, const char* name, int flags, mode_t mode,
                    mode_t umask, myfs_entry* entry, myfs_file** file) {
   CallScope scope(api::task_of(dir), call, "create");
-  return scope.run([&]() -> Result<void> {
-    if (Errno error = check_file_out(file); !error.ok()) return error;
-    if (Errno error = api::check_entry(entry); !error.ok()) return error;
-    MYFS_ASSIGN(const fs::At at, api::name_at(dir, name));
+  return scope.run([&] {
     constexpr uint32_t kAlways = O_CREAT | O_NOFOLLOW;
-    MYFS_ASSIGN(Ref<fs::File> opened,
-                fs::filp_open(scope.ctx(), scope.task(), at, static_cast<uint32_t>(flags) | kAlways,
-                              mode, umask & 0777));
-    api::LowLevel& lowlevel = dir->task->lowlevel;
-    MYFS_TRY(api::fill_entry(scope.ctx(), lowlevel, opened->f_path(), nullptr, entry));
-    *file = lowlevel.add_file(std::move(opened));
-    return ok_result();
+    return open_new(scope, dir, name, static_cast<uint32_t>(flags) | kAlways, mode, umask, entry,
+                    file);
+  });
+}
+
+int myfs_ll_tmpfile(myfs_inode* dir, const myfs_call* call, int flags, mode_t mode, mode_t umask,
+                    myfs_entry* entry, myfs_file** file) {
+  CallScope scope(api::task_of(dir), call, "tmpfile");
+  return scope.run([&] {
+    return open_new(scope, dir, ".", static_cast<uint32_t>(flags) | O_TMPFILE, mode, umask, entry,
+                    file);
   });
 }
 

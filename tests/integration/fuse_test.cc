@@ -25,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/myfsd/acl_bytes.h"
 #include "tests/support/myfsd/process.h"
 #include "tests/support/myfsd/program.h"
 #include "tests/support/myfsd/temp_dir.h"
@@ -494,6 +495,50 @@ TEST_F(FuseCommand, says_what_to_do_where_the_device_is_missing) {
   EXPECT_EQ(1, result.status);
   EXPECT_NE(std::string::npos, result.err.find("/dev/fuse: No such file")) << result.err;
   EXPECT_NE(std::string::npos, result.err.find("modprobe fuse")) << result.err;
+}
+
+// The kernel's FUSE_TMPFILE.
+TEST_P(Fuse, a_file_without_a_name_gets_one_by_link_unless_it_is_exclusive) {
+  const int fd = ::open(a_->path().c_str(), O_TMPFILE | O_RDWR, 0640);
+  ASSERT_GE(fd, 0) << ::strerror(errno);
+  EXPECT_EQ(4, ::write(fd, "text", 4));
+  struct stat st;
+  ASSERT_EQ(0, ::fstat(fd, &st));
+  EXPECT_EQ(0u, st.st_nlink);
+  EXPECT_EQ(mode_t{S_IFREG | 0640}, st.st_mode);
+  EXPECT_TRUE(std::filesystem::is_empty(a_->path()));
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  ASSERT_EQ(0, ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, (*a_ / "f").c_str(), AT_SYMLINK_FOLLOW))
+      << ::strerror(errno);
+  EXPECT_EQ("text", get(*b_ / "f"));
+  EXPECT_EQ(0, ::close(fd));
+  EXPECT_EQ("text", get(*a_ / "f"));
+
+  const int exclusive = ::open(a_->path().c_str(), O_TMPFILE | O_RDWR | O_EXCL, 0600);
+  ASSERT_GE(exclusive, 0);
+  const std::string that = "/proc/self/fd/" + std::to_string(exclusive);
+  EXPECT_EQ(-1, ::linkat(AT_FDCWD, that.c_str(), AT_FDCWD, (*a_ / "g").c_str(), AT_SYMLINK_FOLLOW));
+  EXPECT_EQ(ENOENT, errno);
+  EXPECT_EQ(0, ::close(exclusive));
+}
+
+// The kernel itself opens a FIFO, and asks nobody for permission unless it has to check all.
+TEST_P(Fuse, a_kernel_that_checks_guards_fifos_by_mode_and_acl) {
+  const auto checked = mount("c", "default_permissions");
+  ASSERT_EQ(0, ::mkfifo((*checked / "p").c_str(), 0600));
+  const auto open_as = [&](uid_t uid) {
+    return as_user(uid, uid, {}, [&] {
+      return ::open((*checked / "p").c_str(), O_RDWR | O_NONBLOCK) < 0 ? errno : 0;
+    });
+  };
+  EXPECT_EQ(0, open_as(0));
+  EXPECT_EQ(EACCES, open_as(1000));
+  ASSERT_EQ(0, ::chmod((*a_ / "p").c_str(), 0666));  // through another mount
+  EXPECT_EQ(0, open_as(1000));
+  const std::string list = acl_bytes({{1, 6}, {2, 6, 1001}, {4, 0}, {16, 6}, {32, 0}});
+  ASSERT_EQ(0, ::setxattr((*b_ / "p").c_str(), kAclAccess, list.data(), list.size(), 0));
+  EXPECT_EQ(EACCES, open_as(1000));
+  EXPECT_EQ(0, open_as(1001));
 }
 
 }  // namespace

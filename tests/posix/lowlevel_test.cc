@@ -66,6 +66,26 @@ TEST_F(LowLevel, modes_are_taken_as_they_are_given) {
   EXPECT_EQ(mode_t{S_IFDIR | 0777}, attributes(directory("d", 0777)).st_mode);
 }
 
+TEST_F(LowLevel, a_file_without_a_name_goes_with_its_last_close_or_gets_one) {
+  myfs_entry entry = new_entry(), linked = new_entry();
+  myfs_file* opened;
+  ASSERT_EQ(0, myfs_ll_tmpfile(dir_, nullptr, O_RDWR, 0666, 022, &entry, &opened));
+  EXPECT_EQ(mode_t{S_IFREG | 0644}, entry.attr.st_mode);
+  EXPECT_EQ(0u, entry.attr.st_nlink);
+  ASSERT_EQ(4, write_at(opened, "text", 0));
+  ASSERT_EQ(0, myfs_ll_link(entry.inode, nullptr, dir_, "f", &linked)) << last_message();
+  EXPECT_EQ(entry.inode, linked.inode);
+  EXPECT_EQ(1u, linked.attr.st_nlink);
+  EXPECT_EQ("text", read_at(opened, 10, 0));
+
+  ASSERT_EQ(0, myfs_ll_tmpfile(dir_, nullptr, O_RDWR | O_EXCL, 0600, 0, &entry, &opened));
+  EXPECT_EQ(-ENOENT, myfs_ll_link(entry.inode, nullptr, dir_, "g", &linked));
+  EXPECT_EQ(-EINVAL, myfs_ll_tmpfile(dir_, nullptr, O_RDONLY, 0600, 0, &entry, &opened));
+  EXPECT_EQ(-EACCES,
+            myfs_ll_tmpfile(directory("closed", 0755), user(), O_RDWR, 0600, 0, &entry, &opened));
+  EXPECT_EQ(-ENOTDIR, myfs_ll_tmpfile(file("h"), nullptr, O_RDWR, 0600, 0, &entry, &opened));
+}
+
 TEST_F(LowLevel, an_inode_goes_on_without_a_name_while_it_is_open) {
   myfs_inode* f = file("f");
   myfs_file* opened = open_inode(f);
