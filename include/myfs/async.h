@@ -38,8 +38,9 @@
  * FORK. A child must not use queues that it inherited: every call returns -ESTALE, destroying them
  * is harmless, and what was under way is told in the parent.
  *
- * LIFETIME. Paths, names, vectors, times, credentials and options are copied. Buffers, places for
- * results and the cancel token stay with the caller until the operation has been told.
+ * LIFETIME. Paths, names, myfs_open_how, vectors, times, credentials and options are copied.
+ * Buffers, places for results and the cancel token stay with the caller until the operation has
+ * been told.
  *
  * ERRORS. Every submission can return [submit]; everything else is the operation's own result.
  *
@@ -144,7 +145,32 @@ MYFS_API int myfs_async_ftruncate(myfs_async* queue, const myfs_op* op, int fd, 
 MYFS_API int myfs_async_fsync(myfs_async* queue, const myfs_op* op, int fd);
 MYFS_API int myfs_async_fdatasync(myfs_async* queue, const myfs_op* op, int fd);
 MYFS_API int myfs_async_sync(myfs_async* queue, const myfs_op* op);
+MYFS_API int myfs_async_preadv2(myfs_async* queue, const myfs_op* op, int fd,
+                                const struct iovec* iov, int count, off_t offset, int flags);
+MYFS_API int myfs_async_pwritev2(myfs_async* queue, const myfs_op* op, int fd,
+                                 const struct iovec* iov, int count, off_t offset, int flags);
+MYFS_API int myfs_async_fallocate(myfs_async* queue, const myfs_op* op, int fd, int mode,
+                                  off_t offset, off_t length);
+MYFS_API int myfs_async_posix_fadvise(myfs_async* queue, const myfs_op* op, int fd, off_t offset,
+                                      off_t length, int advice);
+MYFS_API int myfs_async_sync_file_range(myfs_async* queue, const myfs_op* op, int fd, off_t offset,
+                                        off_t length, unsigned flags);
+MYFS_API int myfs_async_syncfs(myfs_async* queue, const myfs_op* op, int fd);
 MYFS_API int myfs_async_dup2(myfs_async* queue, const myfs_op* op, int fd, int to);
+MYFS_API int myfs_async_dup3(myfs_async* queue, const myfs_op* op, int fd, int to, int flags);
+MYFS_API int myfs_async_fcntl(myfs_async* queue, const myfs_op* op, int fd, int cmd, int64_t arg);
+MYFS_API int myfs_async_close_range(myfs_async* queue, const myfs_op* op, unsigned first,
+                                    unsigned last, unsigned flags);
+MYFS_API int myfs_async_poll(myfs_async* queue, const myfs_op* op, struct pollfd* fds, nfds_t count,
+                             int timeout_ms);
+
+/* Locks. A wait for one occupies a worker until it is granted, or its deadline or cancel token
+ * ends it: a queue whose operations wait for one another has more `workers` than waits. `lock`
+ * stays with the caller. */
+MYFS_API int myfs_async_flock(myfs_async* queue, const myfs_op* op, int fd, int operation);
+MYFS_API int myfs_async_lock(myfs_async* queue, const myfs_op* op, int fd, int cmd,
+                             struct flock* lock);
+MYFS_API int myfs_async_lockf(myfs_async* queue, const myfs_op* op, int fd, int cmd, off_t size);
 
 /* Attributes. */
 MYFS_API int myfs_async_stat(myfs_async* queue, const myfs_op* op, const char* path,
@@ -169,6 +195,11 @@ MYFS_API int myfs_async_access(myfs_async* queue, const myfs_op* op, const char*
 MYFS_API int myfs_async_statfs(myfs_async* queue, const myfs_op* op, const char* path,
                                struct statfs* out);
 MYFS_API int myfs_async_fstatfs(myfs_async* queue, const myfs_op* op, int fd, struct statfs* out);
+MYFS_API int myfs_async_statvfs(myfs_async* queue, const myfs_op* op, const char* path,
+                                struct statvfs* out);
+MYFS_API int myfs_async_fstatvfs(myfs_async* queue, const myfs_op* op, int fd, struct statvfs* out);
+MYFS_API int myfs_async_server_operations(myfs_async* queue, const myfs_op* op, const char* path,
+                                          uint64_t* operations);
 
 /* Names. */
 MYFS_API int myfs_async_mkdir(myfs_async* queue, const myfs_op* op, const char* path, mode_t mode);
@@ -189,6 +220,41 @@ MYFS_API int myfs_async_mknod(myfs_async* queue, const myfs_op* op, const char* 
 MYFS_API int myfs_async_chdir(myfs_async* queue, const myfs_op* op, const char* path);
 MYFS_API int myfs_async_fchdir(myfs_async* queue, const myfs_op* op, int fd);
 MYFS_API int myfs_async_getcwd(myfs_async* queue, const myfs_op* op, char* buffer, size_t size);
+MYFS_API int myfs_async_realpath(myfs_async* queue, const myfs_op* op, const char* path,
+                                 char* buffer, size_t size);
+MYFS_API int myfs_async_chroot(myfs_async* queue, const myfs_op* op, const char* path);
+
+/* Relative to a directory. */
+MYFS_API int myfs_async_openat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                               int flags, mode_t mode);
+MYFS_API int myfs_async_openat2(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                const myfs_open_how* how);
+MYFS_API int myfs_async_mkdirat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                mode_t mode);
+MYFS_API int myfs_async_mknodat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                mode_t mode, dev_t dev);
+MYFS_API int myfs_async_unlinkat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                 int flags);
+MYFS_API int myfs_async_renameat2(myfs_async* queue, const myfs_op* op, int from_dirfd,
+                                  const char* from, int to_dirfd, const char* to, unsigned flags);
+MYFS_API int myfs_async_linkat(myfs_async* queue, const myfs_op* op, int from_dirfd,
+                               const char* from, int to_dirfd, const char* to, int flags);
+MYFS_API int myfs_async_symlinkat(myfs_async* queue, const myfs_op* op, const char* target,
+                                  int dirfd, const char* path);
+MYFS_API int myfs_async_readlinkat(myfs_async* queue, const myfs_op* op, int dirfd,
+                                   const char* path, char* buffer, size_t size);
+MYFS_API int myfs_async_fchmodat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                 mode_t mode, int flags);
+MYFS_API int myfs_async_fchownat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                 uid_t uid, gid_t gid, int flags);
+MYFS_API int myfs_async_utimensat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                  const struct timespec times[2], int flags);
+MYFS_API int myfs_async_faccessat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                  int mode, int flags);
+MYFS_API int myfs_async_fstatat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                struct stat* out, int flags);
+MYFS_API int myfs_async_statxat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                int flags, unsigned mask, struct statx* out);
 
 /* Extended attributes. */
 MYFS_API int myfs_async_getxattr(myfs_async* queue, const myfs_op* op, const char* path,
@@ -200,10 +266,28 @@ MYFS_API int myfs_async_listxattr(myfs_async* queue, const myfs_op* op, const ch
                                   char* list, size_t size, int nofollow);
 MYFS_API int myfs_async_removexattr(myfs_async* queue, const myfs_op* op, const char* path,
                                     const char* name, int nofollow);
+MYFS_API int myfs_async_lgetxattr(myfs_async* queue, const myfs_op* op, const char* path,
+                                  const char* name, void* value, size_t size);
+MYFS_API int myfs_async_lsetxattr(myfs_async* queue, const myfs_op* op, const char* path,
+                                  const char* name, const void* value, size_t size, int flags);
+MYFS_API int myfs_async_llistxattr(myfs_async* queue, const myfs_op* op, const char* path,
+                                   char* list, size_t size);
+MYFS_API int myfs_async_lremovexattr(myfs_async* queue, const myfs_op* op, const char* path,
+                                     const char* name);
+MYFS_API int myfs_async_fgetxattr(myfs_async* queue, const myfs_op* op, int fd, const char* name,
+                                  void* value, size_t size);
+MYFS_API int myfs_async_fsetxattr(myfs_async* queue, const myfs_op* op, int fd, const char* name,
+                                  const void* value, size_t size, int flags);
+MYFS_API int myfs_async_flistxattr(myfs_async* queue, const myfs_op* op, int fd, char* list,
+                                   size_t size);
+MYFS_API int myfs_async_fremovexattr(myfs_async* queue, const myfs_op* op, int fd,
+                                     const char* name);
 
 /* Directories, of the queue's task. At most one operation at a time on one of them. */
 MYFS_API int myfs_async_opendir(myfs_async* queue, const myfs_op* op, const char* path,
                                 myfs_dir** dir);
+MYFS_API int myfs_async_opendirat(myfs_async* queue, const myfs_op* op, int dirfd, const char* path,
+                                  myfs_dir** dir);
 MYFS_API int myfs_async_readdir(myfs_async* queue, const myfs_op* op, myfs_dir* dir,
                                 myfs_dirent* entry);
 MYFS_API int myfs_async_readdirplus(myfs_async* queue, const myfs_op* op, myfs_dir* dir,

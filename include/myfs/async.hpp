@@ -192,6 +192,61 @@ class Async {
               const Call& call = {}) {
     return make<size_t, myfs_async_fiemap>(call, fd, offset, size, extents.data(), extents.size());
   }
+  auto creat(std::string path, mode_t mode, const Call& call = {}) {
+    return make<int, myfs_async_creat>(call, std::move(path), mode);
+  }
+  auto readv(int fd, std::span<const iovec> parts, const Call& call = {}) {
+    return make<size_t, myfs_async_readv>(call, fd, parts.data(), static_cast<int>(parts.size()));
+  }
+  auto writev(int fd, std::span<const iovec> parts, const Call& call = {}) {
+    return make<size_t, myfs_async_writev>(call, fd, parts.data(), static_cast<int>(parts.size()));
+  }
+  // flags: RWF_*; offset -1: at the position.
+  auto preadv2(int fd, std::span<const iovec> parts, off_t offset, int flags = 0,
+               const Call& call = {}) {
+    return make<size_t, myfs_async_preadv2>(call, fd, parts.data(), static_cast<int>(parts.size()),
+                                            offset, flags);
+  }
+  auto pwritev2(int fd, std::span<const iovec> parts, off_t offset, int flags = 0,
+                const Call& call = {}) {
+    return make<size_t, myfs_async_pwritev2>(call, fd, parts.data(), static_cast<int>(parts.size()),
+                                             offset, flags);
+  }
+  auto fallocate(int fd, int mode, off_t offset, off_t length, const Call& call = {}) {
+    return make<void, myfs_async_fallocate>(call, fd, mode, offset, length);
+  }
+  auto fadvise(int fd, off_t offset, off_t length, int advice, const Call& call = {}) {
+    return make<void, myfs_async_posix_fadvise>(call, fd, offset, length, advice);
+  }
+  auto sync_range(int fd, off_t offset, off_t length, unsigned flags, const Call& call = {}) {
+    return make<void, myfs_async_sync_file_range>(call, fd, offset, length, flags);
+  }
+  auto syncfs(int fd, const Call& call = {}) { return make<void, myfs_async_syncfs>(call, fd); }
+  auto dup3(int fd, int to, int flags = 0, const Call& call = {}) {
+    return make<int, myfs_async_dup3>(call, fd, to, flags);
+  }
+  auto fcntl(int fd, int cmd, int64_t arg = 0, const Call& call = {}) {
+    return make<int, myfs_async_fcntl>(call, fd, cmd, arg);
+  }
+  auto close_range(unsigned first, unsigned last, unsigned flags = 0, const Call& call = {}) {
+    return make<void, myfs_async_close_range>(call, first, last, flags);
+  }
+  // How many are ready.
+  auto poll(std::span<pollfd> fds, int timeout_ms, const Call& call = {}) {
+    return make<int, myfs_async_poll>(call, fds.data(), static_cast<nfds_t>(fds.size()),
+                                      timeout_ms);
+  }
+
+  // --- locks. `lock` stays with the caller until the operation is over.
+  auto flock(int fd, int operation, const Call& call = {}) {
+    return make<void, myfs_async_flock>(call, fd, operation);
+  }
+  auto lock(int fd, int cmd, struct flock* lock, const Call& call = {}) {
+    return make<void, myfs_async_lock>(call, fd, cmd, lock);
+  }
+  auto lockf(int fd, int cmd, off_t size, const Call& call = {}) {
+    return make<void, myfs_async_lockf>(call, fd, cmd, size);
+  }
 
   // --- attributes
   auto stat(std::string path, const Call& call = {}) {
@@ -234,6 +289,20 @@ class Async {
   auto fstatfs(int fd, const Call& call = {}) {
     return make_out<struct statfs, myfs_async_fstatfs>(call, fd);
   }
+  // `out` stays with the caller, since struct statx has two headers.
+  auto statx(std::string path, int flags, unsigned mask, struct ::statx* out,
+             const Call& call = {}) {
+    return make<void, myfs_async_statx>(call, std::move(path), flags, mask, out);
+  }
+  auto statvfs(std::string path, const Call& call = {}) {
+    return make_out<struct statvfs, myfs_async_statvfs>(call, std::move(path));
+  }
+  auto fstatvfs(int fd, const Call& call = {}) {
+    return make_out<struct statvfs, myfs_async_fstatvfs>(call, fd);
+  }
+  auto server_operations(std::string path, const Call& call = {}) {
+    return make_out<uint64_t, myfs_async_server_operations>(call, std::move(path));
+  }
 
   // --- names
   auto mkdir(std::string path, mode_t mode = 0777, const Call& call = {}) {
@@ -264,6 +333,76 @@ class Async {
   auto chdir(std::string path, const Call& call = {}) {
     return make<void, myfs_async_chdir>(call, std::move(path));
   }
+  auto fchdir(int fd) { return make<void, myfs_async_fchdir>({}, fd); }
+  // Into `to`; the length with NUL.
+  auto getcwd(std::span<char> to) {
+    return make<size_t, myfs_async_getcwd>({}, to.data(), to.size());
+  }
+  auto realpath(std::string path, std::span<char> to, const Call& call = {}) {
+    return make<size_t, myfs_async_realpath>(call, std::move(path), to.data(), to.size());
+  }
+  auto chroot(std::string path, const Call& call = {}) {
+    return make<void, myfs_async_chroot>(call, std::move(path));
+  }
+
+  // --- relative to a directory: a descriptor, or AT_FDCWD
+  auto openat(int dirfd, std::string path, int flags, mode_t mode = 0666, const Call& call = {}) {
+    return make<int, myfs_async_openat>(call, dirfd, std::move(path), flags, mode);
+  }
+  // `how` until the operation has been submitted, that is until co_await.
+  auto openat2(int dirfd, std::string path, const myfs_open_how* how, const Call& call = {}) {
+    return make<int, myfs_async_openat2>(call, dirfd, std::move(path), how);
+  }
+  auto mkdirat(int dirfd, std::string path, mode_t mode = 0777, const Call& call = {}) {
+    return make<void, myfs_async_mkdirat>(call, dirfd, std::move(path), mode);
+  }
+  auto mknodat(int dirfd, std::string path, mode_t mode, dev_t dev = 0, const Call& call = {}) {
+    return make<void, myfs_async_mknodat>(call, dirfd, std::move(path), mode, dev);
+  }
+  auto unlinkat(int dirfd, std::string path, int flags = 0, const Call& call = {}) {
+    return make<void, myfs_async_unlinkat>(call, dirfd, std::move(path), flags);
+  }
+  auto renameat(int from_dirfd, std::string from, int to_dirfd, std::string to, unsigned flags = 0,
+                const Call& call = {}) {
+    return make<void, myfs_async_renameat2>(call, from_dirfd, std::move(from), to_dirfd,
+                                            std::move(to), flags);
+  }
+  auto linkat(int from_dirfd, std::string from, int to_dirfd, std::string to, int flags = 0,
+              const Call& call = {}) {
+    return make<void, myfs_async_linkat>(call, from_dirfd, std::move(from), to_dirfd, std::move(to),
+                                         flags);
+  }
+  auto symlinkat(std::string target, int dirfd, std::string path, const Call& call = {}) {
+    return make<void, myfs_async_symlinkat>(call, std::move(target), dirfd, std::move(path));
+  }
+  auto readlinkat(int dirfd, std::string path, std::span<char> buffer, const Call& call = {}) {
+    return make<size_t, myfs_async_readlinkat>(call, dirfd, std::move(path), buffer.data(),
+                                               buffer.size());
+  }
+  auto chmodat(int dirfd, std::string path, mode_t mode, int flags = 0, const Call& call = {}) {
+    return make<void, myfs_async_fchmodat>(call, dirfd, std::move(path), mode, flags);
+  }
+  auto chownat(int dirfd, std::string path, uid_t uid, gid_t gid, int flags = 0,
+               const Call& call = {}) {
+    return make<void, myfs_async_fchownat>(call, dirfd, std::move(path), uid, gid, flags);
+  }
+  // `times` as of utimens.
+  auto utimensat(int dirfd, std::string path, const timespec* times, int flags = 0,
+                 const Call& call = {}) {
+    return make<void, myfs_async_utimensat>(call, dirfd, std::move(path), times, flags);
+  }
+  auto accessat(int dirfd, std::string path, int mode, int flags = 0, const Call& call = {}) {
+    return make<void, myfs_async_faccessat>(call, dirfd, std::move(path), mode, flags);
+  }
+  auto statat(int dirfd, std::string path, struct stat* out, int flags = 0, const Call& call = {}) {
+    return make<void, myfs_async_fstatat>(call, dirfd, std::move(path), out, flags);
+  }
+  auto statxat(int dirfd, std::string path, int flags, unsigned mask, struct ::statx* out,
+               const Call& call = {}) {
+    return make<void, myfs_async_statxat>(call, dirfd, std::move(path), flags, mask, out);
+  }
+
+  // --- extended attributes
   auto getxattr(std::string path, std::string name, std::span<std::byte> to, bool nofollow = false,
                 const Call& call = {}) {
     return make<size_t, myfs_async_getxattr>(call, std::move(path), std::move(name),
@@ -286,6 +425,38 @@ class Async {
     return make<void, myfs_async_removexattr>(call, std::move(path), std::move(name),
                                               static_cast<int>(nofollow));
   }
+  auto lgetxattr(std::string path, std::string name, std::span<std::byte> value,
+                 const Call& call = {}) {
+    return make<size_t, myfs_async_lgetxattr>(call, std::move(path), std::move(name),
+                                              static_cast<void*>(value.data()), value.size());
+  }
+  auto lsetxattr(std::string path, std::string name, std::span<const std::byte> value,
+                 int flags = 0, const Call& call = {}) {
+    return make<void, myfs_async_lsetxattr>(call, std::move(path), std::move(name),
+                                            static_cast<const void*>(value.data()), value.size(),
+                                            flags);
+  }
+  auto llistxattr(std::string path, std::span<char> list, const Call& call = {}) {
+    return make<size_t, myfs_async_llistxattr>(call, std::move(path), list.data(), list.size());
+  }
+  auto lremovexattr(std::string path, std::string name, const Call& call = {}) {
+    return make<void, myfs_async_lremovexattr>(call, std::move(path), std::move(name));
+  }
+  auto fgetxattr(int fd, std::string name, std::span<std::byte> value, const Call& call = {}) {
+    return make<size_t, myfs_async_fgetxattr>(call, fd, std::move(name),
+                                              static_cast<void*>(value.data()), value.size());
+  }
+  auto fsetxattr(int fd, std::string name, std::span<const std::byte> value, int flags = 0,
+                 const Call& call = {}) {
+    return make<void, myfs_async_fsetxattr>(
+        call, fd, std::move(name), static_cast<const void*>(value.data()), value.size(), flags);
+  }
+  auto flistxattr(int fd, std::span<char> list, const Call& call = {}) {
+    return make<size_t, myfs_async_flistxattr>(call, fd, list.data(), list.size());
+  }
+  auto fremovexattr(int fd, std::string name, const Call& call = {}) {
+    return make<void, myfs_async_fremovexattr>(call, fd, std::move(name));
+  }
 
   // --- batches; the number of entries that succeeded
   auto stat_many(std::span<myfs_stat_entry> entries, int flags = 0, const Call& call = {}) {
@@ -298,6 +469,9 @@ class Async {
   // --- directories and mounts
   auto opendir(std::string path, const Call& call = {}) {
     return make_out<myfs_dir*, myfs_async_opendir>(call, std::move(path));
+  }
+  auto opendirat(int dirfd, std::string path, const Call& call = {}) {
+    return make_out<myfs_dir*, myfs_async_opendirat>(call, dirfd, std::move(path));
   }
   // 1: `entry` has one; 0: the end.
   auto readdir(myfs_dir* dir, myfs_dirent* entry, const Call& call = {}) {

@@ -390,6 +390,14 @@ class File {
     if (r < 0) return Error::last(-r);
     return r;
   }
+  // Its descriptor is nobody's to close any more [as of std::unique_ptr].
+  int release() { return std::exchange(fd_, -1); }
+  // Of the same open file at the descriptor `to`, which it closes first; flags: 0 or O_CLOEXEC.
+  Result<File> dup3(int to, int flags = 0) {
+    int fd = myfs_dup3(task_, fd_, to, flags);
+    if (fd < 0) return Error::last(-fd);
+    return File(task_, fd);
+  }
   // The lowest free descriptor from `lowest` on.
   Result<File> dup(int lowest = 0, bool close_on_exec = false) {
     int fd = myfs_fcntl(task_, fd_, close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD, lowest);
@@ -686,6 +694,48 @@ class Task {
                            const Call& call = {}) {
     myfs_call c = call.c();
     return internal::check(myfs_close_range_x(get(), &c, first, last, flags));
+  }
+
+  // Of an open directory, from its position on; the descriptor belongs to the result.
+  Result<Dir> fdopendir(File file) {
+    myfs_dir* dir = nullptr;
+    if (int r = myfs_fdopendir(get(), file.fd(), &dir); r < 0) return Error::last(-r);
+    (void)file.release();
+    return Dir(dir);
+  }
+  // How many of `fds` have something in `revents`; timeout_ms -1: for ever.
+  Result<int> poll(std::span<pollfd> fds, int timeout_ms, const Call& call = {}) {
+    myfs_call c = call.c();
+    int r = myfs_poll_x(get(), &c, fds.data(), fds.size(), timeout_ms);
+    if (r < 0) return Error::last(-r);
+    return r;
+  }
+  // Extended attributes; nofollow: of a symbolic link itself.
+  Result<std::string> getxattr(const std::string& path, const std::string& name,
+                               bool nofollow = false, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::text([&](char* buffer, size_t size) {
+      return myfs_getxattr_x(get(), &c, path.c_str(), name.c_str(), buffer, size, nofollow);
+    });
+  }
+  Result<void> setxattr(const std::string& path, const std::string& name, std::string_view value,
+                        int flags = 0, bool nofollow = false, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_setxattr_x(get(), &c, path.c_str(), name.c_str(), value.data(),
+                                           value.size(), flags, nofollow));
+  }
+  // Each name with a NUL behind it.
+  Result<std::string> listxattr(const std::string& path, bool nofollow = false,
+                                const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::text([&](char* buffer, size_t size) {
+      return myfs_listxattr_x(get(), &c, path.c_str(), buffer, size, nofollow);
+    });
+  }
+  Result<void> removexattr(const std::string& path, const std::string& name, bool nofollow = false,
+                           const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_removexattr_x(get(), &c, path.c_str(), name.c_str(), nofollow));
   }
 
   mode_t umask(mode_t mask) { return myfs_umask(get(), mask); }

@@ -123,6 +123,24 @@ int myfs_async_pwritev(myfs_async* queue, const myfs_op* op, int fd, const struc
       });
 }
 
+int myfs_async_preadv2(myfs_async* queue, const myfs_op* op, int fd, const struct iovec* iov,
+                       int count, off_t offset, int flags) {
+  return submit_vector(
+      queue, op, "preadv2", iov, count,
+      [fd, offset, flags](myfs_task* task, const myfs_call* call, const iovec* to, int n) {
+        return myfs_preadv2_x(task, call, fd, to, n, offset, flags);
+      });
+}
+
+int myfs_async_pwritev2(myfs_async* queue, const myfs_op* op, int fd, const struct iovec* iov,
+                        int count, off_t offset, int flags) {
+  return submit_vector(
+      queue, op, "pwritev2", iov, count,
+      [fd, offset, flags](myfs_task* task, const myfs_call* call, const iovec* from, int n) {
+        return myfs_pwritev2_x(task, call, fd, from, n, offset, flags);
+      });
+}
+
 int myfs_async_dup2(myfs_async* queue, const myfs_op* op, int fd, int to) {
   return submit<dup2_call>(queue, op, "dup2", Way::kWorker, fd, to);
 }

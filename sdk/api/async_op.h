@@ -10,6 +10,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -127,18 +128,36 @@ class OwnedTimes {
   std::optional<std::array<timespec, 2>> times_;
 };
 
+// With whatever follows the part that this version knows.
+class OwnedHow {
+ public:
+  explicit OwnedHow(const myfs_open_how* how) {
+    if (how == nullptr) return;
+    const auto* bytes = reinterpret_cast<const char*>(how);
+    bytes_.emplace(bytes, bytes + std::max(how->size, sizeof how->size));
+  }
+  const myfs_open_how* get() const {
+    return bytes_.has_value() ? reinterpret_cast<const myfs_open_how*>(bytes_->data()) : nullptr;
+  }
+
+ private:
+  std::optional<std::vector<char>> bytes_;
+};
+
 template <typename T>
 T own(T value) {
   return value;
 }
 inline OwnedText own(const char* text) { return OwnedText(text); }
 inline OwnedTimes own(const timespec* times) { return OwnedTimes(times); }
+inline OwnedHow own(const myfs_open_how* how) { return OwnedHow(how); }
 template <typename T>
 T borrow(const T& value) {
   return value;
 }
 inline const char* borrow(const OwnedText& text) { return text.get(); }
 inline const timespec* borrow(const OwnedTimes& times) { return times.get(); }
+inline const myfs_open_how* borrow(const OwnedHow& how) { return how.get(); }
 
 // --- the table's rows
 

@@ -1,0 +1,101 @@
+// Rows of the table of asynchronous calls: ranges, descriptors, locks, what a file system is.
+#include "sdk/api/async_op.h"
+
+using namespace myfs;  // the facade's own rooms only
+using api::submit;
+using api::Way;
+
+namespace {
+
+// Calls without a twin.
+int dup3_call(myfs_task* task, const myfs_call*, int fd, int to, int flags) {
+  return myfs_dup3(task, fd, to, flags);
+}
+int fcntl_call(myfs_task* task, const myfs_call*, int fd, int cmd, int64_t arg) {
+  return myfs_fcntl(task, fd, cmd, arg);
+}
+int server_operations_call(myfs_task* task, const myfs_call*, const char* path,
+                           uint64_t* operations) {
+  return myfs_server_operations(task, path, operations);
+}
+
+}  // namespace
+
+extern "C" {
+
+int myfs_async_fallocate(myfs_async* queue, const myfs_op* op, int fd, int mode, off_t offset,
+                         off_t length) {
+  return submit<myfs_fallocate_x>(queue, op, "fallocate", Way::kWorker, fd, mode, offset, length);
+}
+
+int myfs_async_posix_fadvise(myfs_async* queue, const myfs_op* op, int fd, off_t offset,
+                             off_t length, int advice) {
+  return submit<myfs_posix_fadvise_x>(queue, op, "posix_fadvise", Way::kWorker, fd, offset, length,
+                                      advice);
+}
+
+int myfs_async_sync_file_range(myfs_async* queue, const myfs_op* op, int fd, off_t offset,
+                               off_t length, unsigned flags) {
+  return submit<myfs_sync_file_range_x>(queue, op, "sync_file_range", Way::kWorker, fd, offset,
+                                        length, flags);
+}
+
+int myfs_async_syncfs(myfs_async* queue, const myfs_op* op, int fd) {
+  return submit<myfs_syncfs_x>(queue, op, "syncfs", Way::kWorker, fd);
+}
+
+int myfs_async_dup3(myfs_async* queue, const myfs_op* op, int fd, int to, int flags) {
+  return submit<dup3_call>(queue, op, "dup3", Way::kWorker, fd, to, flags);
+}
+
+int myfs_async_fcntl(myfs_async* queue, const myfs_op* op, int fd, int cmd, int64_t arg) {
+  return submit<fcntl_call>(queue, op, "fcntl", Way::kWorker, fd, cmd, arg);
+}
+
+int myfs_async_close_range(myfs_async* queue, const myfs_op* op, unsigned first, unsigned last,
+                           unsigned flags) {
+  return submit<myfs_close_range_x>(queue, op, "close_range", Way::kWorker, first, last, flags);
+}
+
+int myfs_async_poll(myfs_async* queue, const myfs_op* op, struct pollfd* fds, nfds_t count,
+                    int timeout_ms) {
+  return submit<myfs_poll_x>(queue, op, "poll", Way::kWorker, fds, count, timeout_ms);
+}
+
+int myfs_async_flock(myfs_async* queue, const myfs_op* op, int fd, int operation) {
+  return submit<myfs_flock_x>(queue, op, "flock", Way::kWorker, fd, operation);
+}
+
+int myfs_async_lock(myfs_async* queue, const myfs_op* op, int fd, int cmd, struct flock* lock) {
+  return submit<myfs_lock_x>(queue, op, "lock", Way::kWorker, fd, cmd, lock);
+}
+
+int myfs_async_lockf(myfs_async* queue, const myfs_op* op, int fd, int cmd, off_t size) {
+  return submit<myfs_lockf_x>(queue, op, "lockf", Way::kWorker, fd, cmd, size);
+}
+
+int myfs_async_statvfs(myfs_async* queue, const myfs_op* op, const char* path,
+                       struct statvfs* out) {
+  return submit<myfs_statvfs_x>(queue, op, "statvfs", Way::kWorker, path, out);
+}
+
+int myfs_async_fstatvfs(myfs_async* queue, const myfs_op* op, int fd, struct statvfs* out) {
+  return submit<myfs_fstatvfs_x>(queue, op, "fstatvfs", Way::kWorker, fd, out);
+}
+
+int myfs_async_realpath(myfs_async* queue, const myfs_op* op, const char* path, char* buffer,
+                        size_t size) {
+  return submit<myfs_realpath_x>(queue, op, "realpath", Way::kCacheFirst, path, buffer, size);
+}
+
+int myfs_async_chroot(myfs_async* queue, const myfs_op* op, const char* path) {
+  return submit<myfs_chroot_x>(queue, op, "chroot", Way::kCacheFirst, path);
+}
+
+int myfs_async_server_operations(myfs_async* queue, const myfs_op* op, const char* path,
+                                 uint64_t* operations) {
+  return submit<server_operations_call>(queue, op, "server_operations", Way::kWorker, path,
+                                        operations);
+}
+
+}  // extern "C"
