@@ -254,6 +254,7 @@ Result<std::optional<BlockId>> parse_garbage_block(std::string_view key) {
 
 Kstat InodeRecord::to_kstat(uint64_t ino) const {
   Kstat stat;
+  stat.blksize = kBlockSize_bytes;  // what is read, checked and allocated as a whole
   stat.ino = ino;
   stat.generation = generation;
   stat.mode = mode;

@@ -112,6 +112,21 @@ TEST_F(Ranges, lseek_finds_data_and_holes) {
   EXPECT_EQ(-ENXIO, myfs_lseek(task_, fd, 2 << 20, SEEK_DATA));
 }
 
+// What LTP's lseek11 expects.
+TEST_F(Ranges, lseek_finds_a_hole_of_st_blksize_before_data) {
+  make_file("f", "");
+  const int fd = open("f", O_RDWR);
+  const off_t block = stat("f").st_blksize;
+  ASSERT_EQ(1, myfs_pwrite(task_, fd, "x", 1, 2 * block));
+  EXPECT_EQ(2 * block, myfs_lseek(task_, fd, 0, SEEK_DATA));
+  EXPECT_EQ(0, myfs_lseek(task_, fd, 0, SEEK_HOLE));
+  ASSERT_EQ(1, myfs_pwrite(task_, fd, "x", 1, 0));
+  EXPECT_EQ(0, myfs_lseek(task_, fd, 0, SEEK_DATA));
+  const off_t hole = myfs_lseek(task_, fd, 0, SEEK_HOLE);
+  EXPECT_TRUE(hole > 0 && hole <= block) << hole;
+  EXPECT_EQ(0, myfs_close(task_, fd));
+}
+
 TEST_F(Ranges, posix_fadvise_EBADF) { EXPECT_EQ(-EBADF, myfs_posix_fadvise(task_, 77, 0, 0, 0)); }
 TEST_F(Ranges, posix_fadvise_EINVAL) {
   int fd = open("f");
