@@ -424,6 +424,29 @@ MYFS_API int myfs_poll(myfs_task* task, struct pollfd* fds, nfds_t count, int ti
 MYFS_API int myfs_poll_x(myfs_task* task, const myfs_call* call, struct pollfd* fds, nfds_t count,
                          int timeout_ms);
 
+/* With flags of myfs_splice: from the kernel's descriptor into the file. */
+#define MYFS_SPLICE_IN 0x100u
+/* Moves up to `size` bytes (one call at most 0x7ffff000) between the file `fd` of the task and a
+ * descriptor `kernel_fd` of the process: file, pipe, socket, terminal. Out of the file unless flags
+ * has MYFS_SPLICE_IN. An offset that is NULL means the position; either moves on by what was moved;
+ * a pipe and its like have none. Other flags, of splice(2): SPLICE_F_NONBLOCK (2: as if kernel_fd
+ * had O_NONBLOCK), SPLICE_F_MORE (4: of sockets), SPLICE_F_MOVE (1) and SPLICE_F_GIFT (8) have no
+ * effect.
+ *
+ * Returns the bytes moved, 0 at the end. They are fewer at the end of what is read, and when
+ * something failed after some. Out, into a pipe or socket: when it would block and may not; it
+ * waits otherwise. In, from a pipe or socket: as read(2), what is there, at most 256 KiB; what was
+ * taken from it and could not be written is lost, and the call fails. SIGPIPE is not raised.
+ * Errors: EBADF
+ * (`fd` or `kernel_fd` is none, or not open for that), EINVAL (no regular file of the task, a
+ * directory, a flag, a negative offset, an offset of a file with O_APPEND), ESPIPE (kernel_offset
+ * of a pipe or socket), EAGAIN (it would block), EPIPE (nobody reads it any more); those of
+ * myfs_read, myfs_write and of read(2) and write(2). */
+MYFS_API ssize_t myfs_splice(myfs_task* task, int fd, off_t* offset, int kernel_fd,
+                             off_t* kernel_offset, size_t size, unsigned flags);
+MYFS_API ssize_t myfs_splice_x(myfs_task* task, const myfs_call* call, int fd, off_t* offset,
+                               int kernel_fd, off_t* kernel_offset, size_t size, unsigned flags);
+
 /* ---- Mappings ---- */
 
 /* Maps `length` bytes of a file from `offset` on (a multiple of the page size, 4096) and stores

@@ -269,6 +269,21 @@ class File {
     return internal::check(
         myfs_clone_file_range_x(task_, &c, fd_, offset, out.fd_, out_offset, size));
   }
+  // To, or from, a descriptor of the process. flags: SPLICE_F_*.
+  Result<size_t> splice_to(int kernel_fd, size_t size, std::optional<off_t> offset = {},
+                           unsigned flags = 0, const Call& call = {}) {
+    myfs_call c = call.c();
+    off_t at = offset.value_or(0);
+    return internal::count(myfs_splice_x(task_, &c, fd_, offset ? &at : nullptr, kernel_fd, nullptr,
+                                         size, flags & ~MYFS_SPLICE_IN));
+  }
+  Result<size_t> splice_from(int kernel_fd, size_t size, std::optional<off_t> offset = {},
+                             unsigned flags = 0, const Call& call = {}) {
+    myfs_call c = call.c();
+    off_t at = offset.value_or(0);
+    return internal::count(myfs_splice_x(task_, &c, fd_, offset ? &at : nullptr, kernel_fd, nullptr,
+                                         size, flags | MYFS_SPLICE_IN));
+  }
   // Number of extents stored.
   Result<size_t> fiemap(off_t offset, off_t size, std::span<myfs_extent> extents,
                         const Call& call = {}) {
