@@ -146,10 +146,61 @@ MYFS_API int myfs_task_destroy(myfs_task* task);
 MYFS_API int myfs_mount(myfs_task* task, const char* url, const char* at,
                         const myfs_mount_options* options);
 
-/* Detaches the mount at `at`. flags: 0, or MNT_FORCE | MNT_DETACH of <sys/mount.h> (1, 2).
- * Unwritten data is written first. Errors: [path]; EINVAL (no mount point, unknown flag), EBUSY
- * (open files, mappings, working directory or mounts below; not with force). */
+/* Detaches the mount at `at`, and its copies where it was propagated to. flags, of <sys/mount.h>:
+ *
+ *   - 0: unwritten data is written first; EBUSY while somebody uses it
+ *   - MNT_DETACH (2): with all mounts below; who uses them goes on, and they end with the last user
+ *   - MNT_FORCE (1): whoever uses it. If no other mount shows its file system, calls that wait
+ *     there and later ones fail with ENOTCONN, and what cannot be written within 1 s is lost (log)
+ *
+ * Errors: [path]; EINVAL (no mount point, unknown flag), EBUSY (open files, mappings, working
+ * directory; or mounts below, unless MNT_DETACH). */
 MYFS_API int myfs_umount(myfs_task* task, const char* at, int flags);
+
+/* Shows the directory or file `from` at `at`, too, a directory or file as well. flags, of
+ * <sys/mount.h>: 0, or MS_REC: with what is mounted below `from`, unless it is unbindable. Errors:
+ * [path]; EINVAL (unknown flag; `from` is on an unbindable mount), ENOTDIR (one is a directory, the
+ * other is none), ENOSPC (4096 mounts). */
+MYFS_API int myfs_bind(myfs_task* task, const char* from, const char* at, unsigned long flags);
+MYFS_API int myfs_bind_x(myfs_task* task, const myfs_call* call, const char* from, const char* at,
+                         unsigned long flags);
+
+/* Moves the mount at `from`, with all below, to `at`. Errors: [path]; EINVAL (`from` is no mount
+ * point or "/", is on a shared mount, or has unbindable mounts and `at` is on a shared one), ELOOP
+ * (`at` is below `from`), ENOTDIR (one is a directory, the other is none). */
+MYFS_API int myfs_move_mount(myfs_task* task, const char* from, const char* at);
+MYFS_API int myfs_move_mount_x(myfs_task* task, const myfs_call* call, const char* from,
+                               const char* at);
+
+/* What myfs_mount_setattr changes; constants of <sys/mount.h>. */
+typedef struct myfs_mount_attr {
+  size_t size;          /* sizeof(myfs_mount_attr) */
+  uint64_t attr_set;    /* MOUNT_ATTR_RDONLY */
+  uint64_t attr_clr;    /* MOUNT_ATTR_RDONLY */
+  uint64_t propagation; /* 0: as it is; MS_PRIVATE, MS_SHARED, MS_SLAVE or MS_UNBINDABLE */
+} myfs_mount_attr;
+
+/* Changes the mount at `at`, as mount_setattr(2). Mounts and unmounts on a shared mount are
+ * repeated on its peers (made by myfs_bind and myfs_task_clone) and slaves; a slave repeats and is
+ * not repeated; an unbindable one is not bound either. New mounts are private, on shared ones
+ * shared. Read-only is this mount, whatever other mounts of the same file system are. flags:
+ * AT_RECURSIVE: of all mounts below, too. Errors: [path]; EINVAL (no mount point; unknown flag,
+ * attribute or propagation, or two of them), EBUSY (MOUNT_ATTR_RDONLY: something is open for
+ * writing or being changed; nothing was done). */
+MYFS_API int myfs_mount_setattr(myfs_task* task, const char* at, unsigned flags,
+                                const myfs_mount_attr* attr);
+MYFS_API int myfs_mount_setattr_x(myfs_task* task, const myfs_call* call, const char* at,
+                                  unsigned flags, const myfs_mount_attr* attr);
+
+/* A new task in a private copy of the mounts of `task`, with its root, working directory and umask,
+ * as a child of clone(2) with CLONE_NEWNS; without its descriptors. The file systems, their
+ * sessions and caches are the same ones and end with the last task that has them. cred NULL: the
+ * credentials of `task`. Errors: EINVAL. */
+MYFS_API int myfs_task_clone(myfs_task* task, const myfs_cred* cred, myfs_task** copy);
+
+/* The mounts of the task that can be reached from its root, a line each, in the format of
+ * /proc/PID/mountinfo of proc(5). Returns the length; size 0 asks for it. Errors: ERANGE. */
+MYFS_API ssize_t myfs_mountinfo(myfs_task* task, char* buffer, size_t size);
 
 /* A new task with `url` mounted at "/". Errors: as myfs_task_create and myfs_mount. */
 MYFS_API int myfs_open_url(const char* url, const myfs_mount_options* options, myfs_task** task);

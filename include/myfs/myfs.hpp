@@ -497,6 +497,33 @@ class Task {
   Result<void> umount(const std::string& at, int flags = 0) {
     return internal::check(myfs_umount(get(), at.c_str(), flags));
   }
+  // flags: MS_REC.
+  Result<void> bind(const std::string& from, const std::string& at, unsigned long flags = 0,
+                    const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_bind_x(get(), &c, from.c_str(), at.c_str(), flags));
+  }
+  Result<void> move_mount(const std::string& from, const std::string& at, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_move_mount_x(get(), &c, from.c_str(), at.c_str()));
+  }
+  // attr.size is filled in; flags: AT_RECURSIVE.
+  Result<void> mount_setattr(const std::string& at, myfs_mount_attr attr, unsigned flags = 0,
+                             const Call& call = {}) {
+    myfs_call c = call.c();
+    attr.size = sizeof attr;
+    return internal::check(myfs_mount_setattr_x(get(), &c, at.c_str(), flags, &attr));
+  }
+  // A task in a copy of the mounts; cred null: this task's.
+  Result<Task> clone(const myfs_cred* cred = nullptr) {
+    myfs_task* copy = nullptr;
+    if (int r = myfs_task_clone(get(), cred, &copy); r < 0) return Error::last(-r);
+    return Task(copy);
+  }
+  Result<std::string> mountinfo() {
+    return internal::text(
+        [&](char* buffer, size_t size) { return myfs_mountinfo(get(), buffer, size); });
+  }
   Result<File> open_file(const std::string& path, int flags, mode_t mode = 0666,
                          const Call& call = {}) {
     myfs_call c = call.c();

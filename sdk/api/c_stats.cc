@@ -48,13 +48,24 @@ void add_memory(mm::Runtime& memory, myfs_stats* out) {
   out->pages_dirty_bytes = memory.budget().dirty_bytes();
 }
 
+// Those of the task, where it shares the table with others.
+std::vector<api::MountedClient> clients_of(const myfs_task& task) {
+  std::vector<api::MountedClient> all = task.clients->all();
+  if (task.clients.use_count() > 1) {
+    std::erase_if(all, [&](const api::MountedClient& client) {
+      return task.task.nsproxy->count(*client.sb) == 0;
+    });
+  }
+  return all;
+}
+
 void collect(myfs_task* task, myfs_stats* out) {
   *out = {};
   out->size = sizeof *out;
   out->operations = get(task->operations);
   out->bytes_read = get(task->bytes_read);
   out->bytes_written = get(task->bytes_written);
-  for (const api::MountedClient& client : task->clients.all()) {
+  for (const api::MountedClient& client : clients_of(*task)) {
     add_super_block(*client.sb, out);
     add_client(client.super().client().stats(), out);
     out->recalls += get(client.super().counters().recalls);
@@ -141,7 +152,7 @@ nlohmann::json stats_json(const CallContext& ctx, myfs_task* task) {
   }
   json["memory"] = memory;
   json["mounts"] = nlohmann::json::array();
-  for (const api::MountedClient& client : task->clients.all()) {
+  for (const api::MountedClient& client : clients_of(*task)) {
     json["mounts"].push_back(mount_json(ctx, client));
   }
   return json;

@@ -19,12 +19,13 @@ Result<void> check_options(const myfs_mount_options* options) {
 // What cannot be written in time is lost, and nobody waits for that server any longer.
 Result<void> sync_or_shut_down(CallContext ctx, fs::TaskStruct& task) {
   Result<void> first;
-  for (const Ref<fs::Mount>& mount : task.nsproxy->mounts()) {
+  for (const Ref<fs::SuperBlock>& sb : task.nsproxy->super_blocks()) {
     ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
-    Result<void> synced = fs::sync_filesystem(ctx, mount->mnt_sb());
+    Result<void> synced = fs::sync_filesystem(ctx, *sb);
     if (!synced.ok() && synced.error() == Errno(ETIMEDOUT)) {
       synced = fail(Errno(EIO), "the server did not take in time what was unwritten");
-      mount->mnt_sb().s_op().shutdown(ctx);
+      // Other tasks may have it, too.
+      if (sb->mount_count() == task.nsproxy->count(*sb)) sb->s_op().shutdown(ctx);
     }
     if (first.ok()) first = synced;
   }
@@ -74,7 +75,7 @@ int myfs_mount(myfs_task* task, const char* url, const char* at,
     if (url == nullptr || at == nullptr) return fail(Errno(EINVAL), "the URL or path is null");
     MYFS_TRY(check_options(options));
     const char* text = options != nullptr && options->options != nullptr ? options->options : "";
-    return api::mount_url(scope.ctx(), api::process_runtime(), task->task, task->clients, url, at,
+    return api::mount_url(scope.ctx(), api::process_runtime(), task->task, *task->clients, url, at,
                           text);
   });
 }
@@ -88,9 +89,9 @@ int myfs_umount(myfs_task* task, const char* at, int flags) {
     }
     CallContext ctx = scope.ctx();
     ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
-    return scope.task().umount(ctx, at, flags != 0, (flags & MNT_FORCE) != 0);
+    return scope.task().umount(ctx, at, (flags & MNT_DETACH) != 0, (flags & MNT_FORCE) != 0);
   });
-  if (scope.ok()) task->clients.prune();
+  if (scope.ok()) task->clients->prune();
   return result;
 }
 

@@ -51,6 +51,12 @@ class ClientTable {
   std::vector<MountedClient> clients_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Of a task: when it is gone, so are the mounts that only it had.
+struct PruneAtEnd {
+  ClientTable& table;
+  ~PruneAtEnd() { table.prune(); }
+};
+
 // The credentials of the task that myfs_open_url makes: those given, else the process's; with the
 // uid and gid that the URL or the options name. What is wrong with them is left to mount_url.
 Result<CredRef> task_cred(std::string_view url, const myfs_mount_options* options);

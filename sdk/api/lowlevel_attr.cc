@@ -4,6 +4,7 @@
 
 #include "sdk/api/lowlevel_call.h"
 #include "sdk/fs/attr.h"
+#include "sdk/fs/freeze.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/xattr.h"
 
@@ -55,11 +56,6 @@ Result<size_t> copy_out(std::string_view value, void* buffer, size_t size) {
 
 Errno check_name(const char* name) {
   return name == nullptr ? fail(Errno(EINVAL), "the name is null") : Errno();
-}
-
-Errno check_writable(const fs::Path& place) {
-  const bool read_only = place.mnt->is_read_only() || place.dentry->d_sb().is_read_only();
-  return Errno(read_only ? EROFS : 0);
 }
 
 }  // namespace
@@ -137,7 +133,7 @@ int myfs_ll_setxattr(myfs_inode* inode, const myfs_call* call, const char* name,
   return scope.run([&]() -> Result<void> {
     if (Errno error = check_name(name); !error.ok()) return error;
     if (value == nullptr && size > 0) return fail(Errno(EINVAL), "the value is null");
-    if (Errno error = check_writable(inode->place); !error.ok()) return error;
+    MYFS_ASSIGN(const fs::WantWrite writing, fs::WantWrite::get(scope.ctx(), inode->place));
     const std::string_view bytes(static_cast<const char*>(value), size);
     return fs::inode_setxattr(scope.ctx(), inode->place.inode(), name, bytes,
                               static_cast<uint32_t>(flags));
@@ -159,7 +155,7 @@ int myfs_ll_removexattr(myfs_inode* inode, const myfs_call* call, const char* na
   CallScope scope(api::task_of(inode), call, "removexattr");
   return scope.run([&]() -> Result<void> {
     if (Errno error = check_name(name); !error.ok()) return error;
-    if (Errno error = check_writable(inode->place); !error.ok()) return error;
+    MYFS_ASSIGN(const fs::WantWrite writing, fs::WantWrite::get(scope.ctx(), inode->place));
     return fs::inode_removexattr(scope.ctx(), inode->place.inode(), name);
   });
 }

@@ -21,13 +21,20 @@
 #include "sdk/uv/fork_guard.h"
 
 struct myfs_task {
-  explicit myfs_task(myfs::CredRef who) : cred(std::move(who)), task(cred) {}
+  explicit myfs_task(myfs::CredRef who)
+      : cred(std::move(who)), clients(std::make_shared<myfs::api::ClientTable>()), task(cred) {}
+  // With a copy of the name space of `of`.
+  myfs_task(myfs::CredRef who, const myfs_task& of)
+      : cred(std::move(who)), clients(of.clients), task(cred, of.task) {}
 
   const myfs::uv_io::ForkGuard fork_guard;
   const myfs::CredRef cred;
   myfs::Counter operations;
   myfs::Counter bytes_read, bytes_written;
-  myfs::api::ClientTable clients;  // of the mounts; declared first: outlives the name space
+  // Of the mounts, also of the tasks that were copied from one another; declared first: they
+  // outlive the name space.
+  const std::shared_ptr<myfs::api::ClientTable> clients;
+  const myfs::api::PruneAtEnd prune{*clients};
   myfs::fs::TaskStruct task;
   myfs::api::LowLevel lowlevel{this};  // its places and files are of the name space
   const std::shared_ptr<myfs::api::AsyncQueues> queues = std::make_shared<myfs::api::AsyncQueues>();

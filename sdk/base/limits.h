@@ -21,6 +21,7 @@ inline constexpr size_t kMessageMax_bytes = 4 << 20;  // payload; headers come o
 inline constexpr size_t kIoMax_bytes = 4 << 20;       // rsize, wsize
 inline constexpr size_t kInlinePayloadMax_bytes = 8 << 10;
 inline constexpr size_t kSessionLeasesMax = 1'000'000;
+inline constexpr size_t kMountsMax = 4096;  // of a name space
 inline constexpr int kDescriptorsMax = 65'536;
 inline constexpr int kDataConnectionsMax = 16;
 inline constexpr uint16_t kSlotsPerSession = 64;  // of them the first kReservedSlots for recalls

@@ -20,26 +20,18 @@ namespace {
 constexpr uint32_t kPermParts = Iattr::kMode | Iattr::kUid | Iattr::kGid | Iattr::kKillPriv;
 constexpr uint32_t kModeMask = 07777;
 
-Result<void> check_writable(const Path& path) {
-  const bool read_only = path.mnt->is_read_only() || path.dentry->d_sb().is_read_only();
-  return read_only ? Errno(EROFS) : Errno();
-}
-
 Result<WalkResult> lookup_for_change(const CallContext& ctx, const TaskStruct& task, At at,
                                      int at_flags) {
   if ((at_flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return Errno(EINVAL);
   const uint32_t flags = ((at_flags & AT_SYMLINK_NOFOLLOW) == 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
                          ((at_flags & AT_EMPTY_PATH) != 0 ? uint32_t{LOOKUP_EMPTY} : 0);
-  MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, flags));
-  MYFS_TRY(check_writable(found.path));
-  return found;
+  return path_lookup(ctx, task, at, flags);
 }
 
 // A file for fchmod and its like.
 Result<Ref<File>> file_for_change(const TaskStruct& task, int fd) {
   RefPtr<File> file = task.files.fget(fd);
   if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
-  MYFS_TRY(check_writable(file->f_path()));
   return std::move(file).to_ref();
 }
 
@@ -152,7 +144,7 @@ Result<void> vfs_setattr(const CallContext& ctx, const Path& path, Iattr attr, F
     MYFS_TRY(check_length(static_cast<int64_t>(attr.ia_size)));
     if (file != nullptr && !file->may_write()) return Errno(EINVAL);
   }
-  MYFS_TRY(check_writable(path));
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, path));
   if ((attr.ia_valid & Iattr::kMode) != 0 && inode.is_symlink()) return Errno(EOPNOTSUPP);
   if ((attr.ia_valid & Iattr::kSize) != 0 && file == nullptr) {
     MYFS_TRY(inode_permission(ctx, inode, MAY_WRITE));
@@ -167,12 +159,14 @@ Result<void> vfs_chmod(const CallContext& ctx, TaskStruct& task, At at, uint32_t
                        int at_flags) {
   return retry_estale([&]() -> Result<void> {
     MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
+    MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, found.path));
     return chmod_inode(ctx, found.path.inode(), mode, nullptr);
   });
 }
 
 Result<void> vfs_fchmod(const CallContext& ctx, TaskStruct& task, int fd, uint32_t mode) {
   MYFS_ASSIGN(Ref<File> file, file_for_change(task, fd));
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, file->f_path()));
   return chmod_inode(ctx, file->f_inode(), mode, file.get());
 }
 
@@ -180,6 +174,7 @@ Result<void> vfs_chown(const CallContext& ctx, TaskStruct& task, At at, uint32_t
                        int at_flags) {
   return retry_estale([&]() -> Result<void> {
     MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
+    MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, found.path));
     return chown_inode(ctx, found.path.inode(), uid, gid, nullptr);
   });
 }
@@ -187,6 +182,7 @@ Result<void> vfs_chown(const CallContext& ctx, TaskStruct& task, At at, uint32_t
 Result<void> vfs_fchown(const CallContext& ctx, TaskStruct& task, int fd, uint32_t uid,
                         uint32_t gid) {
   MYFS_ASSIGN(Ref<File> file, file_for_change(task, fd));
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, file->f_path()));
   return chown_inode(ctx, file->f_inode(), uid, gid, file.get());
 }
 
@@ -197,7 +193,7 @@ Result<void> vfs_truncate(const CallContext& ctx, TaskStruct& task, At at, int64
     Inode& inode = found.path.inode();
     if (inode.is_dir()) return Errno(EISDIR);
     if (!inode.is_regular()) return Errno(EINVAL);
-    MYFS_TRY(check_writable(found.path));
+    MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, found.path));
     MYFS_TRY(inode_permission(ctx, inode, MAY_WRITE));
     MYFS_TRY(check_length(length));
     return truncate_inode(ctx, inode, length, nullptr);
@@ -211,6 +207,7 @@ Result<void> vfs_ftruncate(const CallContext& ctx, TaskStruct& task, int fd, int
   if (!file->may_write() || !file->f_inode().is_regular()) return Errno(EINVAL);
   MYFS_TRY(check_length(length));
   if (locks_lost_slow(*file, task.lock_owner)) return Errno(EIO);
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, *file));
   return truncate_inode(ctx, file->f_inode(), length, file.get());
 }
 
@@ -221,6 +218,7 @@ Result<void> vfs_utimens(const CallContext& ctx, TaskStruct& task, At at, const 
   if (attr.ia_valid == 0) return ok_result();
   return retry_estale([&]() -> Result<void> {
     MYFS_ASSIGN(WalkResult found, lookup_for_change(ctx, task, at, at_flags));
+    MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, found.path));
     return notify_change(ctx, found.path.inode(), attr, nullptr);
   });
 }
@@ -229,6 +227,7 @@ Result<void> vfs_futimens(const CallContext& ctx, TaskStruct& task, int fd, cons
   MYFS_ASSIGN(Iattr attr, utimes_attr(times));
   if (attr.ia_valid == 0) return ok_result();
   MYFS_ASSIGN(Ref<File> file, file_for_change(task, fd));
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, file->f_path()));
   return notify_change(ctx, file->f_inode(), attr, file.get());
 }
 

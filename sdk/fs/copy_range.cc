@@ -10,6 +10,7 @@
 #include "sdk/fs/mmap.h"
 #include "sdk/fs/namei_ops.h"
 #include "sdk/fs/read_write.h"
+#include "sdk/fs/super_block.h"
 
 namespace myfs::fs {
 
@@ -109,6 +110,7 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t off
   MYFS_TRY(mmap_write_out(ctx, in.f_inode()));
   {
     Inode& inode = out.f_inode();
+    MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, out));
     WriteLock lock(inode.i_rwsem);
     MYFS_TRY(mmap_changing(ctx, inode, start, start + length));
     {
@@ -145,6 +147,7 @@ Result<void> vfs_clone_file_range(const CallContext& ctx, const TaskStruct& task
   const auto start = static_cast<uint64_t>(offset_out);
   const uint64_t last = length == 0 ? UINT64_MAX : start + static_cast<uint64_t>(length);
   {
+    MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, *out));
     WriteLock lock(inode.i_rwsem);
     MYFS_TRY(mmap_changing(ctx, inode, start, last));
     Result<void> done;

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "sdk/base/limits.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/super_block.h"
 
@@ -46,6 +47,25 @@ void Dentry::last_ref_dropped() {
     bool last = has_parent && parent->count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
     dentry = last ? parent : nullptr;
   }
+}
+
+bool is_same_place(const Dentry& a, const Dentry& b) {
+  if (&a == &b) return true;
+  const Inode* inode = a.d_inode();
+  return inode != nullptr && inode == b.d_inode() && inode->is_dir();
+}
+
+bool is_subdir(const Dentry& dentry, const Dentry& ancestor) {
+  RcuReadGuard guard;
+  const Dentry* at = &dentry;
+  // Stale positions could form a circle; no path is deeper than this.
+  for (size_t depth = 0; depth < kPathMax_bytes / 2; ++depth) {
+    if (is_same_place(*at, ancestor)) return true;
+    const Dentry* parent = at->position().d_parent;
+    if (parent == at) return false;
+    at = parent;
+  }
+  return false;
 }
 
 }  // namespace myfs::fs

@@ -101,4 +101,9 @@ class Dentry final : public RefCounted<Dentry> {
   Dentry* d_lru_prev_ = nullptr;
 };
 
+// Both name one place: the same dentry, or the same directory.
+bool is_same_place(const Dentry& a, const Dentry& b);
+// Whether `dentry` is `ancestor` or below it, by the positions that are known, true or not.
+bool is_subdir(const Dentry& dentry, const Dentry& ancestor);
+
 }  // namespace myfs::fs

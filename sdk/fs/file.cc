@@ -56,6 +56,13 @@ void File::set_path(Path path) {
   f_inode_ = f_path_.dentry->d_inode();
 }
 
+Errno File::get_write_access() {
+  if (!may_write() || f_writer_) return Errno();
+  const Errno error = WantWrite::open_for_writing(f_path_);
+  f_writer_ = error.ok();
+  return error;
+}
+
 void File::set_status_flags(uint32_t flags) {
   uint32_t old = f_flags_.load(std::memory_order_relaxed);
   while (!f_flags_.compare_exchange_weak(old, (old & ~kSettableFlags) | (flags & kSettableFlags))) {
@@ -72,6 +79,7 @@ void File::last_ref_dropped() {
     f_op().release(*this);
   }
   f_private = nullptr;
+  if (f_writer_) WantWrite::close_for_writing(f_path_);
   // References go now: rcu frees memory only, since it runs on whichever thread comes along. The
   // pointers stay, for walks that start here in a read section.
   if (f_path_.dentry) f_path_.dentry->unref();

@@ -54,6 +54,8 @@ class File final : public RefCounted<File> {
   // table.
   static Ref<File> create_unbound(SuperBlock& sb, uint32_t flags, CredRef cred);
   void set_path(Path path);
+  // Of what is open for writing, until its last reference goes: the mount stays writable. EROFS.
+  Errno get_write_access();
 
   const Path& f_path() const { return f_path_; }
   Inode& f_inode() const { return *f_inode_; }
@@ -86,6 +88,7 @@ class File final : public RefCounted<File> {
   std::atomic<uint32_t> f_flags_;
   Path f_path_;
   Inode* f_inode_ = nullptr;  // f_path's
+  bool f_writer_ = false;     // get_write_access() succeeded
 };
 
 using IoVec = std::span<const iovec>;

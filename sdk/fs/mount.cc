@@ -1,87 +1,236 @@
 #include "sdk/fs/mount.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "sdk/base/rcu.h"
+#include "sdk/fs/mount_table.h"
 #include "sdk/fs/path.h"
 #include "sdk/fs/super_block.h"
 
 namespace myfs::fs {
 
-Mount::Mount(Ref<SuperBlock> sb, bool read_only)
-    : mnt_sb_(sb.leak()), mnt_root_(Ref<Dentry>(mnt_sb_->s_root()).leak()), read_only_(read_only) {}
+namespace {
+std::atomic<uint32_t> g_next_mount{1};
+}  // namespace
+
+Mount::Mount(Ref<SuperBlock> sb, Ref<Dentry> root, bool read_only)
+    : mnt_id(g_next_mount.fetch_add(1, std::memory_order_relaxed)),
+      mnt_sb_(sb.leak()),
+      mnt_root_(root.leak()),
+      write_count_(read_only) {}
 
 void Mount::last_ref_dropped() {
+  assert(place_.load(std::memory_order_relaxed) == nullptr);
   // References go now, the memory when its readers have left.
   SuperBlock* sb = mnt_sb_;
-  Mount* parent = mnt_parent_;
-  Dentry* mountpoint = mnt_mountpoint_;
   mnt_root_->unref();
   rcu_delete(this);
   sb->unref();
-  if (mountpoint != nullptr) mountpoint->unref();
-  if (parent != nullptr) parent->unref();
+}
+
+Path Mount::mountpoint() const {
+  RcuReadGuard guard;
+  const Place* place = place_rcu();
+  if (place == nullptr) return Path();
+  Path path{RefPtr<Mount>::try_from(place->parent), RefPtr<Dentry>::try_from(place->mountpoint)};
+  return path.mnt && path.dentry ? path : Path();
 }
 
 struct MntNamespace::Snapshot {
-  struct Entry {
-    const Mount* parent;
-    const Dentry* mountpoint;
-    Mount* mount;
-  };
   Mount* root = nullptr;
-  std::vector<Entry> entries;  // newest first
+  absl::flat_hash_map<std::pair<const Mount*, const Dentry*>, Mount*> at;
 };
 
-MntNamespace::MntNamespace() : snapshot_(new Snapshot) {}
+MntNamespace::MntNamespace() : MntNamespace(make_ref<MountTable>()) {}
+MntNamespace::MntNamespace(Ref<MountTable> table)
+    : table_(std::move(table)), snapshot_(new Snapshot) {}
 
 MntNamespace::~MntNamespace() {
-  // Children before their parents.
-  while (!mounts_.empty()) mounts_.pop_back();
-  delete snapshot_.load(std::memory_order_relaxed);
+  MountTable::Dropped dropped;
+  {
+    MutexLock lock(table_->namespace_sem);
+    std::vector<Mount*> all;
+    for (const Ref<Mount>& mount : mounts_) all.push_back(mount.get());
+    table_->umount(std::move(all), false, &dropped);
+  }
+  call_rcu(const_cast<Snapshot*>(snapshot_.load(std::memory_order_relaxed)),
+           [](void* p) { delete static_cast<Snapshot*>(p); });
 }
 
-void MntNamespace::publish_locked() {
+void MntNamespace::publish() {
   auto* next = new Snapshot;
-  for (auto mount = mounts_.rbegin(); mount != mounts_.rend(); ++mount) {
-    const Mount& m = **mount;
-    if (m.mnt_parent() == nullptr && next->root == nullptr) next->root = mount->get();
-    next->entries.push_back({m.mnt_parent(), m.mnt_mountpoint(), mount->get()});
+  for (const Ref<Mount>& mount : mounts_) {
+    const Mount::Place* place = mount->place_rcu();
+    if (place == nullptr) {
+      next->root = mount.get();
+    } else {
+      next->at.emplace(std::pair(place->parent, place->mountpoint), mount.get());
+    }
   }
   const Snapshot* old = snapshot_.exchange(next, std::memory_order_acq_rel);
   call_rcu(const_cast<Snapshot*>(old), [](void* p) { delete static_cast<Snapshot*>(p); });
 }
 
-Result<Ref<Mount>> MntNamespace::attach(Ref<SuperBlock> sb, const Path* at, bool read_only) {
-  if (at != nullptr && !at->inode().is_dir()) return Errno(ENOTDIR);
-  Ref<Mount> mount(new Mount(std::move(sb), read_only), Ref<Mount>::Adopt{});
-  if (at != nullptr) {
-    mount->mnt_parent_ = RefPtr<Mount>(at->mnt).leak();
-    mount->mnt_mountpoint_ = RefPtr<Dentry>(at->dentry).leak();
+Ref<MntNamespace> MntNamespace::copy(const MntNamespace& of, Path* root, Path* pwd) {
+  Ref<MntNamespace> made(new MntNamespace(of.table_), Ref<MntNamespace>::Adopt{});
+  MountTable::Tree tree;
+  std::vector<Mount*> originals;
+  MountTable& table = *of.table_;
+  {
+    MutexLock lock(table.namespace_sem);
+    Mount* top = of.root_rcu();
+    if (top == nullptr) return made;
+    tree = table.copy_tree(*top, top->mnt_root(), MountTable::Copy::kAll, &originals);
+    for (const MountTable::Node& node : tree) {
+      if (node.mountpoint) {
+        table.set_place(*node.mount, tree[node.parent].mount, node.mountpoint, nullptr);
+      }
+      table.enter(node.mount, *made);
+    }
+    made->publish();
   }
-  MutexLock lock(ns_mutex_);
-  if (at != nullptr) at->dentry->set_flags(Dentry::kMounted);
-  mounts_.push_back(mount);
-  publish_locked();
+  for (Path* path : {root, pwd}) {
+    auto found = std::find(originals.begin(), originals.end(), path->mnt.get());
+    if (found != originals.end()) path->mnt = tree[found - originals.begin()].mount;
+  }
+  return made;
+}
+
+Result<Ref<Mount>> MntNamespace::attach(Ref<SuperBlock> sb, const Path* at, bool read_only) {
+  MountTable::Dropped dropped;
+  Dentry& root = sb->s_root();
+  Ref<Mount> mount(new Mount(std::move(sb), Ref<Dentry>(root), read_only), Ref<Mount>::Adopt{});
+  const MountTable::Tree tree{{mount, 0, nullptr}};
+  MutexLock lock(table_->namespace_sem);
+  if (at != nullptr) {
+    MYFS_TRY(table_->attach(tree, *at, *this, &dropped));
+    return mount;
+  }
+  table_->enter(mount, *this);
+  publish();
   return mount;
 }
 
-Result<void> MntNamespace::detach(Ref<Mount> mount, unsigned own_refs, bool lazy) {
-  RefPtr<Mount> removed;  // dropped after the lock
-  MutexLock lock(ns_mutex_);
-  auto found = std::find(mounts_.begin(), mounts_.end(), mount);
-  if (found == mounts_.end()) return Errno(EINVAL);
-  bool has_children = std::any_of(mounts_.begin(), mounts_.end(), [&](const Ref<Mount>& other) {
-    return other->mnt_parent() == mount.get();
-  });
-  if (has_children) return Errno(EBUSY);
-  // The list's, the argument's, and the caller's own.
-  if (!lazy && mount->ref_count() > 2 + own_refs) return Errno(EBUSY);
-  removed = std::move(*found);
-  mounts_.erase(found);
-  publish_locked();
+Result<Ref<Mount>> MntNamespace::bind(const Path& from, const Path& at, bool recursive) {
+  MountTable::Dropped dropped;
+  MountTable::Tree tree;
+  MutexLock lock(table_->namespace_sem);
+  Mount& source = *from.mnt;
+  if (source.mnt_ns_ != this || source.unbindable_) return Errno(EINVAL);
+  tree = table_->copy_tree(source, *from.dentry,
+                           recursive ? MountTable::Copy::kBindable : MountTable::Copy::kRootOnly,
+                           nullptr);
+  Ref<Mount> root = tree[0].mount;
+  MYFS_TRY(table_->attach(tree, at, *this, &dropped));
+  return root;
+}
+
+std::vector<Mount*> MntNamespace::tree_of(Mount& mount) const {
+  std::vector<Mount*> tree{&mount};
+  for (size_t i = 0; i < tree.size(); ++i) {
+    for (const Ref<Mount>& other : mounts_) {
+      const Mount::Place* place = other->place_rcu();
+      if (place != nullptr && place->parent == tree[i]) tree.push_back(other.get());
+    }
+  }
+  return tree;
+}
+
+Result<Mount*> MntNamespace::mount_of(const Path& path) const {
+  const bool good = path.mnt->mnt_ns_ == this && path.mnt->is_root(*path.dentry);
+  return good ? Result<Mount*>(path.mnt.get()) : Errno(EINVAL);
+}
+
+Result<void> MntNamespace::move(const Path& from, const Path& at) {
+  MountTable::Dropped dropped;
+  MountTable::Tree tree;
+  MutexLock lock(table_->namespace_sem);
+  MYFS_ASSIGN(Mount* const mount, mount_of(from));
+  const Mount::Place* place = mount->place_rcu();
+  if (place == nullptr || place->parent->peer_group_ != 0) return Errno(EINVAL);
+  const std::vector<Mount*> all = tree_of(*mount);
+  const Path target = table_->topmost(at);
+  if (std::find(all.begin(), all.end(), target.mnt.get()) != all.end()) return Errno(ELOOP);
+  const bool shares = target.mnt->peer_group_ != 0;
+  for (Mount* each : all) {
+    if (shares && each->unbindable_) return Errno(EINVAL);
+    const Mount::Place* its = each->place_rcu();
+    const auto parent = std::find(all.begin(), all.end(), its->parent);
+    const size_t index = parent == all.end() ? 0 : static_cast<size_t>(parent - all.begin());
+    tree.push_back({Ref<Mount>(*each), index, Ref<Dentry>(*its->mountpoint)});
+  }
+  return table_->attach(tree, at, *this, &dropped);
+}
+
+Result<void> MntNamespace::set_propagation(const Path& at, Propagation type, bool recursive) {
+  MutexLock lock(table_->namespace_sem);
+  MYFS_ASSIGN(Mount* const mount, mount_of(at));
+  for (Mount* each : recursive ? tree_of(*mount) : std::vector<Mount*>{mount}) {
+    table_->change_propagation(*each, type);
+  }
   return ok_result();
+}
+
+Result<void> MntNamespace::set_read_only(const Path& at, bool read_only, bool recursive) {
+  MutexLock lock(table_->namespace_sem);
+  MYFS_ASSIGN(Mount* const mount, mount_of(at));
+  const std::vector<Mount*> all = recursive ? tree_of(*mount) : std::vector<Mount*>{mount};
+  std::vector<Mount*> changed;
+  for (Mount* each : all) {
+    if (each->is_read_only() == read_only) continue;
+    if (!read_only) {
+      each->write_count_.set_read_only(false);
+      continue;
+    }
+    if (Errno busy = each->write_count_.make_read_only(); !busy.ok()) {
+      for (Mount* undo : changed) undo->write_count_.set_read_only(false);
+      return busy;
+    }
+    changed.push_back(each);
+  }
+  return ok_result();
+}
+
+Errno MntNamespace::busy(const Mount& mount, unsigned own_refs, Umount how) const {
+  if (mount.mnt_ns_ != this) return Errno(EINVAL);
+  if (how == Umount::kTree) return Errno();
+  if (table_->has_children(mount)) return Errno(EBUSY);
+  if (how == Umount::kBusy) return Errno();
+  const bool used = mount.ref_count() > own_refs;
+  return used || table_->replicas_busy(mount) ? Errno(EBUSY) : Errno();
+}
+
+Result<void> MntNamespace::may_detach(Ref<Mount> mount, unsigned own_refs) const {
+  MutexLock lock(table_->namespace_sem);
+  return busy(*mount, 2 + own_refs, Umount::kIdle);
+}
+
+Result<void> MntNamespace::detach(Ref<Mount> mount, unsigned own_refs, Umount how) {
+  MountTable::Dropped dropped;
+  MutexLock lock(table_->namespace_sem);
+  // The list's, the argument's, and the caller's own.
+  MYFS_TRY(Result<void>(busy(*mount, 2 + own_refs, how)));
+  table_->umount(how == Umount::kTree ? tree_of(*mount) : std::vector<Mount*>{mount.get()}, true,
+                 &dropped);
+  return ok_result();
+}
+
+void MntNamespace::detach_mounts(const Dentry& mountpoint) {
+  if ((mountpoint.flags() & Dentry::kMounted) == 0) return;
+  MountTable::Dropped dropped;
+  MutexLock lock(table_->namespace_sem);
+  while (true) {
+    const std::vector<Mount*>& all = table_->mounts();
+    const auto found = std::find_if(all.begin(), all.end(), [&](const Mount* mount) {
+      const Mount::Place* place = mount->place_rcu();
+      return place != nullptr && place->mountpoint == &mountpoint;
+    });
+    if (found == all.end()) return;
+    table_->umount((*found)->mnt_ns_->tree_of(**found), false, &dropped);
+  }
 }
 
 RefPtr<Mount> MntNamespace::root() const {
@@ -90,17 +239,48 @@ RefPtr<Mount> MntNamespace::root() const {
 }
 
 std::vector<Ref<Mount>> MntNamespace::mounts() const {
-  MutexLock lock(ns_mutex_);
+  MutexLock lock(table_->namespace_sem);
   return mounts_;
+}
+
+std::vector<MountInfo> MntNamespace::list() const {
+  std::vector<MountInfo> all;
+  MutexLock lock(table_->namespace_sem);
+  for (const Ref<Mount>& mount : mounts_) {
+    MountInfo info{
+        mount, nullptr, nullptr, mount->peer_group_, mount->master_group_, mount->unbindable_};
+    if (const Mount::Place* place = mount->place_rcu(); place != nullptr) {
+      info.parent = Ref<Mount>(*place->parent);
+      info.mountpoint = Ref<Dentry>(*place->mountpoint);
+    }
+    all.push_back(std::move(info));
+  }
+  return all;
+}
+
+std::vector<Ref<SuperBlock>> MntNamespace::super_blocks() const {
+  std::vector<Ref<SuperBlock>> all;
+  MutexLock lock(table_->namespace_sem);
+  for (const Ref<Mount>& mount : mounts_) {
+    const bool known = std::any_of(all.begin(), all.end(), [&](const Ref<SuperBlock>& sb) {
+      return sb.get() == &mount->mnt_sb();
+    });
+    if (!known) all.push_back(Ref<SuperBlock>(mount->mnt_sb()));
+  }
+  return all;
+}
+
+size_t MntNamespace::count(const SuperBlock& sb) const {
+  MutexLock lock(table_->namespace_sem);
+  return static_cast<size_t>(
+      std::count_if(mounts_.begin(), mounts_.end(),
+                    [&](const Ref<Mount>& mount) { return &mount->mnt_sb() == &sb; }));
 }
 
 Mount* MntNamespace::lookup_mnt_rcu(const Mount& mnt, const Dentry& dentry) const {
   const Snapshot* snapshot = snapshot_.load(std::memory_order_acquire);
-  // Oldest of a place first: the walk then follows the root of that one to what covers it.
-  for (auto entry = snapshot->entries.rbegin(); entry != snapshot->entries.rend(); ++entry) {
-    if (entry->parent == &mnt && entry->mountpoint == &dentry) return entry->mount;
-  }
-  return nullptr;
+  auto found = snapshot->at.find(std::pair(&mnt, &dentry));
+  return found == snapshot->at.end() ? nullptr : found->second;
 }
 
 Mount* MntNamespace::root_rcu() const { return snapshot_.load(std::memory_order_acquire)->root; }
@@ -109,8 +289,8 @@ bool MntNamespace::is_mountpoint(const Dentry& dentry) const {
   if ((dentry.flags() & Dentry::kMounted) == 0) return false;
   RcuReadGuard guard;
   const Snapshot* snapshot = snapshot_.load(std::memory_order_acquire);
-  return std::any_of(snapshot->entries.begin(), snapshot->entries.end(),
-                     [&](const Snapshot::Entry& entry) { return entry.mountpoint == &dentry; });
+  return std::any_of(snapshot->at.begin(), snapshot->at.end(),
+                     [&](const auto& entry) { return entry.first.second == &dentry; });
 }
 
 }  // namespace myfs::fs

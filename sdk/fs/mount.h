@@ -1,20 +1,21 @@
-// Mount: a super block's tree at a place of a name space; MntNamespace: all mounts that a task
-// sees.
-// Kernel counterpart: struct mount, struct mnt_namespace (fs/namespace.c).  Differs: no
-// propagation, no bind mounts; the table is an immutable snapshot, since a client has a handful of
-// mounts.
-// Thread safety: all. Mounts and snapshots are freed by rcu.
-// Lock rank: ns_mutex kNamespace.
-// Owns / is owned by: the name space owns its mounts, a mount its super block, its root and the
-// place it covers; paths and files hold mounts. The last reference to the last mount of a super
-// block kills the super block.
-// Invariants: (1) a mount's place never changes; (2) the newest mount on a place covers the older
-// ones.
+// Mount: a tree of a super block, or a part of one, at a place of a name space; MntNamespace: all
+// mounts that a task sees.
+// Kernel counterpart: struct mount, struct mnt_namespace (fs/namespace.c).  Differs: a name space
+// publishes its table as an immutable snapshot, which walks read; namespace_sem is one lock for
+// name spaces that were copied from one another, not for all of the process.
+// Thread safety: all. Mounts, places and snapshots are freed by rcu.
+// Lock rank: MountTable::namespace_sem, kNamespace.
+// Owns / is owned by: the name space owns its mounts, a mount its super block, its root, and
+// through its place the mount and the dentry that it covers; paths and files hold mounts. The last
+// reference to the last mount of a super block kills the super block.
+// Invariants: (1) at most one mount is at a place: one that is mounted over it is at its root; (2)
+// what is not in a name space has no place, no name space and no propagation.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "sdk/base/call_context.h"
@@ -22,33 +23,65 @@
 #include "sdk/base/result.h"
 #include "sdk/base/sync.h"
 #include "sdk/fs/dentry.h"
+#include "sdk/fs/write_count.h"
 
 namespace myfs::fs {
 
+class MntNamespace;
+class MountTable;
 struct Path;
+
+// [MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE]
+enum class Propagation : uint8_t { kPrivate, kShared, kSlave, kUnbindable };
 
 class Mount final : public RefCounted<Mount> {
  public:
+  // Where a mount is; both are held by it.
+  struct Place {
+    Mount* parent;
+    Dentry* mountpoint;
+  };
+  const uint32_t mnt_id;  // unique in the process so far
+
   SuperBlock& mnt_sb() const { return *mnt_sb_; }
   Dentry& mnt_root() const { return *mnt_root_; }
-  Mount* mnt_parent() const { return mnt_parent_; }  // null: the root of the name space
-  Dentry* mnt_mountpoint() const { return mnt_mountpoint_; }
-  bool is_read_only() const { return read_only_.load(std::memory_order_relaxed); }
-  void set_read_only(bool value) { read_only_.store(value, std::memory_order_relaxed); }
+  // [path_equal] Whether `dentry` is the root: a directory by any of its dentries.
+  bool is_root(const Dentry& dentry) const { return is_same_place(dentry, *mnt_root_); }
+  // Inside an rcu read section, or under namespace_sem. Null: the root of a name space, or in none.
+  const Place* place_rcu() const { return place_.load(std::memory_order_acquire); }
+  // The same, held; empty for null, and for a mount that goes away just now.
+  Path mountpoint() const;
 
+  bool is_read_only() const { return write_count_.is_read_only(); }
+  // [mnt_want_write] without the super block's part.
+  WriteCount& write_count() const { return write_count_; }
   ~Mount() = default;
   void last_ref_dropped();
 
  private:
   friend class MntNamespace;
-  Mount(Ref<SuperBlock> sb, bool read_only);
+  friend class MountTable;
+  Mount(Ref<SuperBlock> sb, Ref<Dentry> root, bool read_only);
 
   // Counted; constant until the memory is freed, since readers in rcu sections follow them.
   SuperBlock* const mnt_sb_;
   Dentry* const mnt_root_;
-  Mount* mnt_parent_ = nullptr;
-  Dentry* mnt_mountpoint_ = nullptr;
-  std::atomic<bool> read_only_;
+  mutable WriteCount write_count_;
+  std::atomic<const Place*> place_{nullptr};
+  // Of namespace_sem:
+  MntNamespace* mnt_ns_ = nullptr;  // null: in none
+  uint64_t peer_group_ = 0;         // [mnt_group_id] 0: not shared
+  uint64_t master_group_ = 0;       // [mnt_master] 0: no slave
+  bool unbindable_ = false;
+};
+
+// What a mount is like, for lists.
+struct MountInfo {
+  Ref<Mount> mount;
+  RefPtr<Mount> parent;
+  RefPtr<Dentry> mountpoint;
+  uint64_t peer_group = 0, master_group = 0;
+  bool unbindable = false;
 };
 
 class MntNamespace final : public RefCounted<MntNamespace> {
@@ -56,29 +89,65 @@ class MntNamespace final : public RefCounted<MntNamespace> {
   MntNamespace();
   ~MntNamespace();
 
-  // `at` null: on top of everything, the new "/" (must be given for the first mount). Else a
-  // directory: ENOTDIR, EBUSY never.
+  // [copy_mnt_ns] With all mounts; *root and *pwd become their counterparts in the copy.
+  static Ref<MntNamespace> copy(const MntNamespace& of, Path* root, Path* pwd);
+
+  // `at` null: the first mount, "/". Else a directory: ENOTDIR, ENOENT (removed), EINVAL (not of
+  // this name space), ENOSPC (kMountsMax).
   Result<Ref<Mount>> attach(Ref<SuperBlock> sb, const Path* at, bool read_only);
-  // EBUSY if other mounts hang below it or somebody uses it beyond `own_refs` references that the
-  // caller holds or answers for; `detach`: takes it out all the same, it lives on until its last
-  // user goes. EINVAL: not of this name space.
-  Result<void> detach(Ref<Mount> mount, unsigned own_refs, bool lazy);
+  // [MS_BIND, MS_REC] The tree below `from`, with what is mounted there if `recursive`, at `at`.
+  // EINVAL: unbindable, or not of this name space. ENOTDIR: one is a directory.
+  Result<Ref<Mount>> bind(const Path& from, const Path& at, bool recursive);
+  // [MS_MOVE] The mount whose root `from` is. EINVAL: no such root, the root of all, below a shared
+  // mount, or unbindable below one; ELOOP: `at` is below it.
+  Result<void> move(const Path& from, const Path& at);
+  // EINVAL: not the root of a mount of this name space.
+  Result<void> set_propagation(const Path& at, Propagation type, bool recursive);
+  // [MNT_READONLY] EINVAL as above; EBUSY: somebody writes; then nothing is changed.
+  Result<void> set_read_only(const Path& at, bool read_only, bool recursive);
+
+  enum class Umount : uint8_t {
+    kIdle,  // EBUSY if other mounts hang below it or somebody uses it
+    kBusy,  // whoever uses it; EBUSY for mounts below
+    kTree,  // whoever uses it, with all mounts below
+  };
+  // Takes it out, and where it was propagated to. `own_refs`: references that the caller holds or
+  // answers for. EINVAL: not of this name space. Who uses it goes on; it ends with the last user.
+  Result<void> detach(Ref<Mount> mount, unsigned own_refs, Umount how);
+  // What detach() would say to kIdle.
+  Result<void> may_detach(Ref<Mount> mount, unsigned own_refs) const;
+  // [detach_mounts] The name of `mountpoint` was removed: so is what was mounted there, in every
+  // name space that could be meant.
+  void detach_mounts(const Dentry& mountpoint);
+
   RefPtr<Mount> root() const;
   std::vector<Ref<Mount>> mounts() const;
+  std::vector<MountInfo> list() const;
+  // Each once, in the order in which they were first mounted.
+  std::vector<Ref<SuperBlock>> super_blocks() const;
+  // How many of its mounts are of `sb`.
+  size_t count(const SuperBlock& sb) const;
 
-  // Inside an rcu read section. The mount that covers (mnt, dentry), topmost not yet followed;
-  // null: none.
+  // Inside an rcu read section. The mount at (mnt, dentry); null: none.
   Mount* lookup_mnt_rcu(const Mount& mnt, const Dentry& dentry) const;
   Mount* root_rcu() const;
-  // Whether something is mounted on `dentry` here.
+  // [is_local_mountpoint] Whether something is mounted on `dentry` here.
   bool is_mountpoint(const Dentry& dentry) const;
 
  private:
+  friend class MountTable;
   struct Snapshot;
-  void publish_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(ns_mutex_);
+  explicit MntNamespace(Ref<MountTable> table);
+  // All of these under namespace_sem.
+  void publish();
+  // The mount that `path` is the root of.
+  Result<Mount*> mount_of(const Path& path) const;
+  std::vector<Mount*> tree_of(Mount& mount) const;
+  // `own_refs`: all that are not somebody else's.
+  Errno busy(const Mount& mount, unsigned own_refs, Umount how) const;
 
-  mutable Mutex ns_mutex_{LockRank::kNamespace};
-  std::vector<Ref<Mount>> mounts_ ABSL_GUARDED_BY(ns_mutex_);
+  const Ref<MountTable> table_;
+  std::vector<Ref<Mount>> mounts_;  // oldest first
   std::atomic<const Snapshot*> snapshot_;
 };
 

@@ -40,11 +40,10 @@ Result<Ref<Dentry>> confirm_position(const CallContext& ctx, Dentry& dentry) {
 // one first. EXDEV: it is not below the root; ENOENT: it, or a directory above it, was removed.
 template <typename Fn>
 Result<void> climb_to(const CallContext& ctx, Path at, const Path& root, Fn fn) {
-  while (at != root) {
-    if (at.dentry.get() == &at.mnt->mnt_root()) {
-      Mount* parent = at.mnt->mnt_parent();
-      if (parent == nullptr) return Errno(EXDEV);
-      at = Path{Ref<Mount>(*parent), Ref<Dentry>(*at.mnt->mnt_mountpoint())};
+  while (at.mnt != root.mnt || !is_same_place(*at.dentry, *root.dentry)) {
+    if (at.mnt->is_root(*at.dentry)) {
+      at = at.mnt->mountpoint();
+      if (!at) return Errno(EXDEV);
       continue;
     }
     if ((at.inode().i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0) {
@@ -243,13 +242,18 @@ Result<void> Walk::ask_dotdot() {
   // A removed directory keeps the parent that it had.
   Dentry& hangs = removed ? *from.dentry : **here;
   place_ = Path{from.mnt, hangs.d_parent()};
+  if (!is_connected(*place_.mnt, *place_.dentry)) return Errno(ENOENT);
   return cross_mounts(&place_) && stays ? Errno(EXDEV) : Errno();
 }
 
 // Somebody may have moved a directory out of the root's tree while the walk was in it.
 Result<void> Walk::check_below_root() {
   Path at = place_;
-  if (!at.inode().is_dir()) at.dentry = at.dentry->d_parent();
+  while (!at.inode().is_dir()) {
+    const bool leaves = at.mnt->is_root(*at.dentry);
+    at = leaves ? at.mnt->mountpoint() : Path{at.mnt, at.dentry->d_parent()};
+    if (!at) return Errno(EXDEV);
+  }
   return climb_to(ctx_, std::move(at), root_,
                   [](const std::string&) -> Result<void> { return ok_result(); });
 }
@@ -391,12 +395,13 @@ Result<WalkResult> path_lookup_from(const CallContext& ctx, const TaskStruct& ta
 }
 
 Result<std::string> d_path(const CallContext& ctx, const TaskStruct& task, const Path& path) {
+  const Path root = task.fs.root();
+  if (!root) return Errno(ENOENT);
   std::string text;
-  Result<void> climbed =
-      climb_to(ctx, path, task.fs.root(), [&](const std::string& name) -> Result<void> {
-        text.insert(0, "/" + name);
-        return text.size() >= kPathMax_bytes ? Errno(ENAMETOOLONG) : Errno();
-      });
+  Result<void> climbed = climb_to(ctx, path, root, [&](const std::string& name) -> Result<void> {
+    text.insert(0, "/" + name);
+    return text.size() >= kPathMax_bytes ? Errno(ENAMETOOLONG) : Errno();
+  });
   if (!climbed.ok()) return climbed.error() == Errno(EXDEV) ? Errno(ENOENT) : climbed.error();
   return text.empty() ? std::string("/") : text;
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sdk/base/rcu.h"
+#include "sdk/fs/name_hash.h"
 #include "sdk/fs/permission.h"
 #include "sdk/fs/super_block.h"
 
@@ -13,10 +14,6 @@ namespace {
 
 constexpr uint32_t kNoReplace = 1, kExchange = 2;  // RENAME_*
 constexpr uint32_t kModeMask = 07777;
-
-bool is_read_only(const Path& path) {
-  return path.mnt->is_read_only() || path.dentry->d_sb().is_read_only();
-}
 
 bool is_dead(const Inode& dir) {
   return (dir.i_flags.load(std::memory_order_acquire) & Inode::kDead) != 0;
@@ -60,7 +57,7 @@ Result<CreateResult> create_new(const CallContext& ctx, TaskStruct& task, const 
   if (known == WalkOutcome::kHit) return Errno(EEXIST);
   if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
   if (parent.trailing_slash && !S_ISDIR(args.mode)) return refuse_name(ctx, task, parent);
-  if (is_read_only(parent.path)) return Errno(EROFS);
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, parent.path));
   if (error = early_may_create(ctx, dir); !error.ok()) return error;
   WriteLock lock(dir.i_rwsem);
   if (is_dead(dir)) return Errno(ENOENT);
@@ -68,9 +65,33 @@ Result<CreateResult> create_new(const CallContext& ctx, TaskStruct& task, const 
   return dir.i_op().create(change.context(ctx), *parent.path.dentry, parent.last, args);
 }
 
+// What this client knows under the name, if something is mounted on it in some name space.
+RefPtr<Dentry> mounted_child(const WalkResult& parent) {
+  RcuReadGuard guard;
+  const DentryPosition* pos = parent.path.dentry->d_sb().s_dcache.d_lookup_rcu(
+      parent.path.inode(), parent.last, d_hash_name(parent.last));
+  const bool mounted = pos != nullptr && (pos->dentry->flags() & Dentry::kMounted) != 0;
+  return mounted ? RefPtr<Dentry>::try_from(pos->dentry) : nullptr;
+}
+
+// Nothing is mounted on the name in this name space, whether or not the cache knows what it is now.
+Result<void> check_not_mounted(const CallContext& ctx, TaskStruct& task, const WalkResult& parent,
+                               const RefPtr<Dentry>& child) {
+  if (child) return task.nsproxy->is_mountpoint(*child) ? Errno(EBUSY) : Errno();
+  const RefPtr<Dentry> mounted = mounted_child(parent);
+  if (!mounted || !task.nsproxy->is_mountpoint(*mounted)) return ok_result();
+  int links = 0;
+  Result<WalkResult> found =
+      path_lookup_from(ctx, task, parent.path, parent.last, 0, LookupIntent::kWalk, &links);
+  if (!found.ok()) return ok_result();  // the change itself says why
+  const bool covered =
+      found->path.mnt != parent.path.mnt || task.nsproxy->is_mountpoint(*found->path.dentry);
+  return covered ? Errno(EBUSY) : Errno();
+}
+
 Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkResult& parent,
                          bool rmdir) {
-  if (is_read_only(parent.path)) return Errno(EROFS);
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, parent.path));
   Inode& dir = parent.path.inode();
   RefPtr<Dentry> child;
   Errno error;
@@ -82,15 +103,21 @@ Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkRes
     if (!error.ok()) return error;
     if (rmdir && !victim.is_dir()) return Errno(ENOTDIR);
     if (!rmdir && victim.is_dir()) return Errno(EISDIR);
-    if (task.nsproxy->is_mountpoint(*child)) return Errno(EBUSY);
-    child = nullptr;
   }
-  WriteLock lock(dir.i_rwsem);
-  if (is_dead(dir)) return Errno(ENOENT);
-  ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
-  InodeOps& op = dir.i_op();
-  if (!rmdir) return op.unlink(change.context(ctx), *parent.path.dentry, parent.last);
-  return op.rmdir(change.context(ctx), *parent.path.dentry, parent.last);
+  MYFS_TRY(check_not_mounted(ctx, task, parent, child));
+  child = nullptr;
+  const RefPtr<Dentry> mounted = mounted_child(parent);  // elsewhere
+  {
+    WriteLock lock(dir.i_rwsem);
+    if (is_dead(dir)) return Errno(ENOENT);
+    ChangeInFlight change({{parent.path.dentry.get(), parent.last}});
+    const CallContext with = change.context(ctx);
+    InodeOps& op = dir.i_op();
+    MYFS_TRY(rmdir ? op.rmdir(with, *parent.path.dentry, parent.last)
+                   : op.unlink(with, *parent.path.dentry, parent.last));
+  }
+  if (mounted) task.nsproxy->detach_mounts(*mounted);
+  return ok_result();
 }
 
 // A descriptor that somebody else opened is no proof that its file could be reached.
@@ -98,19 +125,6 @@ Result<void> may_link_descriptor(const CallContext& ctx, const TaskStruct& task,
   RefPtr<File> file = task.files.fget(fd);
   const bool own = !file || ctx.cred->is_root() || *file->f_cred == *ctx.cred;
   return own ? Errno() : Errno(ENOENT);
-}
-
-bool is_ancestor(const Dentry& ancestor, const Dentry& dentry) {
-  RcuReadGuard guard;
-  const Dentry* at = &dentry;
-  // Stale positions could form a circle; no path is deeper than this.
-  for (size_t depth = 0; depth < kPathMax_bytes / 2; ++depth) {
-    if (at->d_inode() == ancestor.d_inode()) return true;
-    const Dentry* parent = at->position().d_parent;
-    if (parent == at) return false;
-    at = parent;
-  }
-  return false;
 }
 
 // The parents of a rename [lock_rename].
@@ -125,7 +139,7 @@ class RenameLock {
       return;
     }
     sb_.s_rename_mutex.lock();
-    const bool swap = !is_ancestor(a, b) && (is_ancestor(b, a) || second->i_ino < first->i_ino);
+    const bool swap = !is_subdir(b, a) && (is_subdir(a, b) || second->i_ino < first->i_ino);
     if (swap) std::swap(first, second);
     first->i_rwsem.lock();
     second->i_rwsem.lock_nested();
@@ -181,8 +195,8 @@ Result<void> check_rename(const CallContext& ctx, TaskStruct& task, const WalkRe
   // That nothing is there to rename comes first.
   if (source && target && (flags & kNoReplace) != 0) return Errno(EEXIST);
   if (slashes) MYFS_TRY(check_slashes(from, to, *source, target.get(), flags));
-  if (source && task.nsproxy->is_mountpoint(*source)) return Errno(EBUSY);
-  if (target && task.nsproxy->is_mountpoint(*target)) return Errno(EBUSY);
+  MYFS_TRY(check_not_mounted(ctx, task, from, source));
+  MYFS_TRY(check_not_mounted(ctx, task, to, target));
   if (source) {
     const bool is_dir = source->d_inode()->is_dir();
     error = early_may_delete(ctx, from.path.inode(), *source->d_inode(), is_dir);
@@ -316,7 +330,7 @@ Result<void> vfs_link(const CallContext& ctx, TaskStruct& task, At from, At to, 
   if (known == WalkOutcome::kHit) return Errno(EEXIST);
   if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
   if (parent.trailing_slash) return refuse_name(ctx, task, parent);
-  if (is_read_only(parent.path)) return Errno(EROFS);
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, parent.path));
   if (old.path.mnt != parent.path.mnt) return Errno(EXDEV);
   if (error = early_may_create(ctx, dir); !error.ok()) return error;
   if (inode.is_dir()) {
@@ -365,15 +379,22 @@ Result<void> vfs_rename(const CallContext& ctx, TaskStruct& task, At from_at, At
   if (from.path.mnt != to.path.mnt) return Errno(EXDEV);
   if (from.last_type != LastType::kNorm) return Errno(EBUSY);
   if (to.last_type != LastType::kNorm) return Errno((flags & kNoReplace) != 0 ? EEXIST : EBUSY);
-  if (is_read_only(from.path)) return Errno(EROFS);
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, from.path));
   MYFS_TRY(check_rename(ctx, task, from, to, flags));
   Dentry& old_dir = *from.path.dentry;
   Dentry& new_dir = *to.path.dentry;
-  RenameLock lock(old_dir, new_dir);
-  if (is_dead(*old_dir.d_inode()) || is_dead(*new_dir.d_inode())) return Errno(ENOENT);
-  ChangeInFlight change({{&old_dir, from.last}, {&new_dir, to.last}});
-  return old_dir.d_inode()->i_op().rename(change.context(ctx), old_dir, from.last, new_dir, to.last,
-                                          flags);
+  const RefPtr<Dentry> mounted = mounted_child(to);  // elsewhere
+  {
+    RenameLock lock(old_dir, new_dir);
+    if (is_dead(*old_dir.d_inode()) || is_dead(*new_dir.d_inode())) return Errno(ENOENT);
+    ChangeInFlight change({{&old_dir, from.last}, {&new_dir, to.last}});
+    MYFS_TRY(old_dir.d_inode()->i_op().rename(change.context(ctx), old_dir, from.last, new_dir,
+                                              to.last, flags));
+  }
+  // Not where both were names of one file: then it is still there.
+  const bool replaced = mounted && (flags & kExchange) == 0 && mounted_child(to) != mounted;
+  if (replaced) task.nsproxy->detach_mounts(*mounted);
+  return ok_result();
 }
 
 Result<std::string> vfs_readlink(const CallContext& ctx, TaskStruct& task, At at) {

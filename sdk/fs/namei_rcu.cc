@@ -216,12 +216,11 @@ void RcuWalk::goto_root() {
 }
 
 bool RcuWalk::climb_mounts() {
-  while (!at_root() && dentry == &mnt->mnt_root()) {
-    Mount* parent = mnt->mnt_parent();
-    Dentry* mountpoint = mnt->mnt_mountpoint();
-    if (parent == nullptr || mountpoint == nullptr) return false;
-    mnt = parent;
-    dentry = mountpoint;
+  while (!at_root() && mnt->is_root(*dentry)) {
+    const Mount::Place* place = mnt->place_rcu();
+    if (place == nullptr) return false;
+    mnt = place->parent;
+    dentry = place->mountpoint;
   }
   return !at_root();
 }
@@ -229,7 +228,7 @@ bool RcuWalk::climb_mounts() {
 WalkOutcome RcuWalk::dotdot() {
   Mount* const from_mnt = mnt;
   Dentry* const from = dentry;
-  const bool leaves = dentry == &mnt->mnt_root();
+  const bool leaves = mnt->is_root(*dentry);
   if (leaves && !alive()) return WalkOutcome::kMiss;
   climbed = true;
   if (!climb_mounts()) {
@@ -249,6 +248,7 @@ WalkOutcome RcuWalk::dotdot() {
     dentry = from;
     return WalkOutcome::kMiss;
   }
+  if (!is_connected(*mnt, *pos.d_parent)) return fail(ENOENT);
   dentry = pos.d_parent;
   follow_mounts();
   if (mnt != from_mnt && (flags_ & LOOKUP_NO_XDEV) != 0) return fail(EXDEV);
@@ -262,6 +262,10 @@ std::string RcuWalk::remaining() const {
     text.append(stack_[i - 1].data, stack_[i - 1].size);
   }
   return text;
+}
+
+bool is_connected(const Mount& mnt, const Dentry& dentry) {
+  return &mnt.mnt_root() == &mnt.mnt_sb().s_root() || is_subdir(dentry, mnt.mnt_root());
 }
 
 WalkOutcome rcu_walk(const CallContext& ctx, const TaskStruct& task, At at, uint32_t flags,

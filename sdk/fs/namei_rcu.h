@@ -74,7 +74,9 @@ class RcuWalk {
   WalkOutcome follow_link(const Inode& link);
   WalkOutcome dotdot();
   WalkOutcome stop_before(std::string_view name);
-  bool at_root() const { return dentry == view_.root && mnt == view_.root_mnt; }
+  bool at_root() const {
+    return mnt == view_.root_mnt && view_.root != nullptr && is_same_place(*dentry, *view_.root);
+  }
   void goto_root();
 
   const Cred& cred_;
@@ -93,6 +95,9 @@ class RcuWalk {
   };
   Rest stack_[kSymlinksFollowedMax];
 };
+
+// [path_connected] Whether `dentry`, reached by "..", is part of what the mount shows.
+bool is_connected(const Mount& mnt, const Dentry& dentry);
 
 inline std::string_view skip_slashes(std::string_view path) {
   size_t n = 0;

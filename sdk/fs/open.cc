@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <optional>
 #include <utility>
 
 #include "sdk/base/rcu.h"
@@ -162,7 +163,12 @@ Result<Ref<File>> open_path(const CallContext& ctx, Path path, const OpenFlags& 
   if ((how.flags & O_PATH) != 0) return File::create(std::move(path), how.flags, ctx.cred);
   bool permitted;
   MYFS_TRY(may_open(ctx, path, how, stat, &permitted));
+  std::optional<WantWrite> truncating;
+  if ((how.flags & O_TRUNC) != 0) {
+    MYFS_ASSIGN(truncating, WantWrite::get(ctx, path));
+  }
   Ref<File> file = File::create(std::move(path), how.flags, ctx.cred);
+  MYFS_TRY(Result<void>(file->get_write_access()));
   MYFS_TRY(inode.i_fop().open(ctx, inode, *file, permitted));
   file->f_mode |= File::kOpened;
   return file;
@@ -190,7 +196,7 @@ class CreatingOpen {
       CreateResult created{.dentry = Ref<Dentry>(*parent_.path.dentry), .stat = {}};
       if (known != WalkOutcome::kHit) {
         MYFS_ASSIGN(created, find_or_create(&file));
-        if (file && created.opened) return finish(std::move(file), created);
+        if (file && created.opened) return std::move(file).to_ref();
         child = created.dentry;
         if (created.has_stat) stat = &created.stat;
       }
@@ -203,7 +209,8 @@ class CreatingOpen {
 
  private:
   Result<CreateResult> find_or_create(RefPtr<File>* file) {
-    if (is_read_only(parent_.path)) return find(EROFS);
+    Result<WantWrite> writing = WantWrite::get(ctx_, parent_.path);
+    if (!writing.ok()) return writing.error() == Errno(EROFS) ? find(EROFS) : writing.error();
     const bool owners_only = (how_.flags & O_NOATIME) != 0 && !ctx_.cred->is_root();
     if (!owners_only) return create((how_.flags & O_EXCL) != 0, file);
     // Nothing of another's is opened, and even less cut, before O_NOATIME is refused.
@@ -230,7 +237,12 @@ class CreatingOpen {
     ChangeInFlight change({{&dir, parent_.last}});
     MYFS_ASSIGN(CreateResult result,
                 inode.i_op().create(change.context(ctx_), dir, parent_.last, args));
-    if (result.opened) *file = std::move(unbound);
+    if (!result.opened) return result;
+    unbound->set_path(Path{parent_.path.mnt, result.dentry});
+    unbound->f_mode |= File::kOpened;
+    *file = std::move(unbound);
+    // find_or_create() writes here: it cannot fail.
+    MYFS_TRY(Result<void>((*file)->get_write_access()));
     return result;
   }
 
@@ -242,12 +254,6 @@ class CreatingOpen {
     result.has_stat = found->has_stat;
     result.stat = found->stat;
     return result;
-  }
-
-  Result<Ref<File>> finish(RefPtr<File> file, const CreateResult& created) {
-    file->set_path(Path{parent_.path.mnt, created.dentry});
-    file->f_mode |= File::kOpened;
-    return std::move(file).to_ref();
   }
 
   Result<Ref<File>> open_child(RefPtr<Dentry> child, const Kstat* stat,
@@ -262,6 +268,7 @@ class CreatingOpen {
     if (!created.created) return open_path(ctx_, std::move(path), how_, stat);
     // Made by us: whatever its mode says, we may use it.
     Ref<File> file = File::create(path, how_.flags, ctx_.cred);
+    MYFS_TRY(Result<void>(file->get_write_access()));
     MYFS_TRY(path.inode().i_fop().open(ctx_, path.inode(), *file, true));
     file->f_mode |= File::kOpened;
     return file;
@@ -316,7 +323,7 @@ Result<Ref<File>> open_tmpfile(const CallContext& ctx, TaskStruct& task, const P
                                const OpenFlags& how) {
   MYFS_ASSIGN(WalkResult dir,
               lookup_in(ctx, task, scope, at, how.lookup | LOOKUP_DIRECTORY, LookupIntent::kWalk));
-  if (is_read_only(dir.path)) return Errno(EROFS);
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, dir.path));
   MYFS_TRY(inode_permission(ctx, dir.path.inode(), MAY_WRITE | MAY_EXEC));
   Ref<File> file = File::create_unbound(dir.path.dentry->d_sb(), how.flags, ctx.cred);
   CreateArgs args;
@@ -327,6 +334,7 @@ Result<Ref<File>> open_tmpfile(const CallContext& ctx, TaskStruct& task, const P
   MYFS_ASSIGN(CreateResult made, dir.path.inode().i_op().tmpfile(ctx, *dir.path.dentry, args));
   file->set_path(Path{dir.path.mnt, made.dentry});
   file->f_mode |= File::kOpened;
+  MYFS_TRY(Result<void>(file->get_write_access()));
   return file;
 }
 

@@ -134,6 +134,7 @@ Result<WriteResult> write_file(const CallContext& ctx, uint64_t lock_owner, File
   }
   WriteResult result;
   {
+    MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, file));
     WriteLock lock(inode.i_rwsem);
     const uint64_t first = append ? 0 : offset, last = append ? UINT64_MAX : end_of(from, offset);
     MYFS_TRY(mmap_changing(ctx, inode, first, last));
@@ -401,6 +402,7 @@ Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t
       static_cast<uint64_t>(end) > kFileSizeMax_bytes) {
     return Errno(EFBIG);
   }
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, file));
   WriteLock lock(inode.i_rwsem);
   MYFS_TRY(mmap_changing(ctx, inode, static_cast<uint64_t>(offset), static_cast<uint64_t>(end)));
   Result<void> done;
@@ -457,8 +459,8 @@ Result<void> sync_filesystem(const CallContext& ctx, SuperBlock& sb) {
 
 Result<void> vfs_sync(const CallContext& ctx, const TaskStruct& task) {
   Errno first = mmap_sync(ctx, task, nullptr).error();
-  for (const Ref<Mount>& mount : task.nsproxy->mounts()) {
-    Result<void> result = sync_filesystem(ctx, mount->mnt_sb());
+  for (const Ref<SuperBlock>& sb : task.nsproxy->super_blocks()) {
+    Result<void> result = sync_filesystem(ctx, *sb);
     if (!result.ok() && first.ok()) first = result.error();
   }
   return first;

@@ -26,7 +26,7 @@ bool same_version(const DirVersion& a, const DirVersion& b) {
 uint64_t parent_ino(const Path& path) {
   RcuReadGuard guard;
   const DentryPosition& pos = path.dentry->position();
-  const bool at_root = pos.dir == nullptr || path.dentry.get() == &path.mnt->mnt_root();
+  const bool at_root = pos.dir == nullptr || path.mnt->is_root(*path.dentry);
   return at_root ? path.inode().i_ino : pos.dir->i_ino;
 }
 

@@ -27,7 +27,7 @@ SuperBlock::SuperBlock(std::unique_ptr<SuperOps> op, SuperOptions options)
       s_inodes(*this, options.max_unused_inodes),
       s_op_(std::move(op)),
       s_budget_(options.budget),
-      s_read_only_(options.read_only) {
+      s_write_count_(options.read_only) {
   if (s_budget_ != nullptr) s_budget_->register_shrinker(this);
 }
 

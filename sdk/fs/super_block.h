@@ -25,8 +25,10 @@
 #include "sdk/base/sync.h"
 #include "sdk/fs/cache_listener.h"
 #include "sdk/fs/dcache.h"
+#include "sdk/fs/freeze.h"
 #include "sdk/fs/inode_cache.h"
 #include "sdk/fs/lease_word.h"
+#include "sdk/fs/write_count.h"
 #include "sdk/mm/reclaim.h"
 
 namespace myfs::fs {
@@ -108,8 +110,10 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   // Whom the server takes callers for. Null: for who they are. In an rcu read section.
   const Principal* principal_rcu() const { return s_principal_.load(std::memory_order_acquire); }
   void set_principal(const Principal& principal);  // by one thread at a time
-  bool is_read_only() const { return s_read_only_.load(std::memory_order_relaxed); }
-  void set_read_only(bool value) { s_read_only_.store(value, std::memory_order_relaxed); }
+  bool is_read_only() const { return s_write_count_.is_read_only(); }
+  // Whoever has something open for writing.
+  void set_read_only(bool value) { s_write_count_.set_read_only(value); }
+  WriteCount& write_count() { return s_write_count_; }
 
   // Once, before the first mount.
   Ref<Dentry> set_root(Ref<Inode> inode);
@@ -120,6 +124,7 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   InodeCache s_inodes;
   SuperCounters s_counters;
   CacheListeners s_listeners;
+  SbWriters s_writers;
   SharedMutex s_umount{LockRank::kSuperUmount};
   Mutex s_rename_mutex{LockRank::kRename};
   uint64_t next_open_id() { return next_open_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
@@ -129,6 +134,13 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   size_t shrink_caches(size_t wanted_bytes);
   // Ends it: called when the last Mount goes. `ctx.deadline_ns` bounds it. Idempotent.
   void kill(const CallContext& ctx, bool force);
+  // Of mounts in name spaces.
+  void mount_entered() { s_mounts_.fetch_add(1, std::memory_order_acq_rel); }
+  // The last one thaws it: nobody could do so later.
+  void mount_taken_out() {
+    if (s_mounts_.fetch_sub(1, std::memory_order_acq_rel) == 1) (void)s_writers.thaw();
+  }
+  size_t mount_count() const { return s_mounts_.load(std::memory_order_acquire); }
   bool is_active() const { return active_.load(std::memory_order_acquire); }
 
   void last_ref_dropped();
@@ -142,8 +154,9 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   const std::unique_ptr<SuperOps> s_op_;
   mm::Budget* const s_budget_;
   RefPtr<Dentry> s_root_;
-  std::atomic<bool> s_read_only_;
+  WriteCount s_write_count_;
   std::atomic<const Principal*> s_principal_{nullptr};
+  std::atomic<size_t> s_mounts_{0};
   std::atomic<bool> active_{true};
   std::atomic<uint64_t> next_open_id_{0};
 };

@@ -20,6 +20,24 @@ TaskStruct::TaskStruct(CredRef cred)
       lock_owner(next_lock_owner.fetch_add(1, std::memory_order_relaxed)),
       cred_(std::move(cred)) {}
 
+TaskStruct::TaskStruct(CredRef cred, Scope scope)
+    : nsproxy(std::move(scope.ns)),
+      lock_owner(next_lock_owner.fetch_add(1, std::memory_order_relaxed)),
+      cred_(std::move(cred)) {
+  fs.set(std::move(scope.root), std::move(scope.pwd));
+}
+
+TaskStruct::TaskStruct(CredRef cred, const TaskStruct& of)
+    : TaskStruct(std::move(cred), copy_scope(of)) {
+  fs.set_umask(of.fs.umask());
+}
+
+TaskStruct::Scope TaskStruct::copy_scope(const TaskStruct& of) {
+  Path root = of.fs.root(), pwd = of.fs.pwd();
+  Ref<MntNamespace> ns = MntNamespace::copy(*of.nsproxy, &root, &pwd);
+  return {std::move(ns), std::move(root), std::move(pwd)};
+}
+
 TaskStruct::~TaskStruct() {
   CallContext ctx;
   ctx.cred = cred();
@@ -61,21 +79,49 @@ Result<Ref<Mount>> TaskStruct::mount(const CallContext& ctx, Ref<SuperBlock> sb,
   }
   MYFS_ASSIGN(Ref<Mount> mount,
               nsproxy->attach(std::move(sb), old_root ? &place : nullptr, read_only));
-  // A mount over "/" is the new root of its task: else nobody could reach it.
-  if (!old_root || place == old_root) {
-    Path root{mount, Ref<Dentry>(mount->mnt_root())};
-    const Path pwd = fs.pwd();
-    fs.set(root, pwd == old_root ? root : pwd);
-  }
+  enter_root(place, old_root, *mount);
   return mount;
 }
 
-Result<void> TaskStruct::umount(const CallContext& ctx, std::string_view at, bool force,
-                                bool shutdown) {
+void TaskStruct::enter_root(const Path& place, const Path& old_root, const Mount& mount) {
+  if (old_root && place != old_root) return;
+  Path root{Ref<Mount>(const_cast<Mount&>(mount)), Ref<Dentry>(mount.mnt_root())};
+  const Path pwd = fs.pwd();
+  fs.set(root, pwd == old_root ? root : pwd);
+}
+
+Result<void> TaskStruct::bind(const CallContext& ctx, At from_at, At at, bool recursive) {
+  MYFS_ASSIGN(const WalkResult from, path_lookup(ctx, *this, from_at, LOOKUP_FOLLOW));
+  MYFS_ASSIGN(const WalkResult place, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
+  MYFS_ASSIGN(Ref<Mount> mount, nsproxy->bind(from.path, place.path, recursive));
+  enter_root(place.path, fs.root(), *mount);
+  return ok_result();
+}
+
+Result<void> TaskStruct::move_mount(const CallContext& ctx, At from_at, At at) {
+  MYFS_ASSIGN(const WalkResult from, path_lookup(ctx, *this, from_at, LOOKUP_FOLLOW));
+  MYFS_ASSIGN(const WalkResult place, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
+  MYFS_TRY(nsproxy->move(from.path, place.path));
+  enter_root(place.path, fs.root(), *from.path.mnt);
+  return ok_result();
+}
+
+Result<void> TaskStruct::mount_setattr(const CallContext& ctx, At at, std::optional<bool> read_only,
+                                       std::optional<Propagation> propagation, bool recursive) {
+  MYFS_ASSIGN(const WalkResult found, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
+  if (!found.path.mnt->is_root(*found.path.dentry)) return Errno(EINVAL);
+  if (read_only.has_value()) {
+    MYFS_TRY(nsproxy->set_read_only(found.path, *read_only, recursive));
+  }
+  if (!propagation.has_value()) return ok_result();
+  return nsproxy->set_propagation(found.path, *propagation, recursive);
+}
+
+Result<void> TaskStruct::umount(const CallContext& ctx, std::string_view at, bool detach,
+                                bool force) {
   MYFS_ASSIGN(WalkResult found, path_lookup(ctx, *this, At{AT_FDCWD, at}, LOOKUP_FOLLOW));
   Path place = std::move(found.path);
-  if (place.dentry.get() != &place.mnt->mnt_root()) return Errno(EINVAL);
-  if (!force) MYFS_TRY(sync_filesystem(ctx, place.mnt->mnt_sb()));
+  if (!place.mnt->is_root(*place.dentry)) return Errno(EINVAL);
   place.dentry = nullptr;
   Ref<Mount> mount = std::move(place.mnt).to_ref();
   // The task's own root and working directory do not keep the file system that they are the root
@@ -85,14 +131,20 @@ Result<void> TaskStruct::umount(const CallContext& ctx, std::string_view at, boo
   const bool is_root = root == top;
   // `mount`, `top`, and for the root fs's own and these copies.
   const unsigned own_refs = 2 + (is_root ? 2 + (pwd == top ? 2 : 0) : 0);
-  Mount* below = mount->mnt_parent();
-  Path next;
-  if (is_root && below != nullptr) {
-    next = Path{Ref<Mount>(*below), Ref<Dentry>(*mount->mnt_mountpoint())};
+  const Path next = is_root ? mount->mountpoint() : Path();
+  const bool any = detach || force;
+  if (!any) {
+    // Nobody waits for the server only to be told that it is in use.
+    MYFS_TRY(nsproxy->may_detach(mount, own_refs));
+    MYFS_TRY(sync_filesystem(ctx, mount->mnt_sb()));
   }
-  MYFS_TRY(nsproxy->detach(mount, own_refs, force));
-  if (is_root) fs.set(next, pwd == top || force ? next : pwd);
-  if (shutdown) mount->mnt_sb().s_op().shutdown(ctx);
+  MYFS_TRY(nsproxy->detach(mount, own_refs,
+                           detach  ? MntNamespace::Umount::kTree
+                           : force ? MntNamespace::Umount::kBusy
+                                   : MntNamespace::Umount::kIdle));
+  if (is_root) fs.set(next, pwd == top || any ? next : pwd);
+  SuperBlock& sb = mount->mnt_sb();
+  if (force && sb.mount_count() == 0) sb.s_op().shutdown(ctx);
   return ok_result();
 }
 

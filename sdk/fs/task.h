@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "sdk/base/call_context.h"
@@ -17,9 +18,14 @@
 
 namespace myfs::fs {
 
+struct At;
+
 class TaskStruct {
  public:
   explicit TaskStruct(CredRef cred);
+  // [clone with CLONE_NEWNS] With a copy of the name space, root, working directory and umask of
+  // `of`, without its descriptors.
+  TaskStruct(CredRef cred, const TaskStruct& of);
   ~TaskStruct();  // exit_files, then the name space goes
   TaskStruct(const TaskStruct&) = delete;
   TaskStruct& operator=(const TaskStruct&) = delete;
@@ -38,14 +44,27 @@ class TaskStruct {
   // directory.
   Result<Ref<Mount>> mount(const CallContext& ctx, Ref<SuperBlock> sb, std::string_view at,
                            bool read_only);
-  // EBUSY: in use. EINVAL: nothing is mounted there. `force`: detaches whatever uses it;
-  // `shutdown`: and ends all calls on it.
-  Result<void> umount(const CallContext& ctx, std::string_view at, bool force,
-                      bool shutdown = false);
+  // What MntNamespace says of them, for paths; symbolic links are followed.
+  Result<void> bind(const CallContext& ctx, At from, At at, bool recursive);
+  Result<void> move_mount(const CallContext& ctx, At from, At at);
+  Result<void> mount_setattr(const CallContext& ctx, At at, std::optional<bool> read_only,
+                             std::optional<Propagation> propagation, bool recursive);
+  // `detach`: whoever uses it, with all mounts below. `force`: whoever uses it; and if that was
+  // the last mount of its super block, what waits there ends, and later calls fail.
+  Result<void> umount(const CallContext& ctx, std::string_view at, bool detach, bool force = false);
   // Closes every descriptor, flushing each.
   Result<void> exit_files(const CallContext& ctx);
 
  private:
+  struct Scope {
+    Ref<MntNamespace> ns;
+    Path root, pwd;
+  };
+  TaskStruct(CredRef cred, Scope scope);
+  static Scope copy_scope(const TaskStruct& of);
+  // A mount over "/" is the new root of its task: else nobody could reach it.
+  void enter_root(const Path& place, const Path& old_root, const Mount& mount);
+
   mutable Mutex cred_mutex_{LockRank::kFdTable};
   CredRef cred_ ABSL_GUARDED_BY(cred_mutex_);
 };

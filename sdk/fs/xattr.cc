@@ -45,7 +45,7 @@ std::optional<Result<std::string>> cached_acl(const Inode& inode, std::string_vi
   return perm.acl->to_xattr();
 }
 
-Result<Path> find(const CallContext& ctx, TaskStruct& task, At at, int at_flags, bool changes) {
+Result<Path> find(const CallContext& ctx, TaskStruct& task, At at, int at_flags) {
   if ((at_flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return Errno(EINVAL);
   const uint32_t flags = ((at_flags & AT_SYMLINK_NOFOLLOW) == 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
                          ((at_flags & AT_EMPTY_PATH) != 0 ? uint32_t{LOOKUP_EMPTY} : 0);
@@ -54,8 +54,6 @@ Result<Path> find(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
     if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
   }
   MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, flags, LookupIntent::kStat));
-  const bool read_only = found.path.mnt->is_read_only() || found.path.dentry->d_sb().is_read_only();
-  if (changes && read_only) return Errno(EROFS);
   return std::move(found.path);
 }
 
@@ -96,25 +94,27 @@ Result<void> inode_removexattr(const CallContext& ctx, Inode& inode, std::string
 
 Result<std::string> vfs_getxattr(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
                                  std::string_view name) {
-  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags, false));
+  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags));
   return inode_getxattr(ctx, path.inode(), name);
 }
 
 Result<std::vector<std::string>> vfs_listxattr(const CallContext& ctx, TaskStruct& task, At at,
                                                int at_flags) {
-  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags, false));
+  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags));
   return inode_listxattr(ctx, path.inode());
 }
 
 Result<void> vfs_setxattr(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
                           std::string_view name, std::string_view value, uint32_t flags) {
-  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags, true));
+  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags));
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, path));
   return inode_setxattr(ctx, path.inode(), name, value, flags);
 }
 
 Result<void> vfs_removexattr(const CallContext& ctx, TaskStruct& task, At at, int at_flags,
                              std::string_view name) {
-  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags, true));
+  MYFS_ASSIGN(Path path, find(ctx, task, at, at_flags));
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, path));
   return inode_removexattr(ctx, path.inode(), name);
 }
 

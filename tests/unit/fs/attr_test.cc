@@ -149,7 +149,7 @@ TEST_F(AttrTest, statfs) {
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found->f_namelen, 255u);
   EXPECT_EQ(found->f_flags & 1, 0u);
-  task.nsproxy->root()->set_read_only(true);
+  task.nsproxy->root()->write_count().set_read_only(true);
   EXPECT_EQ(vfs_statfs(root, task, {AT_FDCWD, "/"})->f_flags & 1, 1u);
   EXPECT_EQ(errno_of(vfs_statfs(root, task, {AT_FDCWD, "/nope"})), ENOENT);
   EXPECT_EQ(errno_of(vfs_fstatfs(root, task, 77)), EBADF);

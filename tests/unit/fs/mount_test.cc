@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 
 #include "tests/unit/fs/fs_fixture.h"
@@ -169,6 +170,303 @@ TEST_F(MountTest, a_mount_over_the_root_is_the_new_root) {
   EXPECT_EQ(getcwd(), "/");
   EXPECT_EQ(umount("/"), 0);
   EXPECT_EQ(stat("/file"), 0);
+}
+
+// --- bind mounts and propagation
+
+class BindTest : public MountTest {
+ protected:
+  BindTest() {
+    EXPECT_EQ(mkdir("/a"), 0);
+    EXPECT_EQ(mkdir("/a/in"), 0);
+    EXPECT_EQ(create("/a/file"), 0);
+    EXPECT_EQ(mkdir("/b"), 0);
+  }
+  int bind(std::string_view from, std::string_view at, bool recursive = false) {
+    return errno_of(task.bind(root, {AT_FDCWD, from}, {AT_FDCWD, at}, recursive));
+  }
+  int move(std::string_view from, std::string_view at) {
+    return errno_of(task.move_mount(root, {AT_FDCWD, from}, {AT_FDCWD, at}));
+  }
+  int make(Propagation type, std::string_view at, bool recursive = false) {
+    return errno_of(task.mount_setattr(root, {AT_FDCWD, at}, {}, type, recursive));
+  }
+  int read_only(std::string_view at, bool value, bool recursive = false) {
+    return errno_of(task.mount_setattr(root, {AT_FDCWD, at}, value, {}, recursive));
+  }
+  int lazy(std::string_view at) { return errno_of(task.umount(root, at, true)); }
+};
+
+TEST_F(BindTest, a_bind_shows_the_same_files) {
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  EXPECT_EQ(ino("/b/file"), ino("/a/file"));
+  ASSERT_EQ(create("/b/new"), 0);
+  EXPECT_EQ(stat("/a/new"), 0);
+  EXPECT_EQ(ino("/b/.."), kRootIno);
+  EXPECT_EQ(ino("/b/in/../.."), kRootIno);
+  EXPECT_EQ(rename("/a/file", "/b/other"), EXDEV);
+  EXPECT_EQ(link("/a/file", "/b/other"), EXDEV);
+  EXPECT_EQ(rmdir("/b"), EBUSY);
+  ASSERT_EQ(chdir("/b/in"), 0);
+  EXPECT_EQ(getcwd(), "/b/in");
+  EXPECT_EQ(umount("/b"), EBUSY);
+  ASSERT_EQ(chdir("/"), 0);
+  EXPECT_EQ(umount("/b"), 0);
+  EXPECT_EQ(stat("/b/file"), ENOENT);
+  EXPECT_EQ(ramfs->calls.put_super, 0);
+}
+
+TEST_F(BindTest, a_file_is_bound_to_a_file) {
+  EXPECT_EQ(bind("/a/file", "/b"), ENOTDIR);
+  EXPECT_EQ(bind("/a", "/file"), ENOTDIR);
+  const uint64_t below = ino("/file");
+  ASSERT_EQ(bind("/a/file", "/file"), 0);
+  EXPECT_EQ(ino("/file"), ino("/a/file"));
+  EXPECT_EQ(unlink("/file"), EBUSY);
+  EXPECT_EQ(rename("/a/in", "/file"), EBUSY);
+  EXPECT_EQ(umount("/file"), 0);
+  EXPECT_EQ(ino("/file"), below);
+}
+
+TEST_F(BindTest, mounts_below_come_along_if_asked_for) {
+  ASSERT_NE(mount("/a/in"), nullptr);
+  ASSERT_EQ(create("/a/in/inner"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  EXPECT_EQ(stat("/b/in/inner"), ENOENT);
+  ASSERT_EQ(umount("/b"), 0);
+  ASSERT_EQ(bind("/a", "/b", true), 0);
+  EXPECT_EQ(stat("/b/in/inner"), 0);
+  EXPECT_EQ(umount("/b"), EBUSY);
+  EXPECT_EQ(lazy("/b"), 0);
+  EXPECT_EQ(stat("/a/in/inner"), 0);
+}
+
+TEST_F(BindTest, only_what_the_bind_shows_comes_along) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  ASSERT_EQ(bind("/a", "/b", true), 0);
+  EXPECT_EQ(umount("/b"), 0) << "nothing is mounted below /a";
+}
+
+TEST_F(BindTest, dotdot_does_not_leave_a_bind_that_was_moved_out_of) {
+  ASSERT_EQ(mkdir("/a/in/deep"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(chdir("/b/in/deep"), 0);
+  ASSERT_EQ(rename("/a/in", "/outside"), 0);
+  EXPECT_EQ(stat("../.."), ENOENT);
+  ramfs->revoke_everything();
+  EXPECT_EQ(stat("../.."), ENOENT);
+  ASSERT_EQ(chdir("/"), 0);
+}
+
+TEST_F(BindTest, unbindable_mounts_stay_where_they_are) {
+  ASSERT_NE(mount("/a/in"), nullptr);
+  ASSERT_EQ(make(Propagation::kUnbindable, "/a/in"), 0);
+  EXPECT_EQ(bind("/a/in", "/b"), EINVAL);
+  ASSERT_EQ(bind("/a", "/b", true), 0);
+  EXPECT_EQ(umount("/b"), 0) << "the unbindable one was left out";
+  ASSERT_EQ(make(Propagation::kPrivate, "/a/in"), 0);
+  EXPECT_EQ(bind("/a/in", "/b"), 0);
+}
+
+TEST_F(BindTest, peers_get_each_others_mounts) {
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_NE(mount("/a/in"), nullptr);
+  ASSERT_EQ(create("/a/in/inner"), 0);
+  EXPECT_EQ(stat("/b/in/inner"), 0);
+  EXPECT_EQ(umount("/b/in"), 0);
+  EXPECT_EQ(stat("/a/in/inner"), ENOENT);
+  // What one of them does not show does not get there.
+  ASSERT_NE(mount("/mnt"), nullptr);
+  EXPECT_EQ(umount("/b"), 0);
+}
+
+TEST_F(BindTest, peers_are_busy_together) {
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_NE(mount("/a/in"), nullptr);
+  int fd = open("/b/in/f", O_CREAT | O_RDWR);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(umount("/a/in"), EBUSY);
+  EXPECT_EQ(lazy("/a/in"), 0);
+  EXPECT_EQ(stat("/b/in/f"), ENOENT);
+  EXPECT_EQ(close(fd), 0);
+}
+
+TEST_F(BindTest, slaves_receive_only) {
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(make(Propagation::kSlave, "/b"), 0);
+  ASSERT_NE(mount("/a/in"), nullptr);
+  ASSERT_EQ(create("/a/in/inner"), 0);
+  EXPECT_EQ(stat("/b/in/inner"), 0);
+  EXPECT_EQ(umount("/b/in"), 0);
+  EXPECT_EQ(stat("/a/in/inner"), 0);
+  EXPECT_EQ(umount("/a/in"), 0);
+  ASSERT_NE(mount("/b/in"), nullptr);
+  ASSERT_EQ(create("/b/in/own"), 0);
+  EXPECT_EQ(stat("/a/in/own"), ENOENT);
+}
+
+TEST_F(BindTest, a_private_one_gets_nothing) {
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(make(Propagation::kPrivate, "/b"), 0);
+  ASSERT_NE(mount("/a/in"), nullptr);
+  ASSERT_EQ(create("/a/in/inner"), 0);
+  EXPECT_EQ(stat("/b/in/inner"), ENOENT);
+}
+
+TEST_F(BindTest, a_slave_can_be_shared_again) {
+  ASSERT_EQ(mkdir("/c"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(make(Propagation::kSlave, "/b"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/b"), 0);
+  ASSERT_EQ(bind("/b", "/c"), 0);
+  ASSERT_NE(mount("/a/in"), nullptr);
+  ASSERT_EQ(create("/a/in/inner"), 0);
+  EXPECT_EQ(stat("/b/in/inner"), 0);
+  EXPECT_EQ(stat("/c/in/inner"), 0);
+  EXPECT_EQ(umount("/c/in"), 0);
+  EXPECT_EQ(stat("/b/in/inner"), ENOENT);
+  EXPECT_EQ(stat("/a/in/inner"), 0);
+}
+
+// The last peer's slaves follow its own master.
+TEST_F(BindTest, slaves_of_a_lost_master_go_to_its_master) {
+  ASSERT_EQ(mkdir("/c"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(make(Propagation::kSlave, "/b"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/b"), 0);
+  ASSERT_EQ(bind("/b", "/c"), 0);
+  ASSERT_EQ(make(Propagation::kSlave, "/c"), 0);
+  ASSERT_EQ(umount("/b"), 0);
+  ASSERT_NE(mount("/a/in"), nullptr);
+  ASSERT_EQ(create("/a/in/inner"), 0);
+  EXPECT_EQ(stat("/c/in/inner"), 0);
+}
+
+// A mount that is propagated to a place in use goes beneath what is there.
+TEST_F(BindTest, a_propagated_mount_is_tucked_under) {
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(make(Propagation::kSlave, "/b"), 0);
+  ASSERT_NE(mount("/b/in"), nullptr);
+  ASSERT_EQ(create("/b/in/own"), 0);
+  ASSERT_NE(mount("/a/in"), nullptr);
+  ASSERT_EQ(create("/a/in/inner"), 0);
+  EXPECT_EQ(stat("/b/in/own"), 0);
+  ASSERT_EQ(umount("/b/in"), 0);
+  EXPECT_EQ(stat("/b/in/inner"), 0);
+  // And the other way round: it goes from beneath.
+  ASSERT_NE(mount("/b/in"), nullptr);
+  ASSERT_EQ(create("/b/in/own"), 0);
+  ASSERT_EQ(umount("/a/in"), 0);
+  EXPECT_EQ(stat("/b/in/own"), 0);
+  ASSERT_EQ(umount("/b/in"), 0);
+  EXPECT_EQ(stat("/b/in/inner"), ENOENT);
+}
+
+TEST_F(BindTest, a_mount_is_moved) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  ASSERT_EQ(mkdir("/mnt/sub"), 0);
+  ASSERT_NE(mount("/mnt/sub"), nullptr);
+  ASSERT_EQ(create("/mnt/sub/inner"), 0);
+  EXPECT_EQ(move("/a", "/b"), EINVAL) << "no mount";
+  EXPECT_EQ(move("/", "/b"), EINVAL);
+  EXPECT_EQ(move("/mnt", "/mnt/sub"), ELOOP);
+  EXPECT_EQ(move("/mnt", "/file"), ENOTDIR);
+  ASSERT_EQ(chdir("/mnt/sub"), 0);
+  ASSERT_EQ(move("/mnt", "/b"), 0);
+  EXPECT_EQ(stat("/b/sub/inner"), 0);
+  EXPECT_EQ(stat("/mnt/below"), 0);
+  EXPECT_EQ(getcwd(), "/b/sub");
+  ASSERT_EQ(chdir("/"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  EXPECT_EQ(move("/b", "/mnt"), EINVAL) << "its place is shared";
+}
+
+TEST_F(BindTest, what_is_detached_is_no_tree_any_more) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  ASSERT_EQ(mkdir("/mnt/sub"), 0);
+  Ramfs* inner = mount("/mnt/sub");
+  int fd = open("/mnt/sub", O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(lazy("/mnt"), 0);
+  Kstat found;
+  EXPECT_EQ(errno_of(vfs_stat(root, task, {fd, ".."}, 0, &found)), 0);
+  EXPECT_EQ(found.dev, inner->sb().s_dev);
+  EXPECT_EQ(found.ino, kRootIno);
+  EXPECT_EQ(close(fd), 0);
+}
+
+TEST_F(BindTest, read_only_is_the_mount) {
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(read_only("/b", true), 0);
+  EXPECT_EQ(create("/b/x"), EROFS);
+  EXPECT_EQ(create("/a/x"), 0);
+  EXPECT_EQ(open("/b/x", O_RDWR), -EROFS);
+  EXPECT_EQ(read_only("/a", true), EINVAL) << "no mount";
+  ASSERT_EQ(read_only("/b", false), 0);
+  int fd = open("/b/x", O_RDWR);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(read_only("/b", true), EBUSY);
+  EXPECT_EQ(write(fd, "x"), 1);
+  ASSERT_EQ(close(fd), 0);
+  EXPECT_EQ(read_only("/b", true), 0);
+}
+
+TEST_F(BindTest, a_change_of_a_whole_tree_is_made_whole_or_not) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  ASSERT_EQ(mkdir("/mnt/sub"), 0);
+  ASSERT_NE(mount("/mnt/sub"), nullptr);
+  int fd = open("/mnt/sub/f", O_CREAT | O_RDWR);
+  EXPECT_EQ(read_only("/mnt", true, true), EBUSY);
+  EXPECT_EQ(create("/mnt/x"), 0);
+  ASSERT_EQ(close(fd), 0);
+  EXPECT_EQ(read_only("/mnt", true, true), 0);
+  EXPECT_EQ(create("/mnt/sub/y"), EROFS);
+  EXPECT_EQ(create("/mnt/y"), EROFS);
+}
+
+TEST_F(BindTest, a_copy_of_the_name_space_is_private) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  ASSERT_EQ(create("/mnt/inside"), 0);
+  ASSERT_EQ(chdir("/mnt"), 0);
+  auto copy = std::make_unique<TaskStruct>(root.cred, task);
+  ASSERT_EQ(chdir("/"), 0);
+  Kstat found;
+  EXPECT_EQ(*vfs_getcwd(root, *copy), "/mnt");
+  EXPECT_EQ(errno_of(vfs_stat(root, *copy, {AT_FDCWD, "inside"}, 0, &found)), 0);
+  EXPECT_EQ(umount("/mnt"), 0) << "the copy's working directory is in the copy's mount";
+  EXPECT_EQ(stat("/mnt/inside"), ENOENT);
+  EXPECT_EQ(errno_of(vfs_stat(root, *copy, {AT_FDCWD, "/mnt/inside"}, 0, &found)), 0);
+  // A name that is a mount point there only can go, and the mount with it.
+  EXPECT_EQ(unlink("/mnt/below"), 0);
+  EXPECT_EQ(rmdir("/mnt"), 0);
+  EXPECT_EQ(errno_of(vfs_stat(root, *copy, {AT_FDCWD, "/mnt/inside"}, 0, &found)), ENOENT);
+  copy = nullptr;
+  EXPECT_EQ(stat("/file"), 0);
+}
+
+TEST_F(BindTest, a_copy_of_shared_mounts_stays_in_touch) {
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  TaskStruct copy(root.cred, task);
+  ASSERT_NE(mount("/mnt"), nullptr);
+  ASSERT_EQ(create("/mnt/inside"), 0);
+  Kstat found;
+  EXPECT_EQ(errno_of(vfs_stat(root, copy, {AT_FDCWD, "/mnt/inside"}, 0, &found)), 0);
+  EXPECT_EQ(errno_of(copy.umount(root, "/mnt", false)), 0);
+  EXPECT_EQ(stat("/mnt/inside"), ENOENT);
+}
+
+TEST_F(BindTest, mount_points_stay_though_the_cache_forgets) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  ramfs->revoke_everything();
+  EXPECT_EQ(rmdir("/mnt"), EBUSY);
+  ramfs->revoke_everything();
+  EXPECT_EQ(rename("/mnt", "/elsewhere"), EBUSY);
 }
 
 }  // namespace

@@ -272,7 +272,7 @@ TEST_F(NamesTest, while_a_change_is_under_way_the_cache_does_not_answer) {
 }
 
 TEST_F(NamesTest, read_only_mount_refuses_changes) {
-  task.nsproxy->root()->set_read_only(true);
+  task.nsproxy->root()->write_count().set_read_only(true);
   EXPECT_EQ(mkdir("/x"), EROFS);
   EXPECT_EQ(mkdir("/d"), EEXIST);
   EXPECT_EQ(unlink("/f"), EROFS);

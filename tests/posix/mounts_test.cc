@@ -1,0 +1,286 @@
+// The mount table of a task: bind, move, propagation, attributes, copies, and unmounting in every
+// state.
+
+#include <sys/mount.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
+
+#include "tests/posix/api_test.h"
+
+namespace myfs::test {
+namespace {
+
+class Mounts : public ApiTest {
+ protected:
+  void SetUp() override {
+    ApiTest::SetUp();
+    make_dir("a");
+    make_dir("a/in");
+    make_file("a/file", "of a");
+    make_dir("b");
+    make_file("f", "plain");
+  }
+  int mount(const char* at) { return myfs_mount(task_, server_->url().c_str(), at, nullptr); }
+  int make(uint64_t propagation, const char* at, unsigned flags = 0) {
+    const myfs_mount_attr attr{sizeof attr, 0, 0, propagation};
+    return myfs_mount_setattr(task_, at, flags, &attr);
+  }
+  int read_only(const char* at, bool value, unsigned flags = 0) {
+    const uint64_t bit = MOUNT_ATTR_RDONLY;
+    const myfs_mount_attr attr{sizeof attr, value ? bit : 0, value ? 0 : bit, 0};
+    return myfs_mount_setattr(task_, at, flags, &attr);
+  }
+  std::string mountinfo(myfs_task* task) {
+    const ssize_t size = myfs_mountinfo(task, nullptr, 0);
+    EXPECT_GT(size, 0);
+    std::string text(static_cast<size_t>(size), '\0');
+    EXPECT_EQ(size, myfs_mountinfo(task, text.data(), text.size()));
+    return text;
+  }
+};
+
+TEST_F(Mounts, bind_ShowsADirectoryTwice) {
+  ASSERT_EQ(0, myfs_bind(task_, "a", "b", 0)) << last_message();
+  EXPECT_EQ("of a", content("b/file"));
+  EXPECT_EQ(stat("a/file").st_ino, stat("b/file").st_ino);
+  EXPECT_EQ(stat("a").st_dev, stat("b").st_dev);
+  EXPECT_EQ(-EXDEV, myfs_rename(task_, "a/file", "b/moved"));
+  EXPECT_EQ(0, myfs_rename(task_, "b/file", "b/moved"));
+  EXPECT_EQ("of a", content("a/moved"));
+  EXPECT_EQ(0, myfs_umount(task_, "b", 0)) << last_message();
+  EXPECT_EQ("<ENOENT>", content("b/moved"));
+}
+
+TEST_F(Mounts, bind_OfAFile) {
+  ASSERT_EQ(0, myfs_bind(task_, "a/file", "f", 0)) << last_message();
+  EXPECT_EQ("of a", content("f"));
+  EXPECT_EQ(-EBUSY, myfs_unlink(task_, "f"));
+  EXPECT_EQ(0, myfs_umount(task_, "f", 0)) << last_message();
+  EXPECT_EQ("plain", content("f"));
+}
+
+TEST_F(Mounts, bind_EINVAL) {
+  EXPECT_EQ(-EINVAL, myfs_bind(task_, nullptr, "b", 0));
+  EXPECT_EQ(-EINVAL, myfs_bind(task_, "a", nullptr, 0));
+  EXPECT_EQ(-EINVAL, myfs_bind(task_, "a", "b", MS_NOSUID));
+  ASSERT_EQ(0, mount("a"));
+  ASSERT_EQ(0, make(MS_UNBINDABLE, "a"));
+  EXPECT_EQ(-EINVAL, myfs_bind(task_, "a", "b", 0));
+  EXPECT_EQ(0, myfs_umount(task_, "a", 0));
+}
+
+TEST_F(Mounts, bind_ENOTDIR) {
+  EXPECT_EQ(-ENOTDIR, myfs_bind(task_, "a", "f", 0));
+  EXPECT_EQ(-ENOTDIR, myfs_bind(task_, "f", "a", 0));
+}
+
+TEST_F(Mounts, bind_OfAPathThatIsNone) {
+  EXPECT_EQ(-ENOENT, myfs_bind(task_, "none", "b", 0));
+  EXPECT_EQ(-ENOENT, myfs_bind(task_, "a", "none", 0));
+}
+
+// Shared mounts that are bound onto themselves double with each bind.
+TEST_F(Mounts, bind_ENOSPC) {
+  ASSERT_EQ(0, myfs_bind(task_, "a", "a", 0));
+  ASSERT_EQ(0, make(MS_SHARED, "a"));
+  int last = 0;
+  for (int i = 0; i < 20 && last == 0; ++i) last = myfs_bind(task_, "a", "a/in", MS_REC);
+  EXPECT_EQ(-ENOSPC, last) << last_message();
+  EXPECT_EQ("of a", content("a/file"));
+  EXPECT_EQ(0, myfs_umount(task_, "a", MNT_DETACH)) << last_message();
+  EXPECT_EQ("of a", content("a/file"));
+}
+
+TEST_F(Mounts, bind_OfATree) {
+  ASSERT_EQ(0, mount("a/in"));
+  const std::string inner = "in" + home() + "/f";
+  ASSERT_EQ(0, myfs_bind(task_, "a", "b", MS_REC)) << last_message();
+  EXPECT_EQ("plain", content(("b/" + inner).c_str()));
+  EXPECT_EQ(-EBUSY, myfs_umount(task_, "b", 0));
+  EXPECT_EQ(-EBUSY, myfs_umount(task_, "b", MNT_FORCE));
+  EXPECT_EQ(0, myfs_umount(task_, "b", MNT_DETACH)) << last_message();
+  EXPECT_EQ("plain", content(("a/" + inner).c_str()));
+  EXPECT_EQ(0, myfs_umount(task_, "a/in", 0)) << last_message();
+}
+
+TEST_F(Mounts, move_mount_MovesWhatIsMounted) {
+  ASSERT_EQ(0, mount("a"));
+  ASSERT_EQ(0, myfs_move_mount(task_, "a", "b")) << last_message();
+  EXPECT_EQ("of a", content("a/file"));
+  EXPECT_EQ("plain", content(("b" + home() + "/f").c_str()));
+  EXPECT_EQ(0, myfs_umount(task_, "b", 0)) << last_message();
+}
+
+TEST_F(Mounts, move_mount_EINVAL) {
+  EXPECT_EQ(-EINVAL, myfs_move_mount(task_, "a", "b"));
+  EXPECT_EQ(-EINVAL, myfs_move_mount(task_, "/", "b"));
+  EXPECT_EQ(-EINVAL, myfs_move_mount(task_, nullptr, "b"));
+}
+
+TEST_F(Mounts, move_mount_ELOOP) {
+  ASSERT_EQ(0, mount("a"));
+  EXPECT_EQ(-ELOOP, myfs_move_mount(task_, "a", ("a" + home()).c_str()));
+  EXPECT_EQ(0, myfs_umount(task_, "a", 0));
+}
+
+TEST_F(Mounts, move_mount_ENOTDIR) {
+  ASSERT_EQ(0, mount("a"));
+  EXPECT_EQ(-ENOTDIR, myfs_move_mount(task_, "a", "f"));
+  EXPECT_EQ(0, myfs_umount(task_, "a", 0));
+}
+
+TEST_F(Mounts, mount_setattr_EINVAL) {
+  EXPECT_EQ(-EINVAL, read_only("a", true)) << "no mount";
+  EXPECT_EQ(-EINVAL, make(MS_SHARED | MS_PRIVATE, "/"));
+  EXPECT_EQ(-EINVAL, make(MS_SHARED, "/", AT_EMPTY_PATH));
+  EXPECT_EQ(-EINVAL, myfs_mount_setattr(task_, "/", 0, nullptr));
+  myfs_mount_attr attr{};
+  EXPECT_EQ(-EINVAL, myfs_mount_setattr(task_, "/", 0, &attr));
+  attr = {sizeof attr, MOUNT_ATTR_NOEXEC, 0, 0};
+  EXPECT_EQ(-EINVAL, myfs_mount_setattr(task_, "/", 0, &attr));
+  attr = {sizeof attr, MOUNT_ATTR_RDONLY, MOUNT_ATTR_RDONLY, 0};
+  EXPECT_EQ(-EINVAL, myfs_mount_setattr(task_, "/", 0, &attr));
+}
+
+TEST_F(Mounts, mount_setattr_EBUSY) {
+  ASSERT_EQ(0, myfs_bind(task_, "a", "b", 0));
+  int fd = open("b/file", O_WRONLY);
+  EXPECT_EQ(-EBUSY, read_only("b", true));
+  write(fd, "still");
+  close(fd);
+  ASSERT_EQ(0, read_only("b", true)) << last_message();
+  EXPECT_EQ(-EROFS, myfs_open(task_, "b/file", O_WRONLY, 0));
+  EXPECT_EQ(-EROFS, myfs_mkdir(task_, "b/x", 0755));
+  EXPECT_EQ(-EROFS, myfs_chmod(task_, "b/file", 0600));
+  EXPECT_EQ(-EROFS, myfs_unlink(task_, "b/file"));
+  EXPECT_EQ(-EROFS, myfs_setxattr(task_, "b/file", "user.x", "1", 1, 0, 0));
+  EXPECT_EQ(0, myfs_chmod(task_, "a/file", 0600));
+  ASSERT_EQ(0, read_only("b", false));
+  EXPECT_EQ(0, myfs_mkdir(task_, "b/x", 0755));
+  EXPECT_EQ(0, myfs_umount(task_, "b", 0)) << last_message();
+}
+
+TEST_F(Mounts, task_clone_IsAPrivateCopy) {
+  ASSERT_EQ(0, mount("a"));
+  ASSERT_EQ(0, myfs_chdir(task_, ("a" + home()).c_str()));
+  myfs_task* copy = nullptr;
+  ASSERT_EQ(0, myfs_task_clone(task_, nullptr, &copy)) << last_message();
+  ASSERT_EQ(0, myfs_chdir(task_, home().c_str()));
+  EXPECT_EQ(-EINVAL, myfs_task_clone(task_, nullptr, nullptr));
+  EXPECT_EQ(0, myfs_umount(task_, "a", 0)) << last_message();
+  struct stat st;
+  EXPECT_EQ(0, myfs_stat(copy, "f", &st)) << last_message();
+  EXPECT_EQ(0, myfs_stat(copy, (home() + "/a" + home() + "/f").c_str(), &st)) << last_message();
+  EXPECT_EQ(-ENOENT, myfs_stat(task_, ("a" + home() + "/f").c_str(), &st));
+  myfs_stats mine{}, its{};
+  mine.size = its.size = sizeof mine;
+  ASSERT_EQ(0, myfs_get_stats(task_, &mine));
+  ASSERT_EQ(0, myfs_get_stats(copy, &its));
+  EXPECT_LT(mine.connections, its.connections);
+  EXPECT_EQ(0, myfs_task_destroy(copy)) << last_message();
+  EXPECT_EQ("plain", content("f"));
+}
+
+// What the other task holds goes on when the first one ends.
+TEST_F(Mounts, task_clone_OutlivesItsOriginal) {
+  myfs_task* copy = nullptr;
+  ASSERT_EQ(0, myfs_task_clone(task_, nullptr, &copy));
+  EXPECT_EQ(0, myfs_task_destroy(task_));
+  task_ = copy;
+  EXPECT_EQ("plain", content("f"));
+}
+
+TEST_F(Mounts, task_clone_EINVAL) {
+  myfs_cred bad{};
+  myfs_task* copy = nullptr;
+  EXPECT_EQ(-EINVAL, myfs_task_clone(task_, &bad, &copy));
+  EXPECT_EQ(-EINVAL, myfs_task_clone(nullptr, nullptr, &copy));
+}
+
+TEST_F(Mounts, mountinfo_ERANGE) {
+  char few[4];
+  EXPECT_EQ(-ERANGE, myfs_mountinfo(task_, few, sizeof few));
+  EXPECT_EQ(-EINVAL, myfs_mountinfo(task_, nullptr, 100));
+}
+
+TEST_F(Mounts, mountinfo_TellsOfEach) {
+  make_dir("with space");
+  ASSERT_EQ(0, myfs_bind(task_, "a", "with space", 0));
+  ASSERT_EQ(0, make(MS_SHARED, "with space"));
+  ASSERT_EQ(0, read_only("with space", true));
+  const std::string text = mountinfo(task_);
+  EXPECT_NE(std::string::npos,
+            text.find(" " + home() + "/a " + home() + "/with\\040space ro shared:"))
+      << text;
+  EXPECT_NE(std::string::npos, text.find(" / / rw - myfs " + server_->url())) << text;
+  EXPECT_EQ(0, myfs_umount(task_, "with space", 0));
+}
+
+// --- unmounting in every state
+
+TEST_F(Mounts, umount_LeavesTheOtherMountsOfAFileSystem) {
+  ASSERT_EQ(0, myfs_bind(task_, "a", "b", 0));
+  int fd = open("b/file", O_RDONLY);
+  ASSERT_EQ(0, myfs_umount(task_, "b", MNT_FORCE)) << last_message();
+  EXPECT_EQ("of a", pread(fd, 100, 0)) << "another mount shows it";
+  close(fd);
+  EXPECT_EQ("of a", content("a/file"));
+}
+
+TEST_F(Mounts, umount_ByForceEndsTheLastMount) {
+  ASSERT_EQ(0, mount("b"));
+  const std::string inner = "b" + home();
+  int fd = open((inner + "/f").c_str(), O_RDONLY);
+  ASSERT_EQ(0, myfs_umount(task_, "b", MNT_FORCE)) << last_message();
+  char c;
+  EXPECT_EQ(-ENOTCONN, myfs_pread(task_, fd, &c, 1, 0));
+  (void)myfs_close(task_, fd);
+}
+
+// A call that waits for the server when its mount is forced away.
+TEST_F(Mounts, umount_ByForceEndsACallInFlight) {
+  MyfsdProcess other(*dir_ / "other");
+  ASSERT_TRUE(other.start()) << other.output();
+  ASSERT_EQ(0, myfs_mount(task_, other.url().c_str(), "b", nullptr));
+  other.send_signal(SIGSTOP);
+  std::future<int> waits =
+      std::async(std::launch::async, [&] { return myfs_mkdir(task_, "b/x", 0755); });
+  myfs_stats stats{};
+  stats.size = sizeof stats;
+  do {
+    ASSERT_EQ(0, myfs_get_stats(task_, &stats));
+  } while (stats.active_calls == 0);
+  EXPECT_EQ(-EBUSY, myfs_umount(task_, "b", 0));
+  EXPECT_EQ(0, myfs_umount(task_, "b", MNT_FORCE)) << last_message();
+  EXPECT_EQ(-ENOTCONN, waits.get());
+  other.send_signal(SIGCONT);
+}
+
+// With MNT_DETACH it goes on, and so does the file.
+TEST_F(Mounts, umount_LazilyLetsACallInFlightFinish) {
+  MyfsdProcess other(*dir_ / "lazy");
+  ASSERT_TRUE(other.start()) << other.output();
+  ASSERT_EQ(0, myfs_mount(task_, other.url().c_str(), "b", nullptr));
+  int fd = open("b/file");
+  other.send_signal(SIGSTOP);
+  std::future<int> waits =
+      std::async(std::launch::async, [&] { return myfs_mkdir(task_, "b/x", 0755); });
+  myfs_stats stats{};
+  stats.size = sizeof stats;
+  do {
+    ASSERT_EQ(0, myfs_get_stats(task_, &stats));
+  } while (stats.active_calls == 0);
+  EXPECT_EQ(0, myfs_umount(task_, "b", MNT_DETACH)) << last_message();
+  other.send_signal(SIGCONT);
+  EXPECT_EQ(0, waits.get());
+  write(fd, "later");
+  close(fd);
+  Client after(other.url());
+  EXPECT_EQ("later", after.get("/file"));
+  EXPECT_EQ(0, after.find("/x"));
+}
+
+}  // namespace
+}  // namespace myfs::test
