@@ -291,9 +291,6 @@ void FileDataImpl::evict_chunks() {
     it = chunks_.erase(it);
     ++evicted;
   }
-  if (block_files_.size() > 4 * chunks_.size()) {
-    absl::erase_if(block_files_, [](const auto& known) { return known.second.expired(); });
-  }
   eviction_hand_ = it == chunks_.end() ? ChunkId{} : it->first;
 }
 

@@ -324,7 +324,9 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
 
   absl::flat_hash_map<uint64_t, std::unique_ptr<FileState>> files_;
   std::map<ChunkId, ChunkRef> chunks_;
-  absl::flat_hash_map<BlockId, std::weak_ptr<BlockFile>> block_files_;
+  static constexpr size_t kBlockFilesPruned = 1024;  // fewer are not looked through
+  absl::flat_hash_map<BlockId, std::weak_ptr<BlockFile>> block_files_;  // and some that have gone
+  size_t block_files_prune_at_ = kBlockFilesPruned;
   ChunkId eviction_hand_{};
   size_t overlay_bytes_ = 0;  // of all layers
   uint32_t verifier_count_ = 0;

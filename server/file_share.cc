@@ -23,6 +23,10 @@ std::map<BlockId, BlockFileRef> files_of(const ChunkContent& content, const Bloc
 }  // namespace
 
 BlockFileRef FileDataImpl::block_file(BlockId id, BlockFile::Presence presence) {
+  if (block_files_.size() >= block_files_prune_at_) {
+    absl::erase_if(block_files_, [](const auto& known) { return known.second.expired(); });
+    block_files_prune_at_ = std::max(kBlockFilesPruned, 2 * block_files_.size());
+  }
   std::weak_ptr<BlockFile>& known = block_files_[id];
   BlockFileRef file = known.lock();
   if (file == nullptr) {

@@ -135,6 +135,9 @@ MYFS_API int myfs_async_pwritev(myfs_async* queue, const myfs_op* op, int fd,
 MYFS_API int myfs_async_copy_file_range(myfs_async* queue, const myfs_op* op, int fd_in,
                                         off_t* offset_in, int fd_out, off_t* offset_out,
                                         size_t size, unsigned flags);
+MYFS_API int myfs_async_clone_file(myfs_async* queue, const myfs_op* op, int fd_in, int fd_out);
+MYFS_API int myfs_async_clone_file_range(myfs_async* queue, const myfs_op* op, int fd_in,
+                                         off_t offset_in, int fd_out, off_t offset_out, off_t size);
 MYFS_API int myfs_async_fiemap(myfs_async* queue, const myfs_op* op, int fd, off_t offset,
                                off_t size, myfs_extent* extents, size_t count);
 MYFS_API int myfs_async_lseek(myfs_async* queue, const myfs_op* op, int fd, off_t offset,

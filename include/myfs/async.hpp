@@ -188,6 +188,15 @@ class Async {
                                                     length, 0u);
   }
 
+  auto clone_file(int fd_in, int fd_out, const Call& call = {}) {
+    return make<void, myfs_async_clone_file>(call, fd_in, fd_out);
+  }
+  auto clone_file_range(int fd_in, off_t offset_in, int fd_out, off_t offset_out, off_t size,
+                        const Call& call = {}) {
+    return make<void, myfs_async_clone_file_range>(call, fd_in, offset_in, fd_out, offset_out,
+                                                   size);
+  }
+
   auto fiemap(int fd, off_t offset, off_t size, std::span<myfs_extent> extents,
               const Call& call = {}) {
     return make<size_t, myfs_async_fiemap>(call, fd, offset, size, extents.data(), extents.size());

@@ -164,6 +164,16 @@ int myfs_async_copy_file_range(myfs_async* queue, const myfs_op* op, int fd_in, 
                                         offset_in, fd_out, offset_out, size, flags);
 }
 
+int myfs_async_clone_file(myfs_async* queue, const myfs_op* op, int fd_in, int fd_out) {
+  return submit<myfs_clone_file_x>(queue, op, "clone_file", Way::kWorker, fd_in, fd_out);
+}
+
+int myfs_async_clone_file_range(myfs_async* queue, const myfs_op* op, int fd_in, off_t offset_in,
+                                int fd_out, off_t offset_out, off_t size) {
+  return submit<myfs_clone_file_range_x>(queue, op, "clone_file_range", Way::kWorker, fd_in,
+                                         offset_in, fd_out, offset_out, size);
+}
+
 int myfs_async_fiemap(myfs_async* queue, const myfs_op* op, int fd, off_t offset, off_t size,
                       myfs_extent* extents, size_t count) {
   return submit<myfs_fiemap_x>(queue, op, "fiemap", Way::kWorker, fd, offset, size, extents, count);

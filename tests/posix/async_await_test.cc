@@ -58,6 +58,41 @@ TEST_F(AwaitTest, AFileIsMadeWrittenAndRead) {
   EXPECT_EQ("ello", got);
 }
 
+TEST_F(AwaitTest, AFileIsCloned) {
+  std::string got;
+  auto work = [&]() -> Detached {
+    ++running_;
+    Result<int> from = co_await async_->open("from", O_RDWR | O_CREAT, 0644);
+    Result<int> to = co_await async_->open("to", O_RDWR | O_CREAT, 0644);
+    const std::string text = "hello";
+    EXPECT_TRUE((co_await async_->write(*from, std::as_bytes(std::span(text)))).ok());
+    EXPECT_TRUE((co_await async_->clone_file(*from, *to)).ok());
+    EXPECT_TRUE((co_await async_->clone_file_range(*from, 0, *to, 65'536, 5)).ok());
+    Result<void> refused = co_await async_->clone_file_range(*from, 1, *to, 0, 0);
+    EXPECT_EQ(EINVAL, refused.error().value());
+    std::array<std::byte, 16> buffer;
+    Result<size_t> count = co_await async_->pread(*to, buffer, 65'537);
+    got.assign(reinterpret_cast<const char*>(buffer.data()), *count);
+    EXPECT_TRUE((co_await async_->close(*from)).ok());
+    EXPECT_TRUE((co_await async_->close(*to)).ok());
+    --running_;
+  };
+  work();
+  serve();
+  EXPECT_EQ("ello", got);
+}
+
+TEST_F(AwaitTest, ClonesAreMadeOfFilesToo) {
+  auto from = own_->open_file("from", O_RDWR | O_CREAT, 0644);
+  auto to = own_->open_file("to", O_RDWR | O_CREAT, 0644);
+  ASSERT_TRUE(from->write("text").ok());
+  ASSERT_TRUE(from->clone_to(*to).ok());
+  ASSERT_TRUE(from->clone_to(*to, 4, 0, 65'536).ok());
+  std::array<std::byte, 16> buffer;
+  EXPECT_EQ(4u, *to->pread(buffer, 65'536));
+  EXPECT_EQ(EINVAL, from->clone_to(*to, 5, 0, 0).error().value());
+}
+
 TEST_F(AwaitTest, WhatTheCacheAnswersDoesNotSuspend) {
   ASSERT_TRUE(own_->open_file("f", O_RDWR | O_CREAT, 0644).ok());
   ASSERT_TRUE(own_->stat("f").ok());
