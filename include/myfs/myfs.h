@@ -381,7 +381,7 @@ MYFS_API ssize_t myfs_copy_file_range_x(myfs_task* task, const myfs_call* call, 
 
 /* Makes [offset_out, offset_out + size) of one file what the same range of the other is, by sharing
  * its content until either is written [FICLONERANGE]. size 0: to the end of `fd_in`. Holes stay
- * holes. The unit is 64 KiB, although st_blksize says 4096. Durable when it returns (not so with
+ * holes. The unit is 64 KiB, as st_blksize says. Durable when it returns (not so with
  * --durability relaxed). Others see all of it or nothing; of more than 16 GiB that holds for each
  * 16 GiB, and an error in the middle leaves those before. Nothing is immutable here and nobody
  * swaps to a file: no EPERM and no ETXTBSY of that kind, which Linux knows.

@@ -128,7 +128,7 @@ TEST_F(Copy, clone_file_range_EINVAL) {
   EXPECT_EQ(-EINVAL, range(0, -kUnit, 0));
   EXPECT_EQ(-EINVAL, range(0, 0, -1));
   EXPECT_EQ(-EINVAL, range(LONG_MAX - 1, 0, kUnit)) << "overflow";
-  EXPECT_EQ(-EINVAL, range(0, 4096, 0)) << "st_blksize does not count";
+  EXPECT_EQ(-EINVAL, range(0, 4096, 0)) << "not the page but st_blksize counts";
   EXPECT_EQ(-EINVAL, range(4096, 0, 0));
   EXPECT_EQ(-EINVAL, range(0, 0, kUnit + 4096));
   EXPECT_EQ(-EINVAL, range(0, 0, 2 * kUnit + 6)) << "beyond the end";
