@@ -138,6 +138,9 @@ MYFS_API int myfs_task_destroy(myfs_task* task);
  *   - cache_size: from 16M on; of all mounts of the process, the last one given counts
  *   - ro, rw (rw); write_policy: async, sync (async)
  *   - uid, gid: of the task that myfs_open_url makes
+ *   - idmap: the mount's own ids, "u:FS:HOST:COUNT" (users FS.. of the server are HOST.. here), "g:"
+ *     (groups) or "b:" (both), joined by "+"; a kind that is not named stays as it is. Ids that are
+ *     not mapped show as 65534; such a caller has the rights of others, and makes nothing (EOVERFLOW)
  *   - sec: peer, token; secret_file: PATH; server; port
  *
  * Errors: [path] of `at`; EINVAL (URL or option: the message names it and its range), ECONNREFUSED,
@@ -192,6 +195,28 @@ MYFS_API int myfs_mount_setattr(myfs_task* task, const char* at, unsigned flags,
 MYFS_API int myfs_mount_setattr_x(myfs_task* task, const myfs_call* call, const char* at,
                                   unsigned flags, const myfs_mount_attr* attr);
 
+/* Gives the file system that is mounted at `at` new options, as mount(2) with MS_REMOUNT: ro, rw,
+ * hard, soft, timeout, cache_timeout, cache_size, write_policy, comma separated; what is not named
+ * stays. ro and rw are of all mounts of the file system; rw also clears MOUNT_ATTR_RDONLY of this
+ * one. ro makes everything durable first. Errors: [path]; EINVAL (no mount point; an option that is
+ * unknown, out of range, or not to be changed: the message names it), EBUSY (ro: something is open
+ * for writing or being changed), EROFS (rw: the server exports it read-only), EIO (ro: what was
+ * unwritten was lost). */
+MYFS_API int myfs_remount(myfs_task* task, const char* at, const char* options);
+MYFS_API int myfs_remount_x(myfs_task* task, const myfs_call* call, const char* at,
+                            const char* options);
+
+/* Freezes the file system at `path` for all tasks of this process, as ioctl(2) FIFREEZE: waits for
+ * changes under way, makes everything durable; from then on whatever would change it waits (to its
+ * deadline, or until it is cancelled) for the thaw. Other clients are not held up. The end of its
+ * last mount thaws it. Errors: [path]; EBUSY (it is frozen), ETIMEDOUT, ECANCELED (it is not), EIO
+ * (what was unwritten was lost; it is not). */
+MYFS_API int myfs_freeze(myfs_task* task, const char* path);
+MYFS_API int myfs_freeze_x(myfs_task* task, const myfs_call* call, const char* path);
+/* Errors: [path]; EINVAL (it is not frozen). */
+MYFS_API int myfs_thaw(myfs_task* task, const char* path);
+MYFS_API int myfs_thaw_x(myfs_task* task, const myfs_call* call, const char* path);
+
 /* A new task in a private copy of the mounts of `task`, with its root, working directory and umask,
  * as a child of clone(2) with CLONE_NEWNS; without its descriptors. The file systems, their
  * sessions and caches are the same ones and end with the last task that has them. cred NULL: the
@@ -199,7 +224,8 @@ MYFS_API int myfs_mount_setattr_x(myfs_task* task, const myfs_call* call, const 
 MYFS_API int myfs_task_clone(myfs_task* task, const myfs_cred* cred, myfs_task** copy);
 
 /* The mounts of the task that can be reached from its root, a line each, in the format of
- * /proc/PID/mountinfo of proc(5). Returns the length; size 0 asks for it. Errors: ERANGE. */
+ * /proc/PID/mountinfo of proc(5); the last field has the options in force. Returns the length; size
+ * 0 asks for it. Errors: ERANGE. */
 MYFS_API ssize_t myfs_mountinfo(myfs_task* task, char* buffer, size_t size);
 
 /* A new task with `url` mounted at "/". Errors: as myfs_task_create and myfs_mount. */
@@ -704,12 +730,12 @@ MYFS_API int myfs_chroot_x(myfs_task* task, const myfs_call* call, const char* p
 
 /* How myfs_openat2 opens. */
 typedef struct myfs_open_how {
-  size_t size;    /* sizeof(myfs_open_how); larger: what follows must be 0 */
-  uint64_t flags; /* as of myfs_open; unknown ones are refused */
-  uint64_t mode;  /* 0..07777; 0 without O_CREAT and O_TMPFILE */
-  uint64_t
-      resolve; /* of <linux/openat2.h>: RESOLVE_NO_XDEV (1), RESOLVE_NO_MAGICLINKS (2: there are
-                  none), RESOLVE_NO_SYMLINKS (4), RESOLVE_BENEATH (8), RESOLVE_IN_ROOT (16) */
+  size_t size;      /* sizeof(myfs_open_how); larger: what follows must be 0 */
+  uint64_t flags;   /* as of myfs_open; unknown ones are refused */
+  uint64_t mode;    /* 0..07777; 0 without O_CREAT and O_TMPFILE */
+  uint64_t resolve; /* of <linux/openat2.h>: RESOLVE_NO_XDEV (1), RESOLVE_NO_MAGICLINKS (2: there
+                       are none), RESOLVE_NO_SYMLINKS (4), RESOLVE_BENEATH (8), RESOLVE_IN_ROOT
+                       (16), RESOLVE_CACHED (32) */
 } myfs_open_how;
 
 MYFS_API int myfs_openat(myfs_task* task, int dirfd, const char* path, int flags, mode_t mode);

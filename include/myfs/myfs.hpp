@@ -514,6 +514,18 @@ class Task {
     attr.size = sizeof attr;
     return internal::check(myfs_mount_setattr_x(get(), &c, at.c_str(), flags, &attr));
   }
+  Result<void> remount(const std::string& at, const std::string& options, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_remount_x(get(), &c, at.c_str(), options.c_str()));
+  }
+  Result<void> freeze(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_freeze_x(get(), &c, path.c_str()));
+  }
+  Result<void> thaw(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_thaw_x(get(), &c, path.c_str()));
+  }
   // A task in a copy of the mounts; cred null: this task's.
   Result<Task> clone(const myfs_cred* cred = nullptr) {
     myfs_task* copy = nullptr;

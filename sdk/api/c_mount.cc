@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "sdk/api/call_scope.h"
+#include "sdk/api/mount_options.h"
+#include "sdk/api/runtime.h"
 #include "sdk/fs/proc_namespace.h"
 
 using namespace myfs;  // the facade's own rooms only
@@ -106,6 +108,43 @@ int myfs_mount_setattr(myfs_task* task, const char* at, unsigned flags,
                        const myfs_mount_attr* attr) {
   return myfs_mount_setattr_x(task, nullptr, at, flags, attr);
 }
+
+int myfs_remount_x(myfs_task* task, const myfs_call* call, const char* at, const char* options) {
+  CallScope scope(task, call, "remount");
+  return scope.run([&]() -> Result<void> {
+    if (options == nullptr) return fail(Errno(EINVAL), "the options are null");
+    MYFS_ASSIGN(const fs::At place, api::path_at(at));
+    MYFS_ASSIGN(const api::OptionList list, api::parse_option_list(options, ','));
+    std::optional<uint64_t> cache_size_bytes;
+    MYFS_ASSIGN(const fs::Reconfigure change, api::parse_remount_options(list, &cache_size_bytes));
+    MYFS_TRY(scope.task().remount(scope.ctx(), place, change));
+    if (cache_size_bytes.has_value()) {
+      api::process_runtime().memory().budget().set_limit(*cache_size_bytes);
+    }
+    return ok_result();
+  });
+}
+int myfs_remount(myfs_task* task, const char* at, const char* options) {
+  return myfs_remount_x(task, nullptr, at, options);
+}
+
+int myfs_freeze_x(myfs_task* task, const myfs_call* call, const char* path) {
+  CallScope scope(task, call, "freeze");
+  return scope.run([&]() -> Result<void> {
+    MYFS_ASSIGN(const fs::At at, api::path_at(path));
+    return scope.task().freeze(scope.ctx(), at);
+  });
+}
+int myfs_freeze(myfs_task* task, const char* path) { return myfs_freeze_x(task, nullptr, path); }
+
+int myfs_thaw_x(myfs_task* task, const myfs_call* call, const char* path) {
+  CallScope scope(task, call, "thaw");
+  return scope.run([&]() -> Result<void> {
+    MYFS_ASSIGN(const fs::At at, api::path_at(path));
+    return scope.task().thaw(scope.ctx(), at);
+  });
+}
+int myfs_thaw(myfs_task* task, const char* path) { return myfs_thaw_x(task, nullptr, path); }
 
 int myfs_task_clone(myfs_task* task, const myfs_cred* cred, myfs_task** copy) {
   CallScope scope(task, nullptr, "task_clone");

@@ -48,6 +48,11 @@ Result<CredRef> make_cred(const myfs_cred* cred) {
     return fail(Errno(EINVAL),
                 absl::StrCat("myfs_cred.ngroups=", cred->ngroups, ": must be 0..", kGroupsMax));
   }
+  constexpr uint32_t kNone = UINT32_MAX;
+  if (cred->uid == kNone || cred->gid == kNone ||
+      std::find(cred->groups, cred->groups + cred->ngroups, kNone) != cred->groups + cred->ngroups) {
+    return fail(Errno(EINVAL), "myfs_cred: an id is 4294967295, which is none");
+  }
   Cred value{cred->uid, cred->gid, {}};
   if (cred->ngroups > 0) value.groups.assign(cred->groups, cred->groups + cred->ngroups);
   return share(std::move(value));

@@ -72,10 +72,10 @@ Result<netfs::MountOptions> net_options(const MountUrl& url, const MountOptions&
   net.s_id = std::string(text.substr(0, text.find('?')));
   net.read_only = options.read_only;
   net.sync_writes = options.write_sync;
+  net.idmap = options.idmap;
   net.attr_timeout_ns = options.cache_timeout_ns.value_or(kNoDeadline);
   net.rsize_bytes = options.rsize_bytes;
   net.wsize_bytes = options.wsize_bytes;
-  net.client.read_only = options.read_only;
   net.client.soft = options.soft;
   net.client.timeout_ns = options.timeout_ns;
   net.client.connect_timeout_ns = options.connect_timeout_ns;

@@ -53,7 +53,7 @@ inline Result<void> fill_entry(const CallContext& ctx, LowLevel& lowlevel, fs::P
     // Those that are covered.
   } else if (stat != nullptr) {
     attr = *stat;
-    attr.dev = place.inode().i_sb().s_dev;
+    place.inode().i_sb().show(&attr);
   } else {
     MYFS_ASSIGN(attr, fs::vfs_getattr(ctx, place.inode()));
   }

@@ -4,6 +4,7 @@
 
 #include "sdk/api/lowlevel_call.h"
 #include "sdk/fs/namei_ops.h"
+#include "sdk/fs/permission.h"
 #include "sdk/fs/super_block.h"
 
 using namespace myfs;  // the facade's own rooms only
@@ -86,8 +87,8 @@ int myfs_ll_open_by_handle(myfs_inode* of_mount, const myfs_call* call, const vo
   return scope.run([&]() -> Result<void> {
     if (Errno error = api::check_entry(entry); !error.ok()) return error;
     if (handle == nullptr || size == 0) return fail(Errno(EINVAL), "the handle is null");
-    if (!scope.ctx().cred->is_root()) return Errno(EPERM);
     fs::SuperBlock& sb = of_mount->place.dentry->d_sb();
+    if (!fs::Acting(*scope.ctx().cred, sb)->is_root()) return Errno(EPERM);
     MYFS_ASSIGN(Ref<fs::Inode> inode,
                 sb.s_op().fh_to_inode(scope.ctx(), {static_cast<const char*>(handle), size}));
     fs::Path place{of_mount->place.mnt, sb.s_dcache.d_alloc_anon(std::move(inode))};
@@ -112,7 +113,8 @@ int myfs_ll_mknod(myfs_inode* dir, const myfs_call* call, const char* name, mode
   const int checked = scope.run([&]() -> Result<void> {
     if (type == S_IFDIR) return Errno(EPERM);
     if (!device && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK) return Errno(EINVAL);
-    return device && !scope.ctx().cred->is_root() ? Errno(EPERM) : Errno();
+    const fs::Acting acting(*scope.ctx().cred, dir->place.dentry->d_sb());
+    return device && !acting->is_root() ? Errno(EPERM) : Errno();
   });
   return checked < 0 ? checked : make(dir, call, "mknod", name, args, entry);
 }

@@ -1,7 +1,9 @@
 #include "sdk/api/mount_options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -137,6 +139,12 @@ constexpr Spec kSpecs[] = {
        o->spin_ns = ns;
        return true;
      }},
+    {"idmap", "idmap", "u:FS:HOST:COUNT, g:... and b:... for both, joined by +, not overlapping",
+     [](std::string_view v, MountOptions* o) {
+       Result<IdMap> map = IdMap::parse(v);
+       if (map.ok()) o->idmap = std::make_shared<const IdMap>(*std::move(map));
+       return map.ok();
+     }},
     {"write_policy", "write_policy", "async, sync",
      [](std::string_view v, MountOptions* o) {
        o->write_sync = v == "sync";
@@ -226,6 +234,29 @@ Result<MountOptions> parse_mount_options(const OptionList& more, const OptionLis
     }
   }
   return options;
+}
+
+Result<fs::Reconfigure> parse_remount_options(const OptionList& list,
+                                              std::optional<uint64_t>* cache_size_bytes) {
+  constexpr std::string_view kLive[] = {
+      "ro", "rw", "hard", "soft", "timeout", "cache_timeout", "cache_size", "write_policy"};
+  MYFS_ASSIGN(const MountOptions options, parse_mount_options(list, {}));
+  fs::Reconfigure change;
+  for (const auto& [name, value] : list) {
+    if (std::find(std::begin(kLive), std::end(kLive), name) == std::end(kLive)) {
+      return fail(Errno(EINVAL), absl::StrCat("option ", name,
+                                              ": cannot be changed while mounted; ro, rw, hard, "
+                                              "soft, timeout, cache_timeout, cache_size, "
+                                              "write_policy can"));
+    }
+    if (name == "ro" || name == "rw") change.read_only = options.read_only;
+    if (name == "hard" || name == "soft") change.soft = options.soft;
+    if (name == "timeout") change.timeout_ns = options.timeout_ns;
+    if (name == "cache_timeout") change.attr_timeout_ns = options.cache_timeout_ns;
+    if (name == "write_policy") change.sync_writes = options.write_sync;
+  }
+  *cache_size_bytes = options.cache_size_bytes;
+  return change;
 }
 
 }  // namespace myfs::api

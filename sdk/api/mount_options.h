@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "sdk/api/mount_url.h"
 #include "sdk/base/limits.h"
 #include "sdk/base/result.h"
+#include "sdk/fs/super_block.h"
 
 namespace myfs::api {
 
@@ -35,11 +37,16 @@ struct MountOptions {
   std::string secret_file;
   int64_t spin_ns = kDefaultSpin_ns;
   bool write_sync = false;
+  std::shared_ptr<const IdMap> idmap;
 };
 
 // `url_options` win over `more`. EINVAL: an unknown, repeated, contradicting or out-of-range
 // option; the error detail names the option, the value and the range.
 Result<MountOptions> parse_mount_options(const OptionList& more, const OptionList& url_options);
+
+// Those of a mount that can be given to it while it lives. EINVAL: also for one that cannot.
+Result<fs::Reconfigure> parse_remount_options(const OptionList& list,
+                                              std::optional<uint64_t>* cache_size_bytes);
 
 // "100ms", "5s", "2m", "1h", "30" = seconds, "50us"; at least 0. False: not a time.
 bool parse_duration_ns(std::string_view text, int64_t* ns);

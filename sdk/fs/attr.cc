@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <optional>
 #include <utility>
 
 #include "sdk/base/limits.h"
@@ -52,6 +53,22 @@ Result<void> chown_inode(const CallContext& ctx, Inode& inode, uint32_t uid, uin
   attr.ia_uid = uid;
   attr.ia_gid = gid;
   return notify_change(ctx, inode, attr, file);
+}
+
+// The ids of a chown as the server knows them. EOVERFLOW: it does not.
+Errno map_owner(const SuperBlock& sb, Iattr* attr) {
+  if (sb.s_idmap() == nullptr) return Errno();
+  if ((attr->ia_valid & Iattr::kUid) != 0) {
+    const std::optional<uint32_t> uid = sb.s_idmap()->uid_in(attr->ia_uid);
+    if (!uid.has_value()) return Errno(EOVERFLOW);
+    attr->ia_uid = *uid;
+  }
+  if ((attr->ia_valid & Iattr::kGid) != 0) {
+    const std::optional<uint32_t> gid = sb.s_idmap()->gid_in(attr->ia_gid);
+    if (!gid.has_value()) return Errno(EOVERFLOW);
+    attr->ia_gid = *gid;
+  }
+  return Errno();
 }
 
 Result<void> check_length(int64_t length) {
@@ -115,6 +132,7 @@ Errno setattr_prepare(const Cred& cred, const Perm& stat, Iattr* attr) {
 
 Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, File* file) {
   if (attr.ia_valid == 0) return ok_result();
+  MYFS_TRY(Result<void>(map_owner(inode.i_sb(), &attr)));
   {
     RcuReadGuard guard;
     Perm perm;
@@ -152,6 +170,9 @@ Result<void> vfs_setattr(const CallContext& ctx, const Path& path, Iattr attr, F
   const bool chowns = (attr.ia_valid & (Iattr::kUid | Iattr::kGid)) != 0;
   if (chowns && !inode.is_dir()) attr.ia_valid |= Iattr::kKillPriv;
   attr.ia_mode &= kModeMask;
+  // "Leave it" is said by the bits here.
+  if ((attr.ia_valid & Iattr::kUid) != 0 && attr.ia_uid == kNoId) return Errno(EINVAL);
+  if ((attr.ia_valid & Iattr::kGid) != 0 && attr.ia_gid == kNoId) return Errno(EINVAL);
   return notify_change(ctx, inode, attr, file);
 }
 

@@ -114,7 +114,7 @@ bool Inode::learn_attr(const Kstat& stat, const PosixAcl& acl) {
       known = acl.empty() ? nullptr : new PosixAcl(acl);
     }
     publish_locked(stat, known);
-    if (i_sb_->s_validity.attr_timeout_ns != kNoDeadline) {
+    if (i_sb_->s_validity.attr_timeout_ns.load(std::memory_order_relaxed) != kNoDeadline) {
       i_learned_ns_.store(boottime_ns(), std::memory_order_release);
     }
   }
@@ -130,7 +130,7 @@ Kstat Inode::i_attr_and_acl(PosixAcl* acl) const {
 }
 
 bool Inode::attr_young() const {
-  const int64_t timeout_ns = i_sb_->s_validity.attr_timeout_ns;
+  const int64_t timeout_ns = i_sb_->s_validity.attr_timeout_ns.load(std::memory_order_relaxed);
   if (timeout_ns == kNoDeadline) [[likely]]
     return true;
   return boottime_ns() - i_learned_ns_.load(std::memory_order_acquire) < timeout_ns;

@@ -32,7 +32,7 @@ bool everybody_searches(const Inode& dir) {
 int64_t keep_attr_ns(const Inode& inode, Kstat* stat) {
   const SuperBlock& sb = inode.i_sb();
   if (!sb.s_listeners.any() || !inode.attr_young() || !inode.attr_hit(stat)) return 0;
-  stat->dev = sb.s_dev;
+  sb.show(stat);
   return left_ns(sb);
 }
 

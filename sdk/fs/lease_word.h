@@ -33,9 +33,8 @@ using LeaseParts = uint16_t;
 struct Validity {
   std::atomic<uint16_t> generation{1};            // changes when a session is lost
   std::atomic<int64_t> deadline_ns{kNoDeadline};  // boottime_ns scale
-  // What is older is not used where Inode::attr_young() is asked, whatever is held. Set before the
-  // first inode.
-  int64_t attr_timeout_ns = kNoDeadline;
+  // What is older is not used where Inode::attr_young() is asked, whatever is held.
+  std::atomic<int64_t> attr_timeout_ns{kNoDeadline};
 
   // To be asked after the last byte was copied.
   bool alive() const {

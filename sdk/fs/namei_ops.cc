@@ -58,6 +58,7 @@ Result<CreateResult> create_new(const CallContext& ctx, TaskStruct& task, const 
   if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
   if (parent.trailing_slash && !S_ISDIR(args.mode)) return refuse_name(ctx, task, parent);
   MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, parent.path));
+  if (error = may_own(*ctx.cred, dir.i_sb()); !error.ok()) return error;
   if (error = early_may_create(ctx, dir); !error.ok()) return error;
   WriteLock lock(dir.i_rwsem);
   if (is_dead(dir)) return Errno(ENOENT);
@@ -123,7 +124,10 @@ Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkRes
 // A descriptor that somebody else opened is no proof that its file could be reached.
 Result<void> may_link_descriptor(const CallContext& ctx, const TaskStruct& task, int fd) {
   RefPtr<File> file = task.files.fget(fd);
-  const bool own = !file || ctx.cred->is_root() || *file->f_cred == *ctx.cred;
+  if (!file) return ok_result();
+  const SuperBlock& sb = file->f_path().dentry->d_sb();
+  const Acting acting(*ctx.cred, sb);
+  const bool own = acting->is_root() || *Acting(*file->f_cred, sb) == *acting;
   return own ? Errno() : Errno(ENOENT);
 }
 

@@ -89,7 +89,7 @@ WalkOutcome RcuWalk::stop_before(std::string_view name) {
 }
 
 const Cred& RcuWalk::acting(const SuperBlock& sb) {
-  if (sb.principal_rcu() == nullptr) [[likely]]
+  if (sb.principal_rcu() == nullptr && sb.s_idmap() == nullptr) [[likely]]
     return cred_;
   if (!acting_.has_value() || acting_sb_ != &sb) {
     acting_sb_ = &sb;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "sdk/base/nowait.h"
 #include "sdk/base/rcu.h"
 #include "sdk/fs/locks.h"
 #include "sdk/fs/mmap.h"
@@ -24,6 +25,7 @@ struct OpenFlags {
   uint32_t access;   // MAY_*
   uint32_t lookup;   // of the last component, with `resolve`
   uint32_t resolve;  // of all components
+  bool cached;       // [LOOKUP_CACHED]
   LookupIntent intent;
 };
 
@@ -34,8 +36,8 @@ constexpr uint32_t kOpenFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUN
                                 O_NONBLOCK | O_SYNC | O_ASYNC | O_DIRECT | O_DIRECTORY |
                                 O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | kTmpfile |
                                 0100000;  // O_LARGEFILE, which 64-bit headers give as 0
-constexpr uint64_t kResolveAll =
-    kResolveNoXdev | kResolveNoMagiclinks | kResolveNoSymlinks | kResolveBeneath | kResolveInRoot;
+constexpr uint64_t kResolveAll = kResolveNoXdev | kResolveNoMagiclinks | kResolveNoSymlinks |
+                                 kResolveBeneath | kResolveInRoot | kResolveCached;
 
 bool will_create(uint64_t flags) { return (flags & (O_CREAT | kTmpfile)) != 0; }
 
@@ -59,6 +61,8 @@ Errno check_open_how(const OpenHow& how) {
   } else if ((how.flags & O_CREAT) != 0 && (how.flags & O_DIRECTORY) != 0) {
     return Errno(EINVAL);
   }
+  const bool changes = (how.flags & (O_TRUNC | O_CREAT | kTmpfile)) != 0;
+  if ((how.resolve & kResolveCached) != 0 && changes) return Errno(EAGAIN);
   const bool path = (how.flags & O_PATH) != 0;
   return path && (how.flags & ~uint64_t{kPathFlags}) != 0 ? Errno(EINVAL) : Errno();
 }
@@ -93,6 +97,7 @@ Result<OpenFlags> build_open_flags(const OpenHow& asked, uint32_t umask) {
   how.mode = S_IFREG | static_cast<uint32_t>(asked.mode);
   how.umask = umask;
   how.resolve = lookup_flags_of(asked.resolve);
+  how.cached = (asked.resolve & kResolveCached) != 0;
   how.lookup = how.resolve | ((flags & O_NOFOLLOW) == 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
                ((flags & O_DIRECTORY) != 0 ? uint32_t{LOOKUP_DIRECTORY} : 0);
   how.intent = (flags & O_PATH) != 0           ? LookupIntent::kWalk
@@ -119,6 +124,15 @@ Result<WalkResult> lookup_in(const CallContext& ctx, const TaskStruct& task, con
 
 bool is_read_only(const Path& path) {
   return path.mnt->is_read_only() || path.dentry->d_sb().is_read_only();
+}
+
+// The walk of an open that finds what there is.
+Result<WalkResult> lookup_existing(const CallContext& ctx, const TaskStruct& task,
+                                   const Path& scope, At at, const OpenFlags& how) {
+  std::optional<NoWaitScope> cached_only;
+  // Whoever tries a whole call without waiting has said so already.
+  if (how.cached && !must_not_wait()) cached_only.emplace();
+  return lookup_in(ctx, task, scope, at, how.lookup, how.intent);
 }
 
 // [may_open] `*permitted`: the permission was checked on true attributes; else the file system
@@ -211,7 +225,12 @@ class CreatingOpen {
   Result<CreateResult> find_or_create(RefPtr<File>* file) {
     Result<WantWrite> writing = WantWrite::get(ctx_, parent_.path);
     if (!writing.ok()) return writing.error() == Errno(EROFS) ? find(EROFS) : writing.error();
-    const bool owners_only = (how_.flags & O_NOATIME) != 0 && !ctx_.cred->is_root();
+    SuperBlock& sb = parent_.path.dentry->d_sb();
+    // What exists may be opened all the same.
+    const Errno owner = may_own(*ctx_.cred, sb);
+    if (!owner.ok()) return find(owner.value());
+    const Acting acting(*ctx_.cred, sb);
+    const bool owners_only = (how_.flags & O_NOATIME) != 0 && !acting->is_root();
     if (!owners_only) return create((how_.flags & O_EXCL) != 0, file);
     // Nothing of another's is opened, and even less cut, before O_NOATIME is refused.
     for (int i = 0; i < kFindOrCreateTries; ++i) {
@@ -324,6 +343,7 @@ Result<Ref<File>> open_tmpfile(const CallContext& ctx, TaskStruct& task, const P
   MYFS_ASSIGN(WalkResult dir,
               lookup_in(ctx, task, scope, at, how.lookup | LOOKUP_DIRECTORY, LookupIntent::kWalk));
   MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, dir.path));
+  MYFS_TRY(Result<void>(may_own(*ctx.cred, dir.path.dentry->d_sb())));
   MYFS_TRY(inode_permission(ctx, dir.path.inode(), MAY_WRITE | MAY_EXEC));
   Ref<File> file = File::create_unbound(dir.path.dentry->d_sb(), how.flags, ctx.cred);
   CreateArgs args;
@@ -355,7 +375,7 @@ Result<Ref<File>> do_filp_open(const CallContext& ctx, TaskStruct& task, At at,
     MYFS_ASSIGN(const Path scope, scope_of(ctx, task, at, how));
     if ((how.flags & kTmpfile) != 0) return open_tmpfile(ctx, task, scope, at, how);
     if ((how.flags & O_CREAT) != 0) return CreatingOpen(ctx, task, how, scope).run(at);
-    MYFS_ASSIGN(WalkResult found, lookup_in(ctx, task, scope, at, how.lookup, how.intent));
+    MYFS_ASSIGN(WalkResult found, lookup_existing(ctx, task, scope, at, how));
     return open_path(ctx, std::move(found.path), how, found.has_stat ? &found.stat : nullptr);
   };
   return show_truncated(ctx, retry_estale(open), how.flags);
@@ -479,9 +499,8 @@ Result<uint32_t> vfs_get_flags(const TaskStruct& task, int fd) {
 Result<void> vfs_set_flags(const CallContext& ctx, const TaskStruct& task, int fd, uint32_t flags) {
   RefPtr<File> file = task.files.fget(fd);
   if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
-  if ((flags & O_NOATIME) != 0 && (file->f_flags() & O_NOATIME) == 0 && !ctx.cred->is_root()) {
-    MYFS_ASSIGN(const Kstat stat, vfs_getattr(ctx, file->f_inode()));
-    if (stat.uid != ctx.cred->uid) return Errno(EPERM);
+  if ((flags & O_NOATIME) != 0 && (file->f_flags() & O_NOATIME) == 0) {
+    MYFS_TRY(inode_owner_or_capable(ctx, file->f_inode()));
   }
   file->set_status_flags(flags);
   return ok_result();

@@ -25,6 +25,7 @@ enum Resolve : uint64_t {    // RESOLVE_* of <linux/openat2.h>
   kResolveNoSymlinks = 4,    // ELOOP at a symbolic link
   kResolveBeneath = 8,       // EXDEV where the path leaves the directory that it starts from
   kResolveInRoot = 16,       // that directory is the root
+  kResolveCached = 32,       // EAGAIN where the walk would have to ask, and for what makes or cuts
 };
 
 // As open(2): what flags and mode do not know is ignored.

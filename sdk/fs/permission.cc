@@ -7,10 +7,12 @@
 namespace myfs::fs {
 
 Acting::Acting(const Cred& caller, const SuperBlock& sb) : caller_(caller) {
+  if (sb.s_idmap() != nullptr) [[unlikely]]
+    other_ = sb.s_idmap()->cred_in(caller);
   RcuReadGuard guard;
   const Principal* principal = sb.principal_rcu();
-  if (principal != nullptr && !principal->trusts(caller)) [[unlikely]]
-    other_ = principal->acting_as(caller);
+  if (principal != nullptr && !principal->trusts(**this)) [[unlikely]]
+    other_ = principal->acting_as(**this);
 }
 
 Errno generic_permission(const Cred& cred, const Perm& perm, uint32_t mask) {
@@ -46,6 +48,17 @@ Result<void> inode_permission(const CallContext& ctx, Inode& inode, uint32_t mas
   }
   if (must_not_wait()) return refuse_to_wait();
   return inode.i_op().permission(ctx, inode, mask);
+}
+
+Result<void> inode_owner_or_capable(const CallContext& ctx, Inode& inode) {
+  const Acting acting(*ctx.cred, inode.i_sb());
+  if (acting->is_root()) return ok_result();
+  Kstat stat;
+  if (!inode.attr_hit(&stat) || !inode.i_sb().s_validity.alive()) {
+    if (must_not_wait()) return refuse_to_wait();
+    MYFS_ASSIGN(stat, inode.i_op().getattr(ctx, inode));
+  }
+  return stat.uid == acting->uid ? Errno() : Errno(EPERM);
 }
 
 bool check_sticky(const Cred& cred, const Perm& dir, const Perm& victim) {

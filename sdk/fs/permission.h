@@ -15,6 +15,7 @@
 #include "sdk/base/kstat.h"
 #include "sdk/base/result.h"
 #include "sdk/fs/inode.h"
+#include "sdk/fs/super_block.h"
 
 namespace myfs::fs {
 
@@ -32,12 +33,19 @@ class Acting {
   std::optional<Cred> other_;
 };
 
+// [fsuidgid_has_mapping] EOVERFLOW: what the caller makes there could not belong to him.
+inline Errno may_own(const Cred& caller, const SuperBlock& sb) {
+  return sb.s_idmap() == nullptr || sb.s_idmap()->has(caller) ? Errno() : Errno(EOVERFLOW);
+}
+
 // Errno{} or EACCES; `cred` acts already.
 Errno generic_permission(const Cred& cred, const Perm& perm, uint32_t mask);
 // For the caller, by the cache; nothing: it cannot tell.
 std::optional<Errno> permission_hit(const Cred& cred, const Inode& inode, uint32_t mask);
 // By the cache if it can tell and is young enough, else the file system is asked.
 Result<void> inode_permission(const CallContext& ctx, Inode& inode, uint32_t mask);
+// EPERM unless the caller owns it or is privileged; asks if the cache cannot tell.
+Result<void> inode_owner_or_capable(const CallContext& ctx, Inode& inode);
 // The sticky bit forbids `cred` to remove what `victim` owns from `dir`.
 bool check_sticky(const Cred& cred, const Perm& dir, const Perm& victim);
 Errno may_create(const Cred& cred, const Perm& dir);

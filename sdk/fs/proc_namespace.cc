@@ -78,8 +78,9 @@ std::string show_mountinfo(const TaskStruct& task) {
     if (info.peer_group != 0) absl::StrAppend(&text, " shared:", info.peer_group);
     if (info.master_group != 0) absl::StrAppend(&text, " master:", info.master_group);
     if (info.unbindable) absl::StrAppend(&text, " unbindable");
-    absl::StrAppend(&text, " - myfs ", escaped(sb.s_id), " ", sb.is_read_only() ? "ro" : "rw",
-                    "\n");
+    absl::StrAppend(&text, " - myfs ", escaped(sb.s_id), " ", sb.is_read_only() ? "ro" : "rw");
+    const std::string options = sb.s_op().show_options();
+    absl::StrAppend(&text, options.empty() ? "" : ",", escaped(options), "\n");
   }
   return text;
 }

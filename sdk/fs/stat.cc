@@ -32,7 +32,7 @@ Result<void> vfs_stat(const CallContext& ctx, const TaskStruct& task, At at, int
         ctx, task, at, flags,
         [stat](const RcuHit& hit) {
           if (!hit.inode->attr_hit(stat)) return false;
-          stat->dev = hit.inode->i_sb().s_dev;
+          hit.inode->i_sb().show(stat);
           return true;
         },
         &error);
@@ -43,7 +43,7 @@ Result<void> vfs_stat(const CallContext& ctx, const TaskStruct& task, At at, int
     MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, flags, LookupIntent::kStat));
     if (found.has_stat && !force_sync) {
       *stat = found.stat;
-      stat->dev = found.path.inode().i_sb().s_dev;
+      found.path.inode().i_sb().show(stat);
       return ok_result();
     }
     MYFS_ASSIGN(*stat, vfs_getattr(ctx, found.path.inode(), force_sync));
@@ -61,7 +61,7 @@ Result<Kstat> vfs_getattr(const CallContext& ctx, Inode& inode, bool force_sync)
     sb.s_counters.attr_misses.add();
     MYFS_ASSIGN(stat, inode.i_op().getattr(ctx, inode));
   }
-  stat.dev = sb.s_dev;
+  sb.show(&stat);
   return stat;
 }
 
@@ -72,7 +72,7 @@ Result<void> vfs_fstat(const CallContext& ctx, const TaskStruct& task, int fd, K
     if (file == nullptr) return Errno(EBADF);
     const Inode& inode = file->f_inode();
     if (inode.attr_hit(stat) && inode.i_sb().s_validity.alive()) {
-      stat->dev = inode.i_sb().s_dev;
+      inode.i_sb().show(stat);
       return ok_result();
     }
   }

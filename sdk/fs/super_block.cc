@@ -11,6 +11,9 @@ Result<Ref<Inode>> SuperOps::fh_to_inode(const CallContext&, std::string_view) {
   return Errno(EOPNOTSUPP);
 }
 
+Result<void> SuperOps::reconfigure(const CallContext&, const Reconfigure&) { return ok_result(); }
+std::string SuperOps::show_options() { return {}; }
+
 Ref<SuperBlock> SuperBlock::create(std::unique_ptr<SuperOps> op, SuperOptions options) {
   return Ref<SuperBlock>(new SuperBlock(std::move(op), std::move(options)),
                          Ref<SuperBlock>::Adopt{});
@@ -27,6 +30,7 @@ SuperBlock::SuperBlock(std::unique_ptr<SuperOps> op, SuperOptions options)
       s_inodes(*this, options.max_unused_inodes),
       s_op_(std::move(op)),
       s_budget_(options.budget),
+      s_idmap_(std::move(options.idmap)),
       s_write_count_(options.read_only) {
   if (s_budget_ != nullptr) s_budget_->register_shrinker(this);
 }
@@ -43,6 +47,33 @@ Ref<Dentry> SuperBlock::set_root(Ref<Inode> inode) {
   assert(!s_root_);
   s_root_ = s_dcache.d_alloc_anon(std::move(inode));
   return s_root_.to_ref();
+}
+
+Result<void> SuperBlock::reconfigure(const CallContext& ctx, const Reconfigure& change) {
+  const bool was_read_only = is_read_only();
+  const bool read_only = change.read_only.value_or(was_read_only);
+  if (!read_only && was_read_only) MYFS_TRY(Result<void>(s_op_->may_write()));
+  if (read_only && !was_read_only) {
+    MYFS_TRY(Result<void>(s_write_count_.make_read_only()));
+    // What files that were open have left behind.
+    ReadLock lock(s_umount);
+    Result<void> synced = is_active() ? s_op_->sync_fs(ctx) : ok_result();
+    if (!synced.ok()) {
+      s_write_count_.set_read_only(false);
+      return synced;
+    }
+  }
+  MYFS_TRY(s_op_->reconfigure(ctx, change));
+  if (!read_only) set_read_only(false);
+  return ok_result();
+}
+
+Result<void> SuperBlock::freeze(const CallContext& ctx) {
+  MYFS_TRY(Result<void>(s_writers.freeze(ctx)));
+  ReadLock lock(s_umount);
+  Result<void> synced = is_active() && !is_read_only() ? s_op_->sync_fs(ctx) : ok_result();
+  if (!synced.ok()) (void)s_writers.thaw();
+  return synced;
 }
 
 size_t SuperBlock::shrink_caches(size_t wanted_bytes) {

@@ -12,12 +12,14 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sdk/base/call_context.h"
+#include "sdk/base/id_map.h"
 #include "sdk/base/metrics.h"
 #include "sdk/base/principal.h"
 #include "sdk/base/ref.h"
@@ -50,6 +52,15 @@ struct SmallFile {
 };
 inline constexpr size_t kReadManyMax = 256;  // files in one call
 
+// What a live mount may be given anew; what is not set stays [struct fs_context, remount].
+struct Reconfigure {
+  std::optional<bool> read_only;
+  std::optional<bool> sync_writes;
+  std::optional<bool> soft;
+  std::optional<int64_t> timeout_ns;
+  std::optional<int64_t> attr_timeout_ns;
+};
+
 class SuperOps {
  public:
   virtual ~SuperOps() = default;
@@ -74,6 +85,12 @@ class SuperOps {
   // EINVAL for what is none. Default: EOPNOTSUPP.
   virtual Result<std::string> encode_fh(const CallContext& ctx, Inode& inode);
   virtual Result<Ref<Inode>> fh_to_inode(const CallContext& ctx, std::string_view handle);
+  // [reconfigure, show_options] All but read_only, which is the VFS's; default: it has none.
+  virtual Result<void> reconfigure(const CallContext& ctx, const Reconfigure& change);
+  // "name=value" joined by commas, without ro and rw.
+  virtual std::string show_options();
+  // [remount_fs] Errno{} if it may be written to, as far as the file system knows.
+  virtual Errno may_write() { return Errno(); }
   // umount has begun: what cannot be written until ctx.deadline_ns is given up; afterwards nothing
   // is in flight. `force` is for messages.
   virtual void umount_begin(const CallContext& ctx, bool force) = 0;
@@ -97,6 +114,7 @@ struct SuperOptions {
   size_t max_unused_inodes = 250'000;
   mm::Budget* budget = nullptr;  // charged for dentries and inodes, which it may ask back; or null
   std::string s_id;              // for messages: the URL
+  std::shared_ptr<const IdMap> idmap;  // of whom callers and owners are at the server; or null
 };
 
 class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
@@ -110,6 +128,17 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   // Whom the server takes callers for. Null: for who they are. In an rcu read section.
   const Principal* principal_rcu() const { return s_principal_.load(std::memory_order_acquire); }
   void set_principal(const Principal& principal);  // by one thread at a time
+  // [mnt_idmap] Caches know the server's ids. Null: they are those of this host.
+  const IdMap* s_idmap() const { return s_idmap_.get(); }
+  // Attributes as a caller sees them.
+  void show(Kstat* stat) const {
+    stat->dev = s_dev;
+    if (s_idmap_ != nullptr) s_idmap_->kstat_out(stat);
+  }
+  // The caller as the server knows him.
+  CredRef server_cred(const CredRef& cred) const {
+    return s_idmap_ == nullptr ? cred : std::make_shared<const Cred>(s_idmap_->cred_in(*cred));
+  }
   bool is_read_only() const { return s_write_count_.is_read_only(); }
   // Whoever has something open for writing.
   void set_read_only(bool value) { s_write_count_.set_read_only(value); }
@@ -128,6 +157,16 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   SharedMutex s_umount{LockRank::kSuperUmount};
   Mutex s_rename_mutex{LockRank::kRename};
   uint64_t next_open_id() { return next_open_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+  // [reconfigure_super] EBUSY: to be read-only while something is open for writing or being
+  // changed; EROFS: the server lets nobody write. Then nothing is changed.
+  Result<void> reconfigure(const CallContext& ctx, const Reconfigure& change);
+  // [freeze_super] Waits for the changes under way, makes everything durable; then changes wait
+  // until the thaw, or the end of the last mount. EBUSY: it is frozen, or being frozen; what
+  // sync_fs says; ETIMEDOUT, EINTR: it is not.
+  Result<void> freeze(const CallContext& ctx);
+  // [thaw_super] EINVAL: it is not frozen.
+  Result<void> thaw() { return s_writers.thaw(); }
 
   // Lets go of unused dentries and inodes; for the memory budget. Returns an estimate of the bytes
   // freed.
@@ -153,6 +192,7 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
 
   const std::unique_ptr<SuperOps> s_op_;
   mm::Budget* const s_budget_;
+  const std::shared_ptr<const IdMap> s_idmap_;
   RefPtr<Dentry> s_root_;
   WriteCount s_write_count_;
   std::atomic<const Principal*> s_principal_{nullptr};

@@ -117,6 +117,27 @@ Result<void> TaskStruct::mount_setattr(const CallContext& ctx, At at, std::optio
   return nsproxy->set_propagation(found.path, *propagation, recursive);
 }
 
+Result<void> TaskStruct::remount(const CallContext& ctx, At at, const Reconfigure& change) {
+  MYFS_ASSIGN(const WalkResult found, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
+  if (!found.path.mnt->is_root(*found.path.dentry)) return Errno(EINVAL);
+  MYFS_TRY(found.path.mnt->mnt_sb().reconfigure(ctx, change));
+  if (change.read_only.has_value()) {
+    // Nobody writes, now that the super block is read-only.
+    MYFS_TRY(nsproxy->set_read_only(found.path, *change.read_only, false));
+  }
+  return ok_result();
+}
+
+Result<void> TaskStruct::freeze(const CallContext& ctx, At at) {
+  MYFS_ASSIGN(const WalkResult found, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
+  return found.path.mnt->mnt_sb().freeze(ctx);
+}
+
+Result<void> TaskStruct::thaw(const CallContext& ctx, At at) {
+  MYFS_ASSIGN(const WalkResult found, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
+  return found.path.mnt->mnt_sb().thaw();
+}
+
 Result<void> TaskStruct::umount(const CallContext& ctx, std::string_view at, bool detach,
                                 bool force) {
   MYFS_ASSIGN(WalkResult found, path_lookup(ctx, *this, At{AT_FDCWD, at}, LOOKUP_FOLLOW));

@@ -19,6 +19,7 @@
 namespace myfs::fs {
 
 struct At;
+struct Reconfigure;
 
 class TaskStruct {
  public:
@@ -49,6 +50,12 @@ class TaskStruct {
   Result<void> move_mount(const CallContext& ctx, At from, At at);
   Result<void> mount_setattr(const CallContext& ctx, At at, std::optional<bool> read_only,
                              std::optional<Propagation> propagation, bool recursive);
+  // [MS_REMOUNT] Of the super block that is mounted there; read_only of the mount, too. EINVAL: no
+  // mount point.
+  Result<void> remount(const CallContext& ctx, At at, const Reconfigure& change);
+  // [FIFREEZE, FITHAW] Of the super block of the place.
+  Result<void> freeze(const CallContext& ctx, At at);
+  Result<void> thaw(const CallContext& ctx, At at);
   // `detach`: whoever uses it, with all mounts below. `force`: whoever uses it; and if that was
   // the last mount of its super block, what waits there ends, and later calls fail.
   Result<void> umount(const CallContext& ctx, std::string_view at, bool detach, bool force = false);

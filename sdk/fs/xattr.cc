@@ -34,6 +34,19 @@ Errno check_name(const Cred& cred, const Inode& inode, std::string_view name, bo
   return name.starts_with("security.") ? Errno() : Errno(EOPNOTSUPP);
 }
 
+// [vfs_posix_acl_to_xattr and back] A list's ids, from what the server says to what the caller
+// sees, or the reverse: EINVAL for an id that is not mapped, and what is wrong with the list.
+Result<std::string> map_acl(const IdMap& map, std::string value, bool in) {
+  MYFS_ASSIGN(PosixAcl acl, PosixAcl::from_xattr(value));
+  if (acl.empty()) return value;
+  if (in) {
+    MYFS_TRY(Result<void>(map.acl_in(&acl)));
+  } else {
+    map.acl_out(&acl);
+  }
+  return acl.to_xattr();
+}
+
 // [get_cached_acl] Nothing: the cache cannot tell.
 std::optional<Result<std::string>> cached_acl(const Inode& inode, std::string_view name) {
   RcuReadGuard guard;
@@ -61,10 +74,13 @@ Result<Path> find(const CallContext& ctx, TaskStruct& task, At at, int at_flags)
 
 Result<std::string> inode_getxattr(const CallContext& ctx, Inode& inode, std::string_view name) {
   if (Errno error = check_name(*ctx.cred, inode, name, false); !error.ok()) return error;
-  if (is_posix_acl_xattr(name)) {
-    if (auto cached = cached_acl(inode, name); cached.has_value()) return *std::move(cached);
-  }
-  return inode.i_op().getxattr(ctx, inode, name);
+  if (!is_posix_acl_xattr(name)) return inode.i_op().getxattr(ctx, inode, name);
+  auto cached = cached_acl(inode, name);
+  Result<std::string> value =
+      cached.has_value() ? *std::move(cached) : inode.i_op().getxattr(ctx, inode, name);
+  const IdMap* map = inode.i_sb().s_idmap();
+  if (map == nullptr || !value.ok()) return value;
+  return map_acl(*map, *std::move(value), false);
 }
 
 Result<std::vector<std::string>> inode_listxattr(const CallContext& ctx, Inode& inode) {
@@ -80,6 +96,11 @@ Result<void> inode_setxattr(const CallContext& ctx, Inode& inode, std::string_vi
   if ((flags & ~(kXattrCreate | kXattrReplace)) != 0) return Errno(EINVAL);
   if (value.size() > kXattrValueMax_bytes) return Errno(E2BIG);
   if (Errno error = check_name(*ctx.cred, inode, name, true); !error.ok()) return error;
+  std::string mapped;
+  if (const IdMap* map = inode.i_sb().s_idmap(); map != nullptr && is_posix_acl_xattr(name)) {
+    MYFS_ASSIGN(mapped, map_acl(*map, std::string(value), true));
+    value = mapped;
+  }
   WriteLock lock(inode.i_rwsem);
   ChangeInFlight change({}, {&inode}, Inode::kChanging + Inode::kChangingPerm);
   return inode.i_op().setxattr(change.context(ctx), inode, name, value, flags);

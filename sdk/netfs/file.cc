@@ -50,7 +50,7 @@ bool is_lease_refusal(Errno error) { return error == Errno(EACCES) || error == E
 
 rpc::Opener opener_of(const fs::File& file) {
   return {.open_id = file.f_open_id,
-          .cred = file.f_cred,
+          .cred = file.f_inode().i_sb().server_cred(file.f_cred),
           .access = static_cast<uint8_t>(file.access())};
 }
 
@@ -58,7 +58,7 @@ rpc::Opener opener_of(const fs::File& file) {
 
 FileState::FileState(const fs::File& file) {
   open.open_id = file.f_open_id;
-  open.cred = file.f_cred;
+  open.cred = file.f_inode().i_sb().server_cred(file.f_cred);
   open.access = static_cast<uint8_t>(file.access());
 }
 
@@ -302,7 +302,7 @@ Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file
   Progress progress(inode, from, offset, append);
   // Should it fail, the inode may be pinned for nothing.
   Result<void> cached = write_cached(ctx, inode, file, progress);
-  const bool flushes = super_.options().sync_writes && progress.done != 0;
+  const bool flushes = super_.sync_writes() && progress.done != 0;
   if (!cached.ok() && !flushes) super_.put_later(RefPtr<fs::Inode>::try_from(&inode));
   if (cached.error() == Errno(EAGAIN)) {
     Result<fs::WriteResult> rest = write_uncached(

@@ -125,7 +125,7 @@ Result<void> NetLocks::ask(const CallContext& ctx, NetInode& inode, const rpc::H
 
 // OK: it is over.
 Errno NetLocks::wait_over(const CallContext& ctx, LockRequest& request) {
-  const rpc::ClientOptions& options = super_.options().client;
+  const rpc::Patience patience = super_.client().patience();
   auto give_up = [&](Errno why) {
     MutexLock guard(mutex_);
     if (request.state == LockRequest::State::kOver) return Errno();
@@ -134,7 +134,7 @@ Errno NetLocks::wait_over(const CallContext& ctx, LockRequest& request) {
   };
   while (true) {
     int64_t until_ns = ctx.deadline_ns;
-    if (options.soft) until_ns = std::min(until_ns, deadline_after_ns(options.timeout_ns));
+    if (patience.soft) until_ns = std::min(until_ns, deadline_after_ns(patience.timeout_ns));
     {
       CancelToken::Listener listener(ctx.cancel, [&] { request.wake.set(); });
       (void)super_.client().wait_for(request.wake, until_ns);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "sdk/base/error_detail.h"
 #include "sdk/base/log.h"
 #include "sdk/mm/runtime.h"
@@ -17,6 +18,11 @@ constexpr int64_t kReturnsDelay_ns = 10 * kNsPerMs;
 constexpr int64_t kDrain_ns = kNsPerSec;
 constexpr int64_t kCloseTimeout_ns = 5 * kNsPerSec;
 constexpr int64_t kForcedFlush_ns = kNsPerSec;
+
+const CredRef& background_cred() {
+  static const auto* const cred = new CredRef(std::make_shared<const Cred>());
+  return *cred;
+}
 }  // namespace
 
 Super::Super(MountOptions options, mm::Runtime& runtime)
@@ -25,7 +31,8 @@ Super::Super(MountOptions options, mm::Runtime& runtime)
       inode_ops_(*this),
       file_ops_(*this),
       address_space_ops_(*this) {
-  background_ctx_.cred = std::make_shared<const Cred>();
+  sync_writes_.store(options_.sync_writes, std::memory_order_relaxed);
+  background_ctx_.cred = background_cred();
 }
 
 Super::~Super() { worker_.stop(); }
@@ -33,12 +40,19 @@ Super::~Super() { worker_.stop(); }
 Result<Ref<fs::SuperBlock>> Super::mount(uv_io::Loop& loop, MountOptions options,
                                          const CallContext& ctx) {
   mm::Runtime& runtime = options.runtime != nullptr ? *options.runtime : mm::Runtime::process();
-  options.client.read_only = options.read_only;
+  if (options.idmap != nullptr) {
+    // What no caller waits for is done as the server's root.
+    options.client.server_cred = [map = options.idmap](const CredRef& cred) {
+      return cred == background_cred() ? cred
+                                       : std::make_shared<const Cred>(map->cred_in(*cred));
+    };
+  }
   auto owned = std::unique_ptr<Super>(new Super(std::move(options), runtime));
   Super& super = *owned;
   fs::SuperOptions sb_options;
   sb_options.read_only = super.options_.read_only;
   sb_options.s_id = super.options_.s_id;
+  sb_options.idmap = super.options_.idmap;
   sb_options.budget = &runtime.budget();
   Ref<fs::SuperBlock> sb = fs::SuperBlock::create(std::move(owned), std::move(sb_options));
   super.sb_ = sb.get();
@@ -318,6 +332,40 @@ Result<Ref<fs::Inode>> Super::fh_to_inode(const CallContext& ctx, std::string_vi
     MYFS_ASSIGN(Ref<NetInode> inode, learn(*node, scope.ticket(), nullptr));
     return Ref<fs::Inode>(std::move(inode));
   }
+}
+
+Result<void> Super::reconfigure(const CallContext&, const fs::Reconfigure& change) {
+  if (change.sync_writes.has_value()) {
+    sync_writes_.store(*change.sync_writes, std::memory_order_relaxed);
+  }
+  if (change.attr_timeout_ns.has_value()) {
+    validity().attr_timeout_ns.store(*change.attr_timeout_ns, std::memory_order_relaxed);
+  }
+  const rpc::Patience now = client_->patience();
+  client_->set_patience({.soft = change.soft.value_or(now.soft),
+                         .timeout_ns = change.timeout_ns.value_or(now.timeout_ns)});
+  return ok_result();
+}
+
+std::string Super::show_options() {
+  const rpc::Patience patience = client_->patience();
+  const int64_t attr_timeout_ns = validity().attr_timeout_ns.load(std::memory_order_relaxed);
+  const rpc::ClientOptions& client = options_.client;
+  std::string text = absl::StrCat(
+      patience.soft ? "soft" : "hard", ",timeout=", patience.timeout_ns / kNsPerMs,
+      "ms,connect_timeout=", client.connect_timeout_ns / kNsPerMs,
+      "ms,rsize=", options_.rsize_bytes, ",wsize=", options_.wsize_bytes,
+      ",connections=", client.data_connections, ",write_policy=", sync_writes() ? "sync" : "async",
+      ",cache_size=", runtime_.budget().limit());
+  if (options_.idmap != nullptr) absl::StrAppend(&text, ",idmap=", options_.idmap->text());
+  if (attr_timeout_ns != kNoDeadline) {
+    absl::StrAppend(&text, ",cache_timeout=", attr_timeout_ns / kNsPerMs, "ms");
+  }
+  return text;
+}
+
+Errno Super::may_write() {
+  return server_read_only_.load(std::memory_order_acquire) ? Errno(EROFS) : Errno();
 }
 
 void Super::umount_begin(const CallContext& ctx, bool force) {

@@ -42,6 +42,7 @@ struct MountOptions {
   int64_t attr_timeout_ns = kNoDeadline;  // see fs::Validity
   size_t rsize_bytes = kDefaultIo_bytes;
   size_t wsize_bytes = kDefaultIo_bytes;
+  std::shared_ptr<const IdMap> idmap;
   mm::Runtime* runtime = nullptr;  // null: the process's
 };
 
@@ -67,7 +68,9 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   NetLocks& locks() { return locks_; }
   mm::Runtime& runtime() const { return runtime_; }
   NetCounters& counters() { return counters_; }
+  // As mounted; what can change since is asked for below.
   const MountOptions& options() const { return options_; }
+  bool sync_writes() const { return sync_writes_.load(std::memory_order_relaxed); }
   NetInodeOps& inode_ops() { return inode_ops_; }
   NetFileOps& file_ops() { return file_ops_; }
   NetAddressSpaceOps& address_space_ops() { return address_space_ops_; }
@@ -144,6 +147,9 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   void forget(fs::Inode& inode) override;
   Result<std::string> encode_fh(const CallContext& ctx, fs::Inode& inode) override;
   Result<Ref<fs::Inode>> fh_to_inode(const CallContext& ctx, std::string_view handle) override;
+  Result<void> reconfigure(const CallContext& ctx, const fs::Reconfigure& change) override;
+  std::string show_options() override;
+  Errno may_write() override;
   void umount_begin(const CallContext& ctx, bool force) override;
   void shutdown(const CallContext& ctx) override;
   void put_super() override;
@@ -202,6 +208,8 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   std::atomic<int64_t> server_minus_boottime_ns_{0};
   uint64_t incarnation_ = 0;  // of the newest session; the loop's
   std::atomic<bool> relaxed_{false};
+  std::atomic<bool> sync_writes_{false};
+  std::atomic<bool> server_read_only_{false};  // whatever the mount wants
   std::atomic<bool> returns_scheduled_{false};
 
   Mutex deferred_mutex_{LockRank::kCall};

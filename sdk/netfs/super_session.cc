@@ -29,7 +29,8 @@ void Super::on_session_started(const rpc::SessionInfo& info, int64_t sent_bootti
   leases_->new_session(info.incarnation);
   relaxed_.store(info.relaxed, std::memory_order_release);
   sb_->set_principal(info.principal);
-  sb_->set_read_only(options_.read_only || info.read_only);
+  server_read_only_.store(info.read_only, std::memory_order_release);
+  if (info.read_only) sb_->set_read_only(true);
   server_minus_boottime_ns_.store(server_time_ns - sent_boottime_ns, std::memory_order_relaxed);
   {
     MutexLock lock(root_mutex_);

@@ -92,8 +92,9 @@ void Client::Impl::tear_down() {
 }
 
 int64_t Client::Impl::deadline(const CallContext& ctx) const {
-  if (!options_.soft) return ctx.deadline_ns;
-  return std::min(ctx.deadline_ns, deadline_after_ns(options_.timeout_ns));
+  const Patience patience = this->patience();
+  if (!patience.soft) return ctx.deadline_ns;
+  return std::min(ctx.deadline_ns, deadline_after_ns(patience.timeout_ns));
 }
 
 Result<void> Client::Impl::admit_into(const CallContext& ctx, const AdmitArgs& args,
@@ -109,7 +110,7 @@ Result<void> Client::Impl::admit_into(const CallContext& ctx, const AdmitArgs& a
 }
 
 void Client::Impl::prepare(Call& call, const CallContext& ctx, Admission admission) {
-  call.cred = ctx.cred;
+  call.cred = options_.server_cred ? options_.server_cred(ctx.cred) : ctx.cred;
   if (call.changes && ctx.change != nullptr)
     call.change = RefPtr<PendingChange>::try_from(ctx.change);
   call.started_ns = boottime_ns();
@@ -187,6 +188,8 @@ Result<std::unique_ptr<Client>> Client::create(uv_io::Loop& loop, ClientOptions 
 }
 
 void Client::close(const CallContext& ctx) { impl_->close(ctx); }
+Patience Client::patience() const { return impl_->patience(); }
+void Client::set_patience(const Patience& patience) { impl_->set_patience(patience); }
 SessionInfo Client::session() const { return impl_->link().session(); }
 uint64_t Client::incarnation() const { return impl_->link().incarnation(); }
 uint32_t Client::max_io_bytes() const { return session().max_io_bytes; }

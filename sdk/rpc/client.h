@@ -59,11 +59,19 @@ struct ClientOptions {
   std::string export_path = "/";
   std::string secret;  // key of the login's HMAC; empty: the peer's credentials decide
   CredRef cred;        // the session's principal; null: uid and gid of the process
+  // The caller of a call as the server knows him; null: as he is.
+  std::function<CredRef(const CredRef&)> server_cred;
   bool read_only = false;
   bool soft = false;
   int64_t timeout_ns = kDefaultTimeout_ns;  // soft only
   int64_t connect_timeout_ns = kDefaultConnectTimeout_ns;
   int data_connections = 2;  // 1..kDataConnectionsMax
+};
+
+// How long a call waits for a server that does not answer.
+struct Patience {
+  bool soft = false;
+  int64_t timeout_ns = kDefaultTimeout_ns;  // soft only
 };
 
 class Client {
@@ -79,6 +87,9 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
+  // At first as the options say; for calls that begin afterwards.
+  Patience patience() const;
+  void set_patience(const Patience& patience);
   // The session of the newest login; a copy.
   SessionInfo session() const;
   // Counts logins: 1 for the first session. A handle is valid only in the incarnation that it came

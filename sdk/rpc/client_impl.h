@@ -23,7 +23,11 @@ namespace myfs::rpc {
 
 class Client::Impl {
  public:
-  Impl(uv_io::Loop& loop, ClientOptions options) : loop_(loop), options_(std::move(options)) {}
+  Impl(uv_io::Loop& loop, ClientOptions options)
+      : loop_(loop),
+        options_(std::move(options)),
+        soft_(options_.soft),
+        timeout_ns_(options_.timeout_ns) {}
 
   Result<void> open(CallbackSink& sink, const CallContext& ctx);
   void close(const CallContext& ctx);
@@ -76,6 +80,14 @@ class Client::Impl {
   Link& link() { return *link_; }
   Admitter& admitter() { return *admitter_; }
   const ClientOptions& options() const { return options_; }
+  Patience patience() const {
+    return {.soft = soft_.load(std::memory_order_relaxed),
+            .timeout_ns = timeout_ns_.load(std::memory_order_relaxed)};
+  }
+  void set_patience(const Patience& patience) {
+    timeout_ns_.store(patience.timeout_ns, std::memory_order_relaxed);
+    soft_.store(patience.soft, std::memory_order_relaxed);
+  }
 
  private:
   void prepare(Call& call, const CallContext& ctx, Admission admission);
@@ -86,6 +98,8 @@ class Client::Impl {
 
   uv_io::Loop& loop_;
   const ClientOptions options_;
+  std::atomic<bool> soft_;
+  std::atomic<int64_t> timeout_ns_;
   const uv_io::ForkGuard fork_guard_;
   const std::shared_ptr<Admitter> admitter_ = std::make_shared<Admitter>();
   std::shared_ptr<Link> link_;  // made and destroyed inside the loop

@@ -1,5 +1,6 @@
 // What an export makes of its callers holds for what the client answers from its cache, too.
 #include <fcntl.h>
+#include <myfs/lowlevel.h>
 
 #include "tests/integration/two_clients.h"
 
@@ -52,6 +53,33 @@ TEST_F(Exported, ACacheDoesNotTakeASquashedRootForRoot) {
   EXPECT_EQ(-EPERM, myfs_chmod_x(pub, &root_, "/shut", 0777));
   EXPECT_EQ(-EPERM, myfs_setxattr_x(pub, &root_, "/shut", "trusted.a", "1", 1, 0, 0));
   EXPECT_EQ(-EPERM, myfs_mknod_x(pub, &root_, "/dev", S_IFCHR | 0600, 1));
+}
+
+// Privileges that the client itself checks are those that the server grants.
+TEST_F(Exported, ASquashedRootHasNoPrivilegesInTheClient) {
+  Client pub(server_.tcp_url("pub"));
+  ASSERT_EQ(0, myfs_chmod_x(*all_, &root_, "/pub/shut", 0777));
+  ASSERT_EQ(0, myfs_chmod_x(*all_, &root_, "/pub/shut/f", 0666));
+  const int fd = myfs_open_x(pub, &user_, "/shut/f", O_RDONLY, 0);
+  ASSERT_GE(fd, 0) << last_message();
+  EXPECT_EQ(-ENOENT, myfs_linkat_x(pub, &root_, fd, "", AT_FDCWD, "/linked", AT_EMPTY_PATH));
+  EXPECT_EQ(0, myfs_linkat_x(pub, &user_, fd, "", AT_FDCWD, "/linked", AT_EMPTY_PATH))
+      << last_message();
+  EXPECT_EQ(-EPERM, myfs_open_x(pub, &root_, "/shut/f", O_RDONLY | O_NOATIME, 0));
+  EXPECT_EQ(-EPERM, myfs_open_x(pub, &root_, "/shut/f", O_RDWR | O_CREAT | O_NOATIME, 0600));
+  EXPECT_EQ("text", all_->get("/pub/shut/f"));
+  const int its = myfs_open_x(pub, &root_, "/shut/f", O_RDONLY, 0);
+  ASSERT_GE(its, 0) << last_message();
+  EXPECT_EQ(-EPERM, myfs_fcntl(pub, its, F_SETFL, O_NOATIME));
+  EXPECT_EQ(0, myfs_close(pub, its));
+  EXPECT_EQ(0, myfs_close(pub, fd));
+  myfs_entry dir{};
+  dir.size = sizeof dir;
+  ASSERT_EQ(0, myfs_ll_open_path(pub, &root_, "/", &dir)) << last_message();
+  myfs_entry made{};
+  made.size = sizeof made;
+  EXPECT_EQ(-EPERM, myfs_ll_mknod(dir.inode, &root_, "dev", S_IFCHR | 0600, 0, 1, &made));
+  EXPECT_EQ(0, myfs_ll_forget(dir.inode, 1));
 }
 
 TEST_F(Exported, ASquashedRootOwnsWhatItMakesAsNobody) {

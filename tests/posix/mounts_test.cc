@@ -282,5 +282,161 @@ TEST_F(Mounts, umount_LazilyLetsACallInFlightFinish) {
   EXPECT_EQ(0, after.find("/x"));
 }
 
+// --- freeze, remount
+
+TEST_F(Mounts, remount_EINVAL) {
+  const std::pair<const char*, std::vector<std::string>> table[] = {
+      {"rsize=1M", {"rsize", "cannot be changed", "write_policy"}},
+      {"uid=3", {"uid", "cannot be changed"}},
+      {"connections=3", {"connections", "cannot be changed"}},
+      {"colour=red", {"colour", "unknown"}},
+      {"timeout=1ms", {"timeout=1ms", "100ms..1h"}},
+      {"ro,rw", {"contradicts"}},
+  };
+  for (const auto& [options, words] : table) {
+    EXPECT_EQ(-EINVAL, myfs_remount(task_, "/", options)) << options;
+    const std::string said = last_message();
+    for (const std::string& word : words) EXPECT_NE(std::string::npos, said.find(word)) << said;
+  }
+  EXPECT_EQ(-EINVAL, myfs_remount(task_, "a", "ro")) << "no mount";
+  EXPECT_EQ(-EINVAL, myfs_remount(task_, "/", nullptr));
+  EXPECT_EQ(-EINVAL, myfs_remount(task_, nullptr, "ro"));
+}
+
+TEST_F(Mounts, remount_EBUSY) {
+  int fd = open("f", O_RDWR);
+  EXPECT_EQ(-EBUSY, myfs_remount(task_, "/", "ro"));
+  write(fd, "goes on");
+  close(fd);
+  ASSERT_EQ(0, myfs_remount(task_, "/", "ro")) << last_message();
+  EXPECT_EQ(-EROFS, myfs_mkdir(task_, "x", 0755));
+  EXPECT_EQ(-EROFS, myfs_open(task_, "f", O_RDWR, 0));
+  ASSERT_EQ(0, myfs_remount(task_, "/", "rw")) << last_message();
+  EXPECT_EQ(0, myfs_mkdir(task_, "x", 0755));
+}
+
+// A mount that began read-only can be written to afterwards.
+TEST_F(Mounts, remount_OfAReadOnlyMount) {
+  ASSERT_EQ(0, myfs_mount(task_, (server_->url() + "?ro").c_str(), "b", nullptr));
+  const std::string inner = "b" + home() + "/f";
+  EXPECT_EQ(-EROFS, myfs_open(task_, inner.c_str(), O_RDWR, 0));
+  ASSERT_EQ(0, myfs_remount(task_, "b", "rw")) << last_message();
+  int fd = open(inner.c_str(), O_RDWR);
+  write(fd, "PLAIN");
+  close(fd);
+  EXPECT_EQ("PLAIN", content("f"));
+  EXPECT_EQ(0, myfs_umount(task_, "b", 0));
+}
+
+TEST_F(Mounts, remount_EROFS) {
+  MyfsdProcess other(*dir_ / "exported", {"--export", "/:ro"});
+  ASSERT_TRUE(other.start()) << other.output();
+  ASSERT_EQ(0, myfs_mount(task_, other.url().c_str(), "b", nullptr)) << last_message();
+  EXPECT_EQ(-EROFS, myfs_remount(task_, "b", "rw"));
+  EXPECT_EQ(0, myfs_umount(task_, "b", 0));
+}
+
+TEST_F(Mounts, remount_ShowsInTheOptions) {
+  ASSERT_EQ(0, mount("b"));
+  const auto line = [&] {
+    const std::string text = mountinfo(task_);
+    const size_t at = text.find(" " + home() + "/b ");
+    return at == text.npos ? text : text.substr(at, text.find('\n', at) - at);
+  };
+  EXPECT_NE(std::string::npos, line().find("rw,hard,timeout=30000ms")) << line();
+  EXPECT_NE(std::string::npos, line().find("write_policy=async")) << line();
+  ASSERT_EQ(0, myfs_remount(task_, "b", "soft,timeout=300ms,write_policy=sync,cache_timeout=0"));
+  EXPECT_NE(std::string::npos, line().find("rw,soft,timeout=300ms")) << line();
+  EXPECT_NE(std::string::npos, line().find("write_policy=sync")) << line();
+  EXPECT_NE(std::string::npos, line().find("cache_timeout=0ms")) << line();
+  ASSERT_EQ(0, myfs_remount(task_, "b", "hard"));
+  EXPECT_NE(std::string::npos, line().find("rw,hard,timeout=300ms")) << line();
+  EXPECT_EQ(0, myfs_umount(task_, "b", 0));
+}
+
+// `soft` begins with the next call.
+TEST_F(Mounts, remount_MakesCallsImpatient) {
+  MyfsdProcess other(*dir_ / "slow");
+  ASSERT_TRUE(other.start()) << other.output();
+  ASSERT_EQ(0, myfs_mount(task_, other.url().c_str(), "b", nullptr));
+  ASSERT_EQ(0, myfs_remount(task_, "b", "soft,timeout=200ms")) << last_message();
+  other.send_signal(SIGSTOP);
+  EXPECT_EQ(-ETIMEDOUT, myfs_mkdir(task_, "b/x", 0755));
+  other.send_signal(SIGCONT);
+  EXPECT_EQ(0, myfs_umount(task_, "b", MNT_DETACH)) << last_message();
+}
+
+TEST_F(Mounts, freeze_EBUSY) {
+  ASSERT_EQ(0, myfs_freeze(task_, "f")) << last_message();
+  EXPECT_EQ(-EBUSY, myfs_freeze(task_, "/"));
+  EXPECT_EQ(0, myfs_thaw(task_, "/"));
+}
+
+TEST_F(Mounts, thaw_EINVAL) {
+  EXPECT_EQ(-EINVAL, myfs_thaw(task_, "/"));
+  EXPECT_EQ(-EINVAL, myfs_thaw(task_, nullptr));
+  EXPECT_EQ(-EINVAL, myfs_freeze(task_, nullptr));
+}
+
+TEST_F(Mounts, freeze_HoldsUpThisClientOnly) {
+  int fd = open("f", O_RDWR);
+  write(fd, "before");
+  ASSERT_EQ(0, myfs_freeze(task_, "/")) << last_message();
+  const myfs_call brief{sizeof brief, nullptr, 50, nullptr};
+  EXPECT_EQ(-ETIMEDOUT, myfs_write_x(task_, &brief, fd, "x", 1));
+  EXPECT_EQ(-ETIMEDOUT, myfs_mkdir_x(task_, &brief, "x", 0755));
+  EXPECT_EQ("before", content("f"));
+  Client other(server_->url());
+  EXPECT_EQ("before", other.get(home() + "/f"));
+  EXPECT_EQ(0, other.put(home() + "/other", "made"));
+  EXPECT_EQ("made", content("other"));
+  ASSERT_EQ(0, myfs_thaw(task_, "/"));
+  write(fd, "!");
+  close(fd);
+  EXPECT_EQ("before!", content("f"));
+}
+
+// Somebody cancelled a freeze that waits: the changes go on.
+TEST_F(Mounts, freeze_ETIMEDOUT) {
+  MyfsdProcess other(*dir_ / "frozen");
+  ASSERT_TRUE(other.start()) << other.output();
+  ASSERT_EQ(0, myfs_mount(task_, other.url().c_str(), "b", nullptr));
+  other.send_signal(SIGSTOP);
+  std::future<int> waits =
+      std::async(std::launch::async, [&] { return myfs_mkdir(task_, "b/x", 0755); });
+  myfs_stats stats{};
+  stats.size = sizeof stats;
+  do {
+    ASSERT_EQ(0, myfs_get_stats(task_, &stats));
+  } while (stats.active_calls == 0);
+  const myfs_call brief{sizeof brief, nullptr, 50, nullptr};
+  EXPECT_EQ(-ETIMEDOUT, myfs_freeze_x(task_, &brief, "b"));
+  other.send_signal(SIGCONT);
+  EXPECT_EQ(0, waits.get());
+  EXPECT_EQ(0, myfs_mkdir(task_, "b/y", 0755));
+  EXPECT_EQ(0, myfs_umount(task_, "b", 0)) << last_message();
+}
+
+TEST_F(Mounts, freeze_ECANCELED) {
+  myfs_cancel* cancel = myfs_cancel_create();
+  myfs_cancel_fire(cancel);
+  const myfs_call cancelled{sizeof cancelled, nullptr, 0, cancel};
+  EXPECT_EQ(-ECANCELED, myfs_freeze_x(task_, &cancelled, "/"));
+  myfs_cancel_destroy(cancel);
+  EXPECT_EQ(-EINVAL, myfs_thaw(task_, "/"));
+}
+
+// A mount that ends while it is frozen thaws: who has a file of it goes on.
+TEST_F(Mounts, freeze_EndsWithTheMount) {
+  ASSERT_EQ(0, mount("b"));
+  const std::string inner = "b" + home() + "/f";
+  int fd = open(inner.c_str(), O_RDWR);
+  ASSERT_EQ(0, myfs_freeze(task_, "b"));
+  ASSERT_EQ(0, myfs_umount(task_, "b", MNT_DETACH)) << last_message();
+  write(fd, "PLAIN");
+  close(fd);
+  EXPECT_EQ("PLAIN", content("f"));
+}
+
 }  // namespace
 }  // namespace myfs::test

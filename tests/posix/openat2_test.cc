@@ -41,6 +41,24 @@ class Openat2 : public ApiTest {
   int root_ = -1;
 };
 
+// What another client has made is in no cache of ours until it has been looked at.
+TEST_F(Openat2, openat2_EAGAIN) {
+  Client other(server_->url());
+  ASSERT_EQ(0, other.put(home() + "/root/sub/far", "far"));
+  Client fresh(server_->url());
+  const std::string path = home() + "/root/sub/far";
+  myfs_open_how how{sizeof how, O_RDONLY, 0, RESOLVE_CACHED};
+  EXPECT_EQ(-EAGAIN, myfs_openat2(fresh, AT_FDCWD, path.c_str(), &how));
+  EXPECT_EQ("far", fresh.get(path));
+  const int fd = myfs_openat2(fresh, AT_FDCWD, path.c_str(), &how);
+  EXPECT_GE(fd, 0) << last_message();
+  EXPECT_EQ(0, myfs_close(fresh, fd));
+  // What makes or cuts is not even tried.
+  EXPECT_EQ(-EAGAIN, open2(root_, "f", RESOLVE_CACHED, O_RDWR | O_CREAT, 0644));
+  EXPECT_EQ(-EAGAIN, open2(root_, "f", RESOLVE_CACHED, O_RDWR | O_TRUNC));
+  EXPECT_EQ("in", content2("f", RESOLVE_CACHED | RESOLVE_BENEATH));
+}
+
 TEST_F(Openat2, openat2_EINVAL) {
   EXPECT_EQ(-EINVAL, open2(root_, "f", 1 << 10));
   EXPECT_EQ(-EINVAL, open2(root_, "f", RESOLVE_BENEATH | RESOLVE_IN_ROOT));

@@ -469,5 +469,132 @@ TEST_F(BindTest, mount_points_stay_though_the_cache_forgets) {
   EXPECT_EQ(rename("/mnt", "/elsewhere"), EBUSY);
 }
 
+// --- freeze, remount
+
+class SuperTest : public BindTest {
+ protected:
+  int freeze() { return errno_of(task.freeze(root, {AT_FDCWD, "/"})); }
+  int thaw() { return errno_of(task.thaw(root, {AT_FDCWD, "/"})); }
+  int remount(bool read_only) {
+    Reconfigure change;
+    change.read_only = read_only;
+    return errno_of(task.remount(root, {AT_FDCWD, "/"}, change));
+  }
+  // Of a call that would wait.
+  CallContext impatient() const {
+    CallContext ctx = root;
+    ctx.deadline_ns = boottime_ns();
+    return ctx;
+  }
+};
+
+TEST_F(SuperTest, a_frozen_super_block_is_not_changed) {
+  int fd = open("/a/file", O_RDWR);
+  ASSERT_EQ(freeze(), 0);
+  EXPECT_EQ(freeze(), EBUSY);
+  const CallContext brief = impatient();
+  EXPECT_EQ(errno_of(vfs_mkdir(brief, task, {AT_FDCWD, "/x"}, 0755)), ETIMEDOUT);
+  EXPECT_EQ(errno_of(vfs_unlink(brief, task, {AT_FDCWD, "/a/file"})), ETIMEDOUT);
+  EXPECT_EQ(errno_of(vfs_rename(brief, task, {AT_FDCWD, "/a"}, {AT_FDCWD, "/c"}, 0)), ETIMEDOUT);
+  EXPECT_EQ(errno_of(vfs_link(brief, task, {AT_FDCWD, "/file"}, {AT_FDCWD, "/l"}, 0)), ETIMEDOUT);
+  EXPECT_EQ(errno_of(vfs_chmod(brief, task, {AT_FDCWD, "/a"}, 0700, 0)), ETIMEDOUT);
+  EXPECT_EQ(errno_of(vfs_truncate(brief, task, {AT_FDCWD, "/file"}, 0)), ETIMEDOUT);
+  EXPECT_EQ(errno_of(vfs_pwrite(brief, task, fd, "x", 1, 0)), ETIMEDOUT);
+  EXPECT_EQ(open_as(brief, "/new", O_CREAT | O_RDWR), -ETIMEDOUT);
+  EXPECT_EQ(open_as(brief, "/file", O_TRUNC | O_RDWR), -ETIMEDOUT);
+  EXPECT_EQ(errno_of(vfs_setxattr(brief, task, {AT_FDCWD, "/file"}, 0, "user.a", "1", 0)),
+            ETIMEDOUT);
+  // Looking is free, and so is opening.
+  EXPECT_EQ(stat("/a/file"), 0);
+  EXPECT_EQ(pread(fd, 10, 0), "");
+  int other = open("/file", O_RDWR);
+  EXPECT_GE(other, 0);
+  EXPECT_EQ(close(other), 0);
+  ASSERT_EQ(thaw(), 0);
+  EXPECT_EQ(thaw(), EINVAL);
+  EXPECT_EQ(mkdir("/x"), 0);
+  EXPECT_EQ(close(fd), 0);
+}
+
+TEST_F(SuperTest, who_waits_goes_on_with_the_thaw) {
+  ASSERT_EQ(freeze(), 0);
+  Event begins;
+  int made = -1;
+  Thread waiter("waiter", [&] {
+    begins.set();
+    made = mkdir("/x");
+  });
+  begins.wait();
+  EXPECT_EQ(stat("/x"), ENOENT);
+  ASSERT_EQ(thaw(), 0);
+  waiter.join();
+  EXPECT_EQ(made, 0);
+}
+
+TEST_F(SuperTest, a_wait_is_cancelled) {
+  ASSERT_EQ(freeze(), 0);
+  CancelToken token;
+  CallContext ctx = root;
+  ctx.cancel = &token;
+  Event begins;
+  int made = -1;
+  Thread waiter("waiter", [&] {
+    begins.set();
+    made = errno_of(vfs_mkdir(ctx, task, {AT_FDCWD, "/x"}, 0755));
+  });
+  begins.wait();
+  token.cancel();
+  waiter.join();
+  EXPECT_EQ(made, EINTR);
+  EXPECT_EQ(thaw(), 0);
+}
+
+TEST_F(SuperTest, freezing_waits_for_changes_under_way) {
+  const Path place{task.nsproxy->root(), Ref<Dentry>(ramfs->sb().s_root())};
+  auto writing = std::make_unique<WantWrite>(*WantWrite::get(root, place));
+  EXPECT_EQ(errno_of(ramfs->sb().freeze(impatient())), ETIMEDOUT);
+  EXPECT_EQ(mkdir("/x"), 0) << "a freeze that failed holds nobody up";
+  Event begins;
+  int frozen = -1;
+  Thread freezer("freezer", [&] {
+    begins.set();
+    frozen = freeze();
+  });
+  begins.wait();
+  writing = nullptr;
+  freezer.join();
+  EXPECT_EQ(frozen, 0);
+  EXPECT_EQ(thaw(), 0);
+}
+
+TEST_F(SuperTest, the_end_of_the_last_mount_thaws) {
+  Ramfs* inner = mount("/mnt");
+  ASSERT_EQ(bind("/mnt", "/b"), 0);
+  int fd = open("/b/f", O_CREAT | O_RDWR);
+  ASSERT_EQ(errno_of(task.freeze(root, {AT_FDCWD, "/mnt"})), 0);
+  ASSERT_EQ(umount("/mnt"), 0);
+  EXPECT_TRUE(inner->sb().s_writers.is_frozen());
+  ASSERT_EQ(lazy("/b"), 0);
+  EXPECT_FALSE(inner->sb().s_writers.is_frozen());
+  EXPECT_EQ(write(fd, "x"), 1);
+  EXPECT_EQ(close(fd), 0);
+}
+
+TEST_F(SuperTest, remount_read_only_is_of_all_mounts) {
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  int fd = open("/b/file", O_RDWR);
+  EXPECT_EQ(remount(true), EBUSY);
+  EXPECT_EQ(create("/x"), 0);
+  ASSERT_EQ(close(fd), 0);
+  ASSERT_EQ(remount(true), 0);
+  EXPECT_EQ(create("/y"), EROFS);
+  EXPECT_EQ(create("/b/y"), EROFS);
+  ASSERT_EQ(remount(false), 0);
+  EXPECT_EQ(create("/y"), 0);
+  EXPECT_EQ(create("/b/y"), 0);
+  Reconfigure nothing;
+  EXPECT_EQ(errno_of(task.remount(root, {AT_FDCWD, "/a"}, nothing)), EINVAL);
+}
+
 }  // namespace
 }  // namespace myfs::fs
