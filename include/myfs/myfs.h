@@ -138,9 +138,10 @@ MYFS_API int myfs_task_destroy(myfs_task* task);
  *   - cache_size: from 16M on; of all mounts of the process, the last one given counts
  *   - ro, rw (rw); write_policy: async, sync (async)
  *   - uid, gid: of the task that myfs_open_url makes
- *   - idmap: the mount's own ids, "u:FS:HOST:COUNT" (users FS.. of the server are HOST.. here), "g:"
- *     (groups) or "b:" (both), joined by "+"; a kind that is not named stays as it is. Ids that are
- *     not mapped show as 65534; such a caller has the rights of others, and makes nothing (EOVERFLOW)
+ *   - idmap: the mount's own ids, "u:FS:HOST:COUNT" (users FS.. of the server are HOST.. here),
+ * "g:" (groups) or "b:" (both), joined by "+"; a kind that is not named stays as it is. Ids that
+ * are not mapped show as 65534; such a caller has the rights of others, and makes nothing
+ * (EOVERFLOW)
  *   - sec: peer, token; secret_file: PATH; server; port
  *
  * Errors: [path] of `at`; EINVAL (URL or option: the message names it and its range), ECONNREFUSED,
@@ -198,10 +199,10 @@ MYFS_API int myfs_mount_setattr_x(myfs_task* task, const myfs_call* call, const 
 /* Gives the file system that is mounted at `at` new options, as mount(2) with MS_REMOUNT: ro, rw,
  * hard, soft, timeout, cache_timeout, cache_size, write_policy, comma separated; what is not named
  * stays. ro and rw are of all mounts of the file system; rw also clears MOUNT_ATTR_RDONLY of this
- * one. ro makes everything durable first. Errors: [path]; EINVAL (no mount point; an option that is
- * unknown, out of range, or not to be changed: the message names it), EBUSY (ro: something is open
- * for writing or being changed), EROFS (rw: the server exports it read-only), EIO (ro: what was
- * unwritten was lost). */
+ * one. ro makes everything durable first, and is not set if that fails. Errors: [path]; EINVAL (no
+ * mount point; an option that is unknown, out of range, or not to be changed: the message names
+ * it), EBUSY (ro: something is open for writing or being changed), EROFS (rw: the server exports it
+ * read-only). */
 MYFS_API int myfs_remount(myfs_task* task, const char* at, const char* options);
 MYFS_API int myfs_remount_x(myfs_task* task, const myfs_call* call, const char* at,
                             const char* options);
@@ -209,8 +210,8 @@ MYFS_API int myfs_remount_x(myfs_task* task, const myfs_call* call, const char* 
 /* Freezes the file system at `path` for all tasks of this process, as ioctl(2) FIFREEZE: waits for
  * changes under way, makes everything durable; from then on whatever would change it waits (to its
  * deadline, or until it is cancelled) for the thaw. Other clients are not held up. The end of its
- * last mount thaws it. Errors: [path]; EBUSY (it is frozen), ETIMEDOUT, ECANCELED (it is not), EIO
- * (what was unwritten was lost; it is not). */
+ * last mount thaws it. If it fails, nothing is frozen by it. Errors: [path]; EBUSY (it is frozen),
+ * ETIMEDOUT, ECANCELED. */
 MYFS_API int myfs_freeze(myfs_task* task, const char* path);
 MYFS_API int myfs_freeze_x(myfs_task* task, const myfs_call* call, const char* path);
 /* Errors: [path]; EINVAL (it is not frozen). */
@@ -744,6 +745,8 @@ MYFS_API int myfs_openat_x(myfs_task* task, const myfs_call* call, int dirfd, co
 /* Errors: as myfs_open; EINVAL (unknown flag or resolve bit, a mode without need, size too small,
  * RESOLVE_BENEATH with RESOLVE_IN_ROOT), E2BIG (something follows that is not known), EXDEV (leaves
  * the mount, or the directory), ELOOP (RESOLVE_NO_SYMLINKS). */
+/* As openat2(2). Errors: EINVAL, EAGAIN (RESOLVE_CACHED: the cache does not know all of the path,
+ * or the file is to be made or cut). */
 MYFS_API int myfs_openat2(myfs_task* task, int dirfd, const char* path, const myfs_open_how* how);
 MYFS_API int myfs_openat2_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
                             const myfs_open_how* how);
@@ -915,6 +918,26 @@ MYFS_API int myfs_seekdir(myfs_dir* dir, int64_t position);
 /* The directory's descriptor; it belongs to `dir`. */
 MYFS_API int myfs_dirfd(myfs_dir* dir);
 MYFS_API int myfs_closedir(myfs_dir* dir);
+
+/* Forgets what is cached of the directory, its names and its attributes, and reads it again. Nobody
+ * needs it to see what others have done; it is for whoever doubts that, and to have a large
+ * directory at hand. Errors: [path]; ENOTDIR, EACCES (it may not be read). */
+MYFS_API int myfs_refresh(myfs_task* task, const char* path);
+MYFS_API int myfs_refresh_x(myfs_task* task, const myfs_call* call, const char* path);
+
+typedef struct myfs_dirstat {
+  size_t size;      /* sizeof(myfs_dirstat), set by the caller */
+  uint64_t entries; /* names, without "." and ".." */
+  uint64_t subdirs; /* of them directories */
+  uint64_t bytes;   /* sizes of the regular files, each once however many names it has */
+} myfs_dirstat;
+
+/* What is in the directory `path`; recursive 1: and in all below, counted by the server in one
+ * call. What comes, goes or moves meanwhile may count or not; what is mounted below does not.
+ * Errors: [path]; EINVAL, ENOTDIR, EACCES (a directory may not be read and searched). */
+MYFS_API int myfs_dirstats(myfs_task* task, const char* path, int recursive, myfs_dirstat* out);
+MYFS_API int myfs_dirstats_x(myfs_task* task, const myfs_call* call, const char* path,
+                             int recursive, myfs_dirstat* out);
 
 #ifdef __cplusplus
 }

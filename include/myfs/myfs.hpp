@@ -671,6 +671,17 @@ class Task {
     if (fd < 0) return Error::last(-fd);
     return File(get(), fd);
   }
+  Result<void> refresh(const std::string& path, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_refresh_x(get(), &c, path.c_str()));
+  }
+  Result<myfs_dirstat> dirstats(const std::string& path, bool recursive, const Call& call = {}) {
+    myfs_call c = call.c();
+    myfs_dirstat out{sizeof(myfs_dirstat), 0, 0, 0};
+    int r = myfs_dirstats_x(get(), &c, path.c_str(), recursive ? 1 : 0, &out);
+    if (r < 0) return Error::last(-r);
+    return out;
+  }
   Result<Dir> opendirat(int dirfd, const std::string& path, const Call& call = {}) {
     myfs_call c = call.c();
     myfs_dir* dir = nullptr;

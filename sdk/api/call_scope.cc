@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <vector>
 
@@ -50,7 +51,8 @@ Result<CredRef> make_cred(const myfs_cred* cred) {
   }
   constexpr uint32_t kNone = UINT32_MAX;
   if (cred->uid == kNone || cred->gid == kNone ||
-      std::find(cred->groups, cred->groups + cred->ngroups, kNone) != cred->groups + cred->ngroups) {
+      std::find(cred->groups, cred->groups + cred->ngroups, kNone) !=
+          cred->groups + cred->ngroups) {
     return fail(Errno(EINVAL), "myfs_cred: an id is 4294967295, which is none");
   }
   Cred value{cred->uid, cred->gid, {}};

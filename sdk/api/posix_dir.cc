@@ -200,4 +200,34 @@ int myfs_closedir(myfs_dir* dir) {
   return result;
 }
 
+int myfs_refresh_x(myfs_task* task, const myfs_call* call, const char* path) {
+  CallScope scope(task, call, "refresh");
+  return scope.run([&]() -> Result<void> {
+    MYFS_ASSIGN(const fs::At at, api::path_at(path));
+    return fs::vfs_refresh(scope.ctx(), scope.task(), at);
+  });
+}
+int myfs_refresh(myfs_task* task, const char* path) { return myfs_refresh_x(task, nullptr, path); }
+
+int myfs_dirstats_x(myfs_task* task, const myfs_call* call, const char* path, int recursive,
+                    myfs_dirstat* out) {
+  CallScope scope(task, call, "dirstats");
+  return scope.run([&]() -> Result<void> {
+    if (out == nullptr || out->size != sizeof(myfs_dirstat)) {
+      return fail(Errno(EINVAL), "myfs_dirstat.size is wrong");
+    }
+    if (recursive != 0 && recursive != 1) return fail(Errno(EINVAL), "recursive must be 0 or 1");
+    MYFS_ASSIGN(const fs::At at, api::path_at(path));
+    MYFS_ASSIGN(const fs::DirStats stats,
+                fs::vfs_dir_stats(scope.ctx(), scope.task(), at, recursive == 1));
+    out->entries = stats.entries;
+    out->subdirs = stats.subdirs;
+    out->bytes = stats.bytes;
+    return ok_result();
+  });
+}
+int myfs_dirstats(myfs_task* task, const char* path, int recursive, myfs_dirstat* out) {
+  return myfs_dirstats_x(task, nullptr, path, recursive, out);
+}
+
 }  // extern "C"

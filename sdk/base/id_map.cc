@@ -42,6 +42,7 @@ bool IdMap::add(const Extent& extent, Extents* extents) {
 }
 
 Result<IdMap> IdMap::parse(std::string_view text) {
+  if (text.ends_with('+') || text.ends_with(' ')) return Errno(EINVAL);
   IdMap map;
   map.text_ = std::string(text);
   std::replace(map.text_.begin(), map.text_.end(), ' ', '+');

@@ -6,6 +6,9 @@
 #include <utility>
 
 #include "sdk/base/rcu.h"
+#include "sdk/fs/open.h"
+#include "sdk/fs/permission.h"
+#include "sdk/fs/stat.h"
 #include "sdk/fs/super_block.h"
 
 namespace myfs::fs {
@@ -220,6 +223,26 @@ Result<size_t> vfs_readdir(const CallContext& ctx, const TaskStruct& task, int f
   RefPtr<File> file = task.files.fget(fd);
   if (!file) return Errno(EBADF);
   return iterate_dir(ctx, *file, emit);
+}
+
+Result<void> vfs_refresh(const CallContext& ctx, const TaskStruct& task, At at) {
+  MYFS_ASSIGN(WalkResult found, path_lookup(ctx, task, at, LOOKUP_FOLLOW | LOOKUP_DIRECTORY));
+  Inode& dir = found.path.inode();
+  MYFS_TRY(inode_permission(ctx, dir, MAY_READ));
+  dir.i_sb().s_op().forget(dir);
+  MYFS_TRY(vfs_getattr(ctx, dir, true));
+  MYFS_ASSIGN(Ref<File> file, dentry_open(ctx, std::move(found.path), O_RDONLY | O_DIRECTORY));
+  while (true) {
+    MYFS_ASSIGN(const size_t taken, iterate_dir(ctx, *file, [](const DirEntry&) { return true; }));
+    if (taken == 0) return ok_result();
+  }
+}
+
+Result<DirStats> vfs_dir_stats(const CallContext& ctx, const TaskStruct& task, At at,
+                               bool recursive) {
+  MYFS_ASSIGN(const WalkResult found, path_lookup(ctx, task, at, LOOKUP_FOLLOW | LOOKUP_DIRECTORY));
+  Inode& dir = found.path.inode();
+  return dir.i_sb().s_op().dir_stats(ctx, dir, recursive);
 }
 
 }  // namespace myfs::fs

@@ -23,6 +23,8 @@
 
 namespace myfs::fs {
 
+struct DirStats;
+
 struct DirEntry {
   std::string_view name;
   uint64_t d_ino = 0;
@@ -81,5 +83,10 @@ Result<size_t> iterate_dir_at(const CallContext& ctx, File& file, int64_t positi
 // Its position; what was fetched for another one is forgotten.
 void seek_dir_locked(File& file, int64_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file.f_pos_lock);
 Result<size_t> vfs_readdir(const CallContext& ctx, const TaskStruct& task, int fd, EmitFn emit);
+// What is cached of the directory, of its names and attributes, is asked for anew. ENOTDIR, EACCES.
+Result<void> vfs_refresh(const CallContext& ctx, const TaskStruct& task, At at);
+// ENOTDIR, and what the file system says.
+Result<DirStats> vfs_dir_stats(const CallContext& ctx, const TaskStruct& task, At at,
+                               bool recursive);
 
 }  // namespace myfs::fs

@@ -12,6 +12,7 @@ Result<Ref<Inode>> SuperOps::fh_to_inode(const CallContext&, std::string_view) {
 }
 
 Result<void> SuperOps::reconfigure(const CallContext&, const Reconfigure&) { return ok_result(); }
+Result<DirStats> SuperOps::dir_stats(const CallContext&, Inode&, bool) { return Errno(EOPNOTSUPP); }
 std::string SuperOps::show_options() { return {}; }
 
 Ref<SuperBlock> SuperBlock::create(std::unique_ptr<SuperOps> op, SuperOptions options) {

@@ -45,6 +45,13 @@ struct Kstatfs {
   uint32_t f_flags = 0;  // ST_RDONLY
 };
 
+// What is in a directory, itself not counted.
+struct DirStats {
+  uint64_t entries = 0;
+  uint64_t subdirs = 0;  // of the entries
+  uint64_t bytes = 0;    // sizes of regular files
+};
+
 // The content of a small file, as SuperOps::read_many answers.
 struct SmallFile {
   bool whole = false;  // false: not read, for whatever reason; ask for it alone
@@ -77,6 +84,8 @@ class SuperOps {
   // The inode left the table and nobody can find it: drop its pages, give back its leases (batched:
   // it must not wait for an answer). The VFS frees it afterwards.
   virtual void evict_inode(Inode& inode) = 0;
+  // Of a directory that the caller may read; `recursive`: with all below.
+  virtual Result<DirStats> dir_stats(const CallContext& ctx, Inode& dir, bool recursive);
   // Of an inode of this file system it is not known what the server has done to it: nothing cached
   // of it is used any more. May wait.
   virtual void forget(Inode& inode) = 0;

@@ -29,7 +29,8 @@ Result<Kstat> NetInodeOps::ask_attr(const CallContext& ctx, fs::Inode& inode, Po
   const bool must_grant = inode.is_regular() && mine.note_stat(inode.i_attr());
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<Kstat> {
     rpc::GetattrArgs args{.node = handle, .want = want};
-    args.opener = {.open_id = 0, .cred = inode.i_sb().server_cred(ctx.cred), .access = rpc::kAccessRead};
+    args.opener = {
+        .open_id = 0, .cred = inode.i_sb().server_cred(ctx.cred), .access = rpc::kAccessRead};
     args.must_grant = must_grant;
     Result<rpc::Node> answer = super_.client().getattr(ctx, args);
     if (must_grant && answer.error() == Errno(EACCES)) {  // he may look, but not read

@@ -145,6 +145,7 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
       wire.flags |= rpc::kCreateOpen;
       if ((args.file->f_flags() & O_TRUNC) != 0) wire.flags |= rpc::kCreateTrunc;
       wire.opener = opener_of(*args.file);
+      wire.opener.cred = dir.d_sb().server_cred(args.file->f_cred);
     }
     const uint64_t dir_change = parent.i_change.load(std::memory_order_acquire);
     MYFS_ASSIGN(rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
@@ -195,6 +196,7 @@ Result<fs::CreateResult> NetInodeOps::tmpfile(const CallContext& ctx, fs::Dentry
         .flags = rpc::kCreateTmpfile | rpc::kCreateOpen | (args.exclusive ? rpc::kCreateExcl : 0),
         .want = want,
         .opener = opener_of(*args.file)};
+    wire.opener.cred = dir.d_sb().server_cred(args.file->f_cred);
     MYFS_ASSIGN(rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
     fs::CreateResult result{.dentry = Ref<fs::Dentry>(dir), .created = true, .opened = true};
     Result<Ref<NetInode>> learned = learn_changed(ctx, changed.node, ticket, want, &result.stat);

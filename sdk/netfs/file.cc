@@ -44,13 +44,19 @@ uint32_t may_mask(uint32_t access) {
          ((access & rpc::kAccessWrite) != 0 ? fs::MAY_WRITE : 0);
 }
 
+// What is being made has no place yet: who makes it says whose it is.
+CredRef opener_cred(const fs::File& file) {
+  const RefPtr<fs::Dentry>& dentry = file.f_path().dentry;
+  return dentry ? dentry->d_sb().server_cred(file.f_cred) : file.f_cred;
+}
+
 bool is_lease_refusal(Errno error) { return error == Errno(EACCES) || error == Errno(EPERM); }
 
 }  // namespace
 
 rpc::Opener opener_of(const fs::File& file) {
   return {.open_id = file.f_open_id,
-          .cred = file.f_inode().i_sb().server_cred(file.f_cred),
+          .cred = opener_cred(file),
           .access = static_cast<uint8_t>(file.access())};
 }
 
@@ -58,12 +64,13 @@ rpc::Opener opener_of(const fs::File& file) {
 
 FileState::FileState(const fs::File& file) {
   open.open_id = file.f_open_id;
-  open.cred = file.f_inode().i_sb().server_cred(file.f_cred);
+  open.cred = opener_cred(file);
   open.access = static_cast<uint8_t>(file.access());
 }
 
 void NetFileOps::opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket) {
   auto state = std::make_unique<FileState>(file);
+  state->open.cred = inode.i_sb().server_cred(file.f_cred);
   inode.lease.add_open(state->open, ticket.generation);
   file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
   file.f_private = std::move(state);

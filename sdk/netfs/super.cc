@@ -43,8 +43,7 @@ Result<Ref<fs::SuperBlock>> Super::mount(uv_io::Loop& loop, MountOptions options
   if (options.idmap != nullptr) {
     // What no caller waits for is done as the server's root.
     options.client.server_cred = [map = options.idmap](const CredRef& cred) {
-      return cred == background_cred() ? cred
-                                       : std::make_shared<const Cred>(map->cred_in(*cred));
+      return cred == background_cred() ? cred : std::make_shared<const Cred>(map->cred_in(*cred));
     };
   }
   auto owned = std::unique_ptr<Super>(new Super(std::move(options), runtime));
@@ -303,6 +302,15 @@ Result<void> Super::sync_fs(const CallContext& ctx) {
   if (!synced.ok() && synced.error() == rpc::kSessionLost) synced = client_->sync(ctx);
   if (!synced.ok() && synced.error() != rpc::kSessionLost) return synced.error();
   return {};
+}
+
+Result<fs::DirStats> Super::dir_stats(const CallContext& ctx, fs::Inode& dir, bool recursive) {
+  return call_dir(ctx, net_inode(dir),
+                  [&](const rpc::Handle& handle, const Ticket&) -> Result<fs::DirStats> {
+                    MYFS_ASSIGN(const rpc::DirStatsReply reply,
+                                client_->dir_stats(ctx, {.dir = handle, .recursive = recursive}));
+                    return fs::DirStats{reply.entries, reply.subdirs, reply.bytes};
+                  });
 }
 
 void Super::evict_inode(fs::Inode& inode) {

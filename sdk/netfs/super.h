@@ -143,6 +143,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   Result<std::vector<fs::SmallFile>> read_many(const CallContext& ctx,
                                                std::span<fs::Inode* const> inodes,
                                                uint32_t max_bytes) override;
+  Result<fs::DirStats> dir_stats(const CallContext& ctx, fs::Inode& dir, bool recursive) override;
   void evict_inode(fs::Inode& inode) override;
   void forget(fs::Inode& inode) override;
   Result<std::string> encode_fh(const CallContext& ctx, fs::Inode& inode) override;

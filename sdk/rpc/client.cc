@@ -110,7 +110,8 @@ Result<void> Client::Impl::admit_into(const CallContext& ctx, const AdmitArgs& a
 }
 
 void Client::Impl::prepare(Call& call, const CallContext& ctx, Admission admission) {
-  call.cred = options_.server_cred ? options_.server_cred(ctx.cred) : ctx.cred;
+  const bool maps = options_.server_cred && ctx.cred != nullptr;  // what is told has no caller
+  call.cred = maps ? options_.server_cred(ctx.cred) : ctx.cred;
   if (call.changes && ctx.change != nullptr)
     call.change = RefPtr<PendingChange>::try_from(ctx.change);
   call.started_ns = boottime_ns();

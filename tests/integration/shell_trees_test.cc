@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <set>
 
@@ -187,6 +188,16 @@ bool is_below(const std::string& directory, std::string path) {
 }
 
 // Sizes of directories are a matter of each file system: they are taken out.
+TEST_F(ShellTrees, DirstatCountsAtTheServer) {
+  EXPECT_EQ("", out("mkdir -p counted/sub; write counted/f 12345; write counted/sub/g 123"));
+  EXPECT_EQ("3 entries, 1 directories, 10 bytes\tcounted\n", out("dirstat counted"));
+  EXPECT_EQ("2 entries, 1 directories, 6 bytes\tcounted\n", out("dirstat -1 counted"));
+  const auto counted = nlohmann::json::parse(out("dirstat --json counted"));
+  EXPECT_EQ(3, counted[0]["entries"]);
+  EXPECT_EQ(10, counted[0]["bytes"]);
+  EXPECT_EQ("", out("refresh counted"));
+}
+
 TEST_F(ShellTrees, DuSumsAsDuDoes) {
   there("ln a/one a/same");
   here("ln a/one a/same");

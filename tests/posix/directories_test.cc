@@ -204,5 +204,92 @@ TEST_F(Listing, AfterRemovingEverything) {
   EXPECT_EQ(0, myfs_rmdir(task_, "d"));
 }
 
+// --- refresh, statistics
+
+TEST_F(Listing, refresh_AsksAnew) {
+  make_dir("d");
+  make_file("d/f");
+  EXPECT_EQ("content", content("d/f"));
+  struct stat st;
+  uint64_t before = 0, after = 0;
+  ASSERT_EQ(0, myfs_stat(task_, "d/f", &st));
+  ASSERT_EQ(0, myfs_server_operations(task_, "/", &before));
+  ASSERT_EQ(0, myfs_stat(task_, "d/f", &st));
+  ASSERT_EQ(0, myfs_refresh(task_, "d")) << last_message();
+  ASSERT_EQ(0, myfs_server_operations(task_, "/", &after));
+  EXPECT_GE(after, before + 2) << "attributes and names";
+  // Afterwards the names are there.
+  ASSERT_EQ(0, myfs_server_operations(task_, "/", &before));
+  EXPECT_EQ(-ENOENT, myfs_stat(task_, "d/none", &st));
+  ASSERT_EQ(0, myfs_server_operations(task_, "/", &after));
+  EXPECT_EQ(after, before);
+}
+
+TEST_F(Listing, refresh_ENOTDIR) {
+  make_file("f");
+  EXPECT_EQ(-ENOTDIR, myfs_refresh(task_, "f"));
+  EXPECT_EQ(-ENOENT, myfs_refresh(task_, "none"));
+}
+
+TEST_F(Listing, refresh_EACCES) {
+  make_dir("d", 0711);
+  EXPECT_EQ(-EACCES, myfs_refresh_x(task_, user(), "d"));
+}
+
+TEST_F(Listing, dirstats_CountsWhatIsThere) {
+  make_dir("d");
+  make_dir("d/sub");
+  make_file("d/f", "12345");
+  make_file("d/sub/g", "123");
+  ASSERT_EQ(0, myfs_link(task_, "d/f", "d/sub/again"));
+  myfs_dirstat stat{};
+  stat.size = sizeof stat;
+  ASSERT_EQ(0, myfs_dirstats(task_, "d", 0, &stat)) << last_message();
+  EXPECT_EQ(2u, stat.entries);
+  EXPECT_EQ(1u, stat.subdirs);
+  EXPECT_EQ(5u, stat.bytes);
+  ASSERT_EQ(0, myfs_dirstats(task_, "d", 1, &stat)) << last_message();
+  EXPECT_EQ(4u, stat.entries);
+  EXPECT_EQ(1u, stat.subdirs);
+  EXPECT_EQ(8u, stat.bytes) << "a file with two names counts once";
+}
+
+// What is written and has not gone to the server counts.
+TEST_F(Listing, dirstats_KnowsWhatACacheHolds) {
+  make_dir("d");
+  int fd = open("d/f");
+  write(fd, std::string(10'000, 'x'));
+  myfs_dirstat stat{};
+  stat.size = sizeof stat;
+  ASSERT_EQ(0, myfs_dirstats(task_, "d", 1, &stat)) << last_message();
+  EXPECT_EQ(10'000u, stat.bytes);
+  close(fd);
+}
+
+TEST_F(Listing, dirstats_EINVAL) {
+  myfs_dirstat stat{};
+  EXPECT_EQ(-EINVAL, myfs_dirstats(task_, ".", 0, &stat));
+  EXPECT_EQ(-EINVAL, myfs_dirstats(task_, ".", 0, nullptr));
+  stat.size = sizeof stat;
+  EXPECT_EQ(-EINVAL, myfs_dirstats(task_, ".", 2, &stat));
+  EXPECT_EQ(-EINVAL, myfs_dirstats(task_, nullptr, 0, &stat));
+}
+
+TEST_F(Listing, dirstats_ENOTDIR) {
+  make_file("f");
+  myfs_dirstat stat{};
+  stat.size = sizeof stat;
+  EXPECT_EQ(-ENOTDIR, myfs_dirstats(task_, "f", 0, &stat));
+}
+
+TEST_F(Listing, dirstats_EACCES) {
+  make_dir("d");
+  make_dir("d/shut", 0700);
+  myfs_dirstat stat{};
+  stat.size = sizeof stat;
+  EXPECT_EQ(0, myfs_dirstats_x(task_, user(), "d", 0, &stat)) << last_message();
+  EXPECT_EQ(-EACCES, myfs_dirstats_x(task_, user(), "d", 1, &stat));
+}
+
 }  // namespace
 }  // namespace myfs::test

@@ -196,6 +196,14 @@ TEST_F(Mounts, task_clone_EINVAL) {
   myfs_cred bad{};
   myfs_task* copy = nullptr;
   EXPECT_EQ(-EINVAL, myfs_task_clone(task_, &bad, &copy));
+  // An id of -1 is none.
+  const gid_t none = static_cast<gid_t>(-1);
+  bad = {sizeof bad, static_cast<uid_t>(-1), 0, nullptr, 0};
+  EXPECT_EQ(-EINVAL, myfs_task_clone(task_, &bad, &copy));
+  bad = {sizeof bad, 0, none, nullptr, 0};
+  EXPECT_EQ(-EINVAL, myfs_task_clone(task_, &bad, &copy));
+  bad = {sizeof bad, 0, 0, &none, 1};
+  EXPECT_EQ(-EINVAL, myfs_task_clone(task_, &bad, &copy));
   EXPECT_EQ(-EINVAL, myfs_task_clone(nullptr, nullptr, &copy));
 }
 

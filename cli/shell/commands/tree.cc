@@ -210,6 +210,42 @@ int run_du(Shell& shell, const Args& args) {
   return usage.finish();
 }
 
+// What the server counts, which asks for no name.
+int run_dirstat(Shell& shell, const Args& args) {
+  std::unique_ptr<JsonArray> json;
+  if (args.has("json")) json = std::make_unique<JsonArray>(shell.out());
+  std::vector<std::string> paths = args.words;
+  if (paths.empty()) paths.push_back(".");
+  int status = 0;
+  for (const std::string& path : paths) {
+    auto counted = shell.task().dirstats(path, !args.has("1"), shell.call());
+    if (!counted) {
+      status = shell.fail(args, path, counted.error());
+    } else if (json != nullptr) {
+      JsonObject object;
+      object.add("path", path)
+          .add("entries", counted->entries)
+          .add("directories", counted->subdirs);
+      json->add(object.add("bytes", counted->bytes));
+    } else {
+      shell.out().write(std::to_string(counted->entries) + " entries, " +
+                        std::to_string(counted->subdirs) + " directories, " +
+                        std::to_string(counted->bytes) + " bytes\t" + shell.out().shown(path) +
+                        "\n");
+    }
+  }
+  return status;
+}
+
+int run_refresh(Shell& shell, const Args& args) {
+  int status = 0;
+  for (const std::string& path : args.words) {
+    auto done = shell.task().refresh(path, shell.call());
+    if (!done) status = shell.fail(args, path, done.error());
+  }
+  return status;
+}
+
 }  // namespace
 
 void add_tree_commands(std::vector<Command>& table) {
@@ -248,6 +284,25 @@ void add_tree_commands(std::vector<Command>& table) {
        "sum up the space that trees take (default: here)",
        "Contents come before their directory; a file with several names counts once.\n",
        run_du});
+  table.push_back({"dirstat",
+                   {{"1", "", "", "the directory alone, not what is below"},
+                    {"", "json", "", "an array of objects: path, entries, directories, bytes"}},
+                   "[DIR...]",
+                   0,
+                   -1,
+                   Operands::kRemote,
+                   "count entries, directories and bytes below (default: here), at the server",
+                   "Bytes are lengths of regular files, each once. du looks at every file.\n",
+                   run_dirstat});
+  table.push_back({"refresh",
+                   {},
+                   "DIR...",
+                   1,
+                   -1,
+                   Operands::kRemote,
+                   "forget what is cached of directories and read them again",
+                   "",
+                   run_refresh});
 }
 
 }  // namespace shell

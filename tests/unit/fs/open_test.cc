@@ -231,5 +231,35 @@ TEST_F(OpenTest, threads_open_and_close_the_same_numbers) {
   EXPECT_EQ(ramfs->calls.open, ramfs->calls.release);
 }
 
+TEST_F(OpenTest, openat2_EAGAIN_unless_the_whole_walk_is_cached) {
+  const auto open2 = [&](std::string_view path, OpenHow how) {
+    Result<int> fd = vfs_openat2(root, task, {AT_FDCWD, path}, how);
+    return fd.ok() ? *fd : -errno_of(fd);
+  };
+  const OpenHow cached{.flags = O_RDONLY, .resolve = kResolveCached};
+  ramfs->revoke_everything();
+  const int asked = ramfs->calls.total();
+  EXPECT_EQ(open2("/d/../f", cached), -EAGAIN);
+  EXPECT_EQ(ramfs->calls.total(), asked);
+  EXPECT_GE(open("/d/../f", O_RDONLY), 0) << "others may ask again";
+  EXPECT_GE(open2("/d/../f", cached), 0);
+  EXPECT_EQ(open2("/f", {.flags = O_RDWR | O_CREAT, .mode = 0600, .resolve = kResolveCached}),
+            -EAGAIN);
+  EXPECT_EQ(open2("/f", {.flags = O_RDWR | O_TRUNC, .resolve = kResolveCached}), -EAGAIN);
+  EXPECT_EQ(open2("/d", {.flags = O_RDWR | O_TMPFILE, .mode = 0600, .resolve = kResolveCached}),
+            -EAGAIN);
+}
+
+TEST_F(OpenTest, privileges_are_those_that_the_server_grants) {
+  ramfs->sb().set_principal(Principal{.anyone = true, .squash = {.root = true}});
+  const int fd = open_as(user, "/readable", O_RDONLY);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(errno_of(vfs_link(root, task, {fd, ""}, {AT_FDCWD, "/l"}, AT_EMPTY_PATH)), ENOENT);
+  EXPECT_EQ(errno_of(vfs_set_flags(root, task, fd, O_NOATIME)), EPERM);
+  EXPECT_EQ(open_as(root, "/readable", O_RDONLY | O_NOATIME), -EPERM);
+  EXPECT_EQ(open_as(root, "/readable", O_RDONLY | O_CREAT | O_NOATIME), -EPERM);
+  EXPECT_EQ(close(fd), 0);
+}
+
 }  // namespace
 }  // namespace myfs::fs
