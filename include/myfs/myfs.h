@@ -282,6 +282,42 @@ MYFS_API ssize_t myfs_stats_json(myfs_task* task, char* buffer, size_t size);
  * clients, renewals excepted. */
 MYFS_API int myfs_server_operations(myfs_task* task, const char* path, uint64_t* operations);
 
+/* The memory of all caches of the process, by what it is used for, in bytes. The classes add up to
+ * used_bytes; pinned_bytes are pages of them. */
+typedef struct myfs_memory {
+  size_t size; /* sizeof(myfs_memory), set by the caller */
+  uint64_t budget_bytes, used_bytes;
+  uint64_t pages_clean_bytes;
+  uint64_t pages_dirty_bytes;     /* written, and not yet on their way */
+  uint64_t pages_in_flight_bytes; /* on their way to a server */
+  uint64_t pages_unstable_bytes;  /* at a server, and not yet durable */
+  uint64_t dentries_bytes, inodes_bytes;
+  uint64_t transfers_bytes; /* large messages, and memory kept for them */
+  uint64_t arena_bytes;     /* free pages that are kept, and what describes pages */
+  uint64_t mapped_bytes;    /* what myfs_mmap shows */
+  uint64_t pinned_bytes;
+  int pressure; /* the level of now, as myfs_on_pressure tells it */
+} myfs_memory;
+/* Errors: EINVAL. */
+MYFS_API int myfs_get_memory(myfs_memory* out);
+/* One limit for all of it, from now on, as the option cache_size: from 16 MiB on. What is above it
+ * is given back as far as that goes without waiting; dirty pages follow. The default is an eighth
+ * of the memory of the machine or of the process's cgroup (memory.max), 64 MiB to 4 GiB. Errors:
+ * EINVAL. */
+MYFS_API int myfs_set_memory_budget(uint64_t bytes);
+
+/* Called when memory becomes short, more so, and, ten seconds after the last sign, no more. level
+ * 1: the system, or the process's cgroup, stalls for want of memory (the kernel's PSI, where it is
+ * to be had), and an eighth of the caches was given back; or a call waits for room in the budget.
+ * level 2: everything stalls, and half was given back; or a call fails with ENOMEM. level 0: it is
+ * over. On a thread of its own, one call at a time, under no lock: it may use this library. */
+typedef void (*myfs_pressure_fn)(void* context, int level);
+typedef struct myfs_pressure myfs_pressure;
+/* Tells `fn` from now on, until myfs_off_pressure(). Errors: EINVAL. */
+MYFS_API int myfs_on_pressure(myfs_pressure_fn fn, void* context, myfs_pressure** listener);
+/* When it returns, the function is called no more. Not to be called from the function. NULL: 0. */
+MYFS_API int myfs_off_pressure(myfs_pressure* listener);
+
 /* Lines of the library's log: level 0 error, 1 warning (default bound), 2 info, 3 debug. NULL:
  * stderr. The function may be called on any thread and must not call this library. */
 typedef void (*myfs_log_fn)(void* context, int level, const char* line);

@@ -77,7 +77,11 @@ Result<void> Budget::charge(const CallContext& ctx, MemClass cls, size_t bytes) 
 
 Result<void> Budget::wait_or_give_up(const CallContext& ctx, int64_t seen, int* idle_rounds) {
   int rounds_max = something_pending() ? kIdleRoundsMax : kHopelessRoundsMax;
-  if (++*idle_rounds > rounds_max) return Errno(ENOMEM);
+  const bool gives_up = ++*idle_rounds > rounds_max;
+  if (runtime_ != nullptr) {
+    runtime_->pressure().raise(gives_up ? PressureLevel::kCritical : PressureLevel::kLow);
+  }
+  if (gives_up) return Errno(ENOMEM);
   if (runtime_ != nullptr) runtime_->writeback().kick();
   MYFS_TRY(wait_for_progress(ctx, seen));
   if (progress() != seen) *idle_rounds = 0;

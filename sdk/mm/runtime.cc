@@ -3,12 +3,13 @@
 #include <sys/sysinfo.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "sdk/base/error_detail.h"
 #include "sdk/base/log.h"
+#include "sdk/base/memory_meter.h"
+#include "sdk/mm/cgroup.h"
 
 namespace myfs::mm {
 
@@ -20,25 +21,23 @@ constexpr size_t kProcessBudgetMax_bytes = size_t{4} << 30;
 constexpr size_t kDirtyShare = 4;  // a quarter of the limit
 constexpr size_t kBackgroundMax_bytes = size_t{16} << 20;
 
-// Of the cgroup (v2, else v1) that contains this process, or SIZE_MAX. A container sees its own as
-// the root.
-size_t cgroup_limit_bytes() {
-  for (const char* path :
-       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    std::FILE* file = std::fopen(path, "re");
-    if (file == nullptr) continue;
-    unsigned long long value = 0;
-    int fields = std::fscanf(file, "%llu", &value);
-    std::fclose(file);
-    if (fields == 1 && value > 0) return static_cast<size_t>(value);
+// Bounded by credits and pools, so it is never refused; what else there is gives way to it.
+Runtime* process_runtime = nullptr;  // constant from before count_transfers is called
+
+void count_transfers(int64_t more_bytes) {
+  Budget& budget = process_runtime->budget();
+  if (more_bytes >= 0) {
+    budget.charge_always(MemClass::kBuffers, static_cast<size_t>(more_bytes));
+    if (budget.used() > budget.limit()) process_runtime->pressure().exceeded();
+  } else {
+    budget.uncharge(MemClass::kBuffers, static_cast<size_t>(-more_bytes));
   }
-  return SIZE_MAX;
 }
 
 size_t process_limit_bytes() {
   struct sysinfo info = {};
   size_t ram = ::sysinfo(&info) == 0 ? size_t{info.totalram} * info.mem_unit : SIZE_MAX;
-  return std::clamp(std::min(ram, cgroup_limit_bytes()) / 8, kProcessBudgetMin_bytes,
+  return std::clamp(std::min(ram, cgroup_memory_max()) / 8, kProcessBudgetMin_bytes,
                     kProcessBudgetMax_bytes);
 }
 
@@ -66,6 +65,10 @@ Runtime& Runtime::process() {
           std::string(made.error().name()));
       std::abort();
     }
+    process_runtime = made->get();
+    process_runtime->pressure().start();
+    TransferMemory::set_listener(&count_transfers);
+    process_runtime->pressure().watch(PressureWatch::psi_sources(memory_pressure_file()));
     return std::move(made).value().release();  // lives as long as the process
   }();
   return *instance;
@@ -76,7 +79,10 @@ Runtime::Runtime(const RuntimeOptions& options)
   budget_.runtime_ = this;
 }
 
-Runtime::~Runtime() { writeback_.stop(); }
+Runtime::~Runtime() {
+  pressure_.stop();
+  writeback_.stop();
+}
 
 size_t Runtime::dirty_limit_bytes() const {
   if (options_.dirty_limit_bytes != 0) return options_.dirty_limit_bytes;

@@ -9,6 +9,7 @@
 #include "sdk/base/metrics.h"
 #include "sdk/base/result.h"
 #include "sdk/mm/arena.h"
+#include "sdk/mm/pressure.h"
 #include "sdk/mm/reclaim.h"
 #include "sdk/mm/writeback.h"
 
@@ -40,7 +41,8 @@ class Runtime {
  public:
   static Result<std::unique_ptr<Runtime>> create(const RuntimeOptions& options);
   // The instance of the process, made at first use with 1/8 of the smaller of RAM and cgroup limit,
-  // within 64 MiB..4 GiB. Budget::set_limit changes it later.
+  // within 64 MiB..4 GiB; Budget::set_limit changes it later. It watches the pressure of its
+  // cgroup, or of the system, and counts TransferMemory.
   static Runtime& process();
   ~Runtime();
 
@@ -48,6 +50,8 @@ class Runtime {
   Budget& budget() { return budget_; }
   Writeback& writeback() { return writeback_; }
   RuntimeStats& stats() { return stats_; }
+  PressureWatch& pressure() { return pressure_; }
+  std::atomic<size_t> pinned_bytes{0};  // of PagePins
   const RuntimeOptions& options() const { return options_; }
   size_t dirty_limit_bytes() const;
   size_t dirty_background_bytes() const;
@@ -62,6 +66,7 @@ class Runtime {
   std::atomic<size_t> clock_hand_{0};
   Writeback writeback_;
   friend size_t reclaim_pages(Runtime& runtime, size_t count);
+  PressureWatch pressure_{budget_};
 };
 
 }  // namespace myfs::mm

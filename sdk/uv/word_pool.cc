@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "sdk/base/memory_meter.h"
+
 namespace myfs::uv_io {
 namespace {
 
@@ -11,6 +13,22 @@ size_t class_of(size_t words) {
   size_t between = power / 4 * 3;
   return words <= between ? between : power;
 }
+
+// Frees a block and has it counted no more, wherever it ends.
+class Counted final : public kj::ArrayDisposer {
+ public:
+  static kj::Array<capnp::word> allocate(size_t words) {
+    static const Counted disposer;
+    TransferMemory::add(static_cast<int64_t>(words * sizeof(capnp::word)));
+    return kj::Array<capnp::word>(new capnp::word[words], words, disposer);
+  }
+
+ protected:
+  void disposeImpl(void* first, size_t, size_t words, size_t, void (*)(void*)) const override {
+    TransferMemory::add(-static_cast<int64_t>(words * sizeof(capnp::word)));
+    delete[] static_cast<capnp::word*>(first);
+  }
+};
 
 }  // namespace
 
@@ -46,7 +64,7 @@ kj::Array<capnp::word> WordPool::take(size_t words) {
     idle_words_ -= size;
     break;
   }
-  if (block.size() == 0) block = kj::heapArray<capnp::word>(size);
+  if (block.size() == 0) block = Counted::allocate(size);
   auto* disposer = new Return(kj::addRef(*this), kj::mv(block));
   return kj::Array<capnp::word>(disposer->begin(), words, *disposer);
 }
