@@ -212,6 +212,42 @@ MYFS_API ssize_t myfs_ll_copy_file_range(myfs_file* from, const myfs_call* call,
 MYFS_API int myfs_ll_fallocate(myfs_file* file, const myfs_call* call, int mode, off_t offset,
                                off_t length);
 
+/* ---- Pages ---- */
+
+/* The memory of this process's page cache: a descriptor of its arena, which the caller closes and
+ * may hand to another process of the host; it can be mapped for reading only. `*bytes`: how much to
+ * map; what lies behind the memory in use is SIGBUS. Who has it can read all cached content of all
+ * mounts of the process. One task is as good as any. Errors: EMFILE, EOPNOTSUPP (no /proc). */
+MYFS_API int myfs_ll_arena(myfs_task* task, size_t* bytes);
+
+typedef struct myfs_page {
+  uint64_t offset;       /* in the file; a multiple of 4096 */
+  uint64_t arena_offset; /* where its bytes lie in the arena */
+  uint64_t length;       /* 4096, or less in the last page of the file */
+} myfs_page;
+typedef struct myfs_pin myfs_pin;
+
+/* Pins the cached pages of [offset, offset + size), read in if need be: from the page of `offset`
+ * on, at most `count`, as far as the file goes. Until myfs_ll_unpin() their memory serves nothing
+ * else; the file stays open, and umount is EBUSY. Returns their number; 0 at the end of the file,
+ * and then there is no pin.
+ *
+ * The bytes are what a read would bring at that moment. Later they may change, by writes of this
+ * client, or be out of date: a listener (myfs_ll_listen) is told of MYFS_INVAL_DATA before another
+ * client's change is let happen, and when its function returns the bytes must not be used any more;
+ * writes of this client tell nobody: myfs_ll_pin_holds() asks. A quarter of the cache can be
+ * pinned.
+ *
+ * A file that no lease lets be cached is EAGAIN: it is to be read. Errors: EBADF (not open for
+ * reading), EISDIR, EINVAL (negative offset, size 0), ENOMEM (too much is pinned). */
+MYFS_API ssize_t myfs_ll_pin(myfs_file* file, const myfs_call* call, off_t offset, size_t size,
+                             myfs_page* pages, size_t count, myfs_pin** pin);
+/* 1: the pages are still what a read would be answered from, and no write has begun to replace one;
+ * to be asked after the bytes were used. 0: pin anew. Asks nobody. */
+MYFS_API int myfs_ll_pin_holds(myfs_pin* pin);
+/* Before the task is destroyed. NULL: 0. */
+MYFS_API int myfs_ll_unpin(myfs_pin* pin);
+
 /* ---- Locks ---- */
 
 /* As myfs_lock, for an owner that the caller names: any number, the same for whatever belongs to
