@@ -20,10 +20,10 @@ const LockRange* LockTable::find_conflict(const Entry& entry, const LockRange& l
   return nullptr;
 }
 
-const LockRange* LockTable::find_own_flock(const Entry& entry, const LockOwner& owner) {
-  if (owner.kind != LockKind::kFlock) return nullptr;
+const LockRange* LockTable::find_own_flock(const Entry& entry, const LockRange& lock) {
+  if (lock.owner.kind != LockKind::kFlock || lock.type == LockType::kUnlock) return nullptr;
   for (const LockRange& held : entry.held) {
-    if (held.owner == owner) return &held;
+    if (held.owner == lock.owner) return &held;
   }
   return nullptr;
 }
@@ -43,25 +43,24 @@ std::set<SessionId> LockTable::holders(uint64_t ino, const LockRange& lock) cons
   auto it = inodes_.find(ino);
   if (it == inodes_.end()) return sessions;
   for (const LockRange& held : it->second.held) {
-    if (conflicts(held, lock)) sessions.insert(held.owner.session);
+    if (held.owner.session != lock.owner.session && conflicts(held, lock))
+      sessions.insert(held.owner.session);
   }
   return sessions;
 }
 
-std::set<SessionId> LockTable::in_the_way() const {
-  std::set<uint64_t> waited_for;
-  for (const auto& [number, ticket] : tickets_) waited_for.insert(ticket.second);
-  std::set<SessionId> sessions;
-  for (uint64_t ino : waited_for) {
-    const Entry& entry = inodes_.at(ino);
-    for (const Ticket& ticket : entry.waiting) {
-      for (const LockRange& held : entry.held) {
-        if (held.owner.session != ticket.lock.owner.session && conflicts(held, ticket.lock))
-          sessions.insert(held.owner.session);
-      }
+std::set<SessionId> LockTable::in_the_way(const std::set<SessionId>& sessions) const {
+  std::set<SessionId> found;
+  if (sessions.empty()) return found;
+  for (const auto& [number, ticket] : tickets_) {
+    for (const LockRange& held : inodes_.at(ticket.ino).held) {
+      const SessionId holder = held.owner.session;
+      if (holder != ticket.lock.owner.session && sessions.contains(holder) &&
+          conflicts(held, ticket.lock))
+        found.insert(holder);
     }
   }
-  return sessions;
+  return found;
 }
 
 void LockTable::count(SessionId session, ptrdiff_t more) {
@@ -71,8 +70,13 @@ void LockTable::count(SessionId session, ptrdiff_t more) {
   if (it->second == 0) counts_.erase(it);
 }
 
+bool LockTable::has_room(SessionId session, size_t more) const {
+  auto it = counts_.find(session);
+  return more <= kSessionLocksMax - (it == counts_.end() ? 0 : it->second);
+}
+
 // Cuts the range out of what the owner holds, puts the new lock there and joins neighbours.
-uint64_t LockTable::apply(Entry& entry, const LockRange& lock) {
+std::vector<LockRange> LockTable::with(const Entry& entry, const LockRange& lock) {
   std::vector<LockRange> next;
   LockRange merged = lock;
   for (const LockRange& held : entry.held) {
@@ -101,111 +105,157 @@ uint64_t LockTable::apply(Entry& entry, const LockRange& lock) {
     }
   }
   if (lock.type != LockType::kUnlock) next.push_back(merged);
+  return next;
+}
+
+uint64_t LockTable::put(Entry& entry, const LockRange& lock, std::vector<LockRange> held) {
   count(lock.owner.session,
-        static_cast<ptrdiff_t>(next.size()) - static_cast<ptrdiff_t>(entry.held.size()));
-  entry.held = std::move(next);
+        static_cast<ptrdiff_t>(held.size()) - static_cast<ptrdiff_t>(entry.held.size()));
+  entry.held = std::move(held);
   return ++seq_;
 }
 
 // As the kernel: among POSIX owners only. Of an open file description nobody knows whether whoever
 // would unlock it is among those who wait. Every owner is looked at once, by however many ways he
-// is waited for.
+// is waited for; a search that does not come to its end finds nothing.
 bool LockTable::would_deadlock(const Entry& entry, const LockRange& lock) const {
   if (lock.owner.kind != LockKind::kPosix) return false;
-  std::map<LockOwner, std::vector<std::pair<const Entry*, const LockRange*>>> waits;
-  for (const auto& [ino, other] : inodes_) {
-    for (const Ticket& ticket : other.waiting) {
-      if (ticket.lock.owner.kind != LockKind::kPosix) continue;
-      waits[ticket.lock.owner].emplace_back(&other, &ticket.lock);
-    }
-  }
   std::set<LockOwner> seen;
   std::vector<LockOwner> todo;
+  size_t looks = 0;
   auto add_holders = [&](const Entry& where, const LockRange& wanted) {
+    looks += where.held.size();
     for (const LockRange& held : where.held) {
       if (conflicts(held, wanted) && seen.insert(held.owner).second) todo.push_back(held.owner);
     }
   };
   add_holders(entry, lock);
-  while (!todo.empty()) {
+  while (!todo.empty() && looks < kDeadlockLooksMax) {
     LockOwner owner = todo.back();
     todo.pop_back();
     if (owner == lock.owner) return true;
-    auto it = waits.find(owner);
-    if (it == waits.end()) continue;
-    for (const auto& [where, wanted] : it->second) add_holders(*where, *wanted);
+    auto it = waits_.find(owner);
+    if (it == waits_.end()) continue;
+    for (uint64_t number : it->second) {
+      const Ticket& ticket = tickets_.at(number);
+      add_holders(inodes_.at(ticket.ino), ticket.lock);
+    }
   }
   return false;
 }
 
 LockTable::Answer LockTable::set(uint64_t ino, const LockRange& lock, bool wait) {
-  if (lock.type == LockType::kUnlock) {
-    Answer answer{.seq = ++seq_};
-    if (auto it = inodes_.find(ino); it != inodes_.end()) answer.seq = apply(it->second, lock);
-    serve_waiting(ino);
-    return answer;
-  }
-  auto counted = counts_.find(lock.owner.session);
-  if (counted != counts_.end() && counted->second >= kSessionLocksMax)
-    return {.error = Errno(ENOLCK)};
-  Entry& entry = inodes_[ino];
-  Answer answer{.error = Errno(EAGAIN)};
-  if (const LockRange* own = find_own_flock(entry, lock.owner); own != nullptr) {
+  Answer answer = acquire(ino, lock, wait);
+  serve_waiting(ino);  // a lock made weaker may let others in
+  return answer;
+}
+
+LockTable::Answer LockTable::acquire(uint64_t ino, const LockRange& lock, bool wait) {
+  Entry& entry = inodes_[ino];  // serve_waiting() drops it if nothing comes of it
+  Answer answer;
+  if (const LockRange* own = find_own_flock(entry, lock); own != nullptr) {
     if (own->type == lock.type) return {.seq = ++seq_};
     LockRange gone = lock;
     gone.type = LockType::kUnlock;
-    answer.seq = apply(entry, gone);
+    answer.seq = put(entry, gone, with(entry, gone));
   }
-  if (find_conflict(entry, lock) == nullptr) {
-    answer = {.seq = apply(entry, lock)};
-  } else if (wait && would_deadlock(entry, lock)) {
-    answer.error = Errno(EDEADLK);
-  } else if (wait) {
-    answer = {.ticket = next_ticket_++, .queued = true, .seq = answer.seq};
-    entry.waiting.push_back(Ticket{.number = answer.ticket, .lock = lock});
-    tickets_[answer.ticket] = {lock.owner.session, ino};
-    count(lock.owner.session, 1);
+  if (lock.type != LockType::kUnlock && find_conflict(entry, lock) != nullptr) {
+    if (!wait) {
+      answer.error = Errno(EAGAIN);
+    } else if (would_deadlock(entry, lock)) {
+      answer.error = Errno(EDEADLK);
+    } else if (entry.waiting.size() >= kInodeWaitersMax ||
+               !has_room(lock.owner.session, kTicketWeight)) {
+      answer.error = Errno(ENOLCK);
+    } else {
+      answer = {.ticket = enqueue(ino, lock), .queued = true, .seq = answer.seq};
+    }
+    return answer;
   }
-  serve_waiting(ino);  // a lock made weaker may let others in
-  return answer;
+  std::vector<LockRange> held = with(entry, lock);
+  if (held.size() > entry.held.size() &&
+      !has_room(lock.owner.session, held.size() - entry.held.size())) {
+    answer.error = Errno(ENOLCK);
+    return answer;
+  }
+  return {.seq = put(entry, lock, std::move(held))};
+}
+
+uint64_t LockTable::enqueue(uint64_t ino, const LockRange& lock) {
+  const uint64_t number = next_ticket_++;
+  tickets_[number] = Ticket{.ino = ino, .lock = lock};
+  inodes_[ino].waiting.insert(number);
+  if (lock.owner.kind == LockKind::kPosix) waits_[lock.owner].insert(number);
+  count(lock.owner.session, kTicketWeight);
+  return number;
+}
+
+void LockTable::dequeue(uint64_t number) {
+  auto it = tickets_.find(number);
+  const Ticket& ticket = it->second;
+  count(ticket.lock.owner.session, -static_cast<ptrdiff_t>(kTicketWeight));
+  inodes_.at(ticket.ino).waiting.erase(number);
+  if (auto waits = waits_.find(ticket.lock.owner); waits != waits_.end()) {
+    waits->second.erase(number);
+    if (waits->second.empty()) waits_.erase(waits);
+  }
+  tickets_.erase(it);
+}
+
+bool LockTable::weakens(const Entry& entry, const LockRange& lock) {
+  if (lock.type == LockType::kWrite) return false;
+  return std::any_of(entry.held.begin(), entry.held.end(), [&](const LockRange& held) {
+    return held.owner == lock.owner && held.type == LockType::kWrite && held.first <= lock.last &&
+           lock.first <= held.last;
+  });
+}
+
+// True: a grant has made a lock weaker that may have kept out somebody who came earlier.
+bool LockTable::serve_once(Entry& entry) {
+  bool again = false;
+  for (auto next = entry.waiting.begin(); next != entry.waiting.end();) {
+    const uint64_t number = *next++;
+    const uint64_t ino = tickets_.at(number).ino;
+    const LockRange lock = tickets_.at(number).lock;
+    if (find_conflict(entry, lock) != nullptr) continue;
+    again |= weakens(entry, lock);
+    dequeue(number);
+    const SessionId session = lock.owner.session;
+    const uint64_t seq = put(entry, lock, with(entry, lock));
+    count(session, 1);
+    unacknowledged_[number] = Grant{.owner = lock.owner, .ino = ino, .seq = seq};
+    granted_.push_back(Granted{.ticket = number, .session = session, .seq = seq});
+  }
+  return again;
 }
 
 void LockTable::serve_waiting(uint64_t ino) {
   auto it = inodes_.find(ino);
   if (it == inodes_.end()) return;
-  Entry& entry = it->second;
-  std::vector<Ticket> still;
-  for (Ticket& ticket : entry.waiting) {
-    if (find_conflict(entry, ticket.lock) != nullptr) {
-      still.push_back(ticket);
-      continue;
-    }
-    const LockOwner& owner = ticket.lock.owner;
-    uint64_t seq = apply(entry, ticket.lock);
-    count(owner.session, -1);
-    tickets_.erase(ticket.number);
-    unacknowledged_[ticket.number] = Grant{.owner = owner, .ino = ino, .seq = seq};
-    granted_.push_back(Granted{.ticket = ticket.number, .session = owner.session, .seq = seq});
+  while (serve_once(it->second)) {
   }
-  entry.waiting = std::move(still);
-  if (entry.held.empty() && entry.waiting.empty()) inodes_.erase(it);
+  if (it->second.held.empty() && it->second.waiting.empty()) inodes_.erase(it);
+}
+
+template <typename Condition>
+void LockTable::forget_grants(Condition condition) {
+  std::erase_if(unacknowledged_, [&](const auto& entry) {
+    if (!condition(entry.second)) return false;
+    count(entry.second.owner.session, -1);
+    return true;
+  });
 }
 
 Result<uint64_t> LockTable::cancel(SessionId session, uint64_t ticket) {
-  if (auto it = unacknowledged_.find(ticket);
-      it != unacknowledged_.end() && it->second.owner.session == session) {
-    uint64_t seq = it->second.seq;
-    unacknowledged_.erase(it);
-    return seq;
+  if (auto granted = unacknowledged_.find(ticket); granted != unacknowledged_.end()) {
+    const uint64_t seq = granted->second.seq;
+    return acknowledge(session, ticket) ? Result<uint64_t>(seq) : Errno(ENOENT);
   }
   auto it = tickets_.find(ticket);
-  if (it == tickets_.end() || it->second.first != session) return Errno(ENOENT);
-  uint64_t ino = it->second.second;
-  tickets_.erase(it);
-  count(session, -1);
-  Entry& entry = inodes_[ino];
-  std::erase_if(entry.waiting, [&](const Ticket& waiting) { return waiting.number == ticket; });
-  if (entry.held.empty() && entry.waiting.empty()) inodes_.erase(ino);
+  if (it == tickets_.end() || it->second.lock.owner.session != session) return Errno(ENOENT);
+  const uint64_t ino = it->second.ino;
+  dequeue(ticket);
+  serve_waiting(ino);
   return uint64_t{0};
 }
 
@@ -213,41 +263,43 @@ bool LockTable::acknowledge(SessionId session, uint64_t ticket) {
   auto it = unacknowledged_.find(ticket);
   if (it == unacknowledged_.end() || it->second.owner.session != session) return false;
   unacknowledged_.erase(it);
+  count(session, -1);
   return true;
 }
 
 uint64_t LockTable::release_owner(uint64_t ino, const LockOwner& owner) {
   uint64_t seq = ++seq_;
-  std::erase_if(unacknowledged_, [&](const auto& grant) {
-    return grant.second.ino == ino && grant.second.owner == owner;
-  });
+  forget_grants([&](const Grant& grant) { return grant.ino == ino && grant.owner == owner; });
   auto it = inodes_.find(ino);
   if (it == inodes_.end()) return seq;
   size_t gone =
       std::erase_if(it->second.held, [&](const LockRange& held) { return held.owner == owner; });
-  gone += std::erase_if(it->second.waiting, [&](const Ticket& ticket) {
-    if (!(ticket.lock.owner == owner)) return false;
-    tickets_.erase(ticket.number);
-    return true;
-  });
   count(owner.session, -static_cast<ptrdiff_t>(gone));
+  const std::set<uint64_t> waiting = it->second.waiting;
+  for (uint64_t number : waiting) {
+    if (tickets_.at(number).lock.owner == owner) dequeue(number);
+  }
   serve_waiting(ino);
   return seq;
 }
 
 void LockTable::remove_session(SessionId session) {
-  std::vector<uint64_t> inodes;
-  for (auto& [ino, entry] : inodes_) {
-    size_t before = entry.held.size() + entry.waiting.size();
-    std::erase_if(entry.held, [&](const LockRange& held) { return held.owner.session == session; });
-    std::erase_if(entry.waiting,
-                  [&](const Ticket& ticket) { return ticket.lock.owner.session == session; });
-    if (entry.held.size() + entry.waiting.size() != before) inodes.push_back(ino);
+  forget_grants([&](const Grant& grant) { return grant.owner.session == session; });
+  std::set<uint64_t> inodes;
+  std::vector<uint64_t> waits;
+  for (const auto& [number, ticket] : tickets_) {
+    if (ticket.lock.owner.session == session) waits.push_back(number);
   }
-  std::erase_if(tickets_, [&](const auto& ticket) { return ticket.second.first == session; });
-  std::erase_if(unacknowledged_,
-                [&](const auto& grant) { return grant.second.owner.session == session; });
-  counts_.erase(session);
+  for (uint64_t number : waits) {
+    inodes.insert(tickets_.at(number).ino);
+    dequeue(number);
+  }
+  for (auto& [ino, entry] : inodes_) {
+    size_t gone = std::erase_if(
+        entry.held, [&](const LockRange& held) { return held.owner.session == session; });
+    count(session, -static_cast<ptrdiff_t>(gone));
+    if (gone != 0) inodes.insert(ino);
+  }
   for (uint64_t ino : inodes) serve_waiting(ino);
 }
 

@@ -9,7 +9,8 @@
 // stands in the way: a ticket is granted once nothing held conflicts with it, the earlier ones
 // first, and who waits holds up no newcomer. Fairness among them would make waits for one another
 // where the kernel has none; (4) a grant stays in unacknowledged_ until its client has it for sure,
-// gives it up or releases its owner's locks.
+// gives it up or releases its owner's locks; (5) no session has more than kSessionLocksMax: what a
+// ticket may become is counted while it waits, so a grant never has to be refused.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,14 @@
 
 namespace myfs::server {
 
-inline constexpr size_t kSessionLocksMax = 65'536;  // held and waited for
+// Of a session: what it holds, kTicketWeight for each wait, and grants that it has not
+// acknowledged.
+inline constexpr size_t kSessionLocksMax = 65'536;
+// What may become of a ticket: a lock that splits another one of its owner, and a grant to
+// remember.
+inline constexpr size_t kTicketWeight = 3;
+inline constexpr size_t kInodeWaitersMax = 4096;      // each change of its locks looks at all
+inline constexpr size_t kDeadlockLooksMax = 1 << 20;  // at locks, in one search for a circle
 
 enum class LockKind : uint8_t { kPosix = 0, kOfd = 1, kFlock = 2 };
 enum class LockType : uint8_t { kRead = 0, kWrite = 1, kUnlock = 2 };
@@ -74,21 +82,21 @@ class LockTable {
   std::vector<Granted> take_granted();
   // Of the session: what its client may not have heard of.
   std::vector<Granted> unacknowledged(SessionId session) const;
-  // Sessions that hold what `lock` conflicts with.
+  // Other sessions that hold what `lock` conflicts with.
   std::set<SessionId> holders(uint64_t ino, const LockRange& lock) const;
-  // Sessions that hold what a ticket of another one waits for.
-  std::set<SessionId> in_the_way() const;
+  // Those of `sessions` that hold what a ticket of another one waits for.
+  std::set<SessionId> in_the_way(const std::set<SessionId>& sessions) const;
   bool any_waits() const { return !tickets_.empty(); }
   size_t size() const { return inodes_.size(); }
 
  private:
   struct Ticket {
-    uint64_t number = 0;
+    uint64_t ino = 0;
     LockRange lock;
   };
   struct Entry {
     std::vector<LockRange> held;
-    std::vector<Ticket> waiting;  // in order of arrival
+    std::set<uint64_t> waiting;  // tickets, in order of arrival
   };
   struct Grant {
     LockOwner owner;
@@ -98,16 +106,26 @@ class LockTable {
 
   static bool conflicts(const LockRange& a, const LockRange& b);
   static const LockRange* find_conflict(const Entry& entry, const LockRange& lock);
-  static const LockRange* find_own_flock(const Entry& entry, const LockOwner& owner);
-  uint64_t apply(Entry& entry, const LockRange& lock);
+  static const LockRange* find_own_flock(const Entry& entry, const LockRange& lock);
+  static bool weakens(const Entry& entry, const LockRange& lock);
+  static std::vector<LockRange> with(const Entry& entry, const LockRange& lock);
+  bool has_room(SessionId session, size_t more) const;
+  Answer acquire(uint64_t ino, const LockRange& lock, bool wait);
+  uint64_t put(Entry& entry, const LockRange& lock, std::vector<LockRange> held);
+  uint64_t enqueue(uint64_t ino, const LockRange& lock);
+  void dequeue(uint64_t number);
   bool would_deadlock(const Entry& entry, const LockRange& lock) const;
   void count(SessionId session, ptrdiff_t more);
+  bool serve_once(Entry& entry);
   void serve_waiting(uint64_t ino);
+  template <typename Condition>
+  void forget_grants(Condition condition);
 
   std::map<uint64_t, Entry> inodes_;
-  std::map<SessionId, size_t> counts_;                          // held and waited for
-  std::map<uint64_t, std::pair<SessionId, uint64_t>> tickets_;  // waiting: session, inode
-  std::map<uint64_t, Grant> unacknowledged_;                    // granted
+  std::map<SessionId, size_t> counts_;
+  std::map<uint64_t, Ticket> tickets_;             // waiting
+  std::map<LockOwner, std::set<uint64_t>> waits_;  // of POSIX owners: tickets
+  std::map<uint64_t, Grant> unacknowledged_;       // granted
   std::vector<Granted> granted_;
   uint64_t next_ticket_ = 1;
   uint64_t seq_ = 0;

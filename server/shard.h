@@ -282,6 +282,7 @@ class Shard : public FileData::Host {
   void reap_if_unused(uint64_t ino);
   void tell_grants_again();
   void look_after_locks();
+  void look_at_locks_by(int64_t at_ns);
   void apply_ack(Session& session, const AckArgs& args);
   bool has_unwritten(SessionId session, uint64_t ino) const;
   void give_up(SessionId session, const Grant& grant);
@@ -307,6 +308,7 @@ class Shard : public FileData::Host {
   LeaseTable leases_;
   OpenTable opens_;
   LockTable locks_;
+  int64_t lock_look_ns_ = 0;      // when look_after_locks() is due; 0: nobody waits
   std::set<SessionId> regrants_;  // to be told of grants that may not have reached them
   std::map<SessionId, std::vector<RequestRef>> waits_for_end_;  // requests, of a session's end
   SessionTable sessions_;

@@ -274,10 +274,7 @@ void Shard::arm() {
     if (!out.sent && session->peer != nullptr) consider(session->quiet_until_ns);
   }
   for (const auto& [id, out] : glimpses_) consider(out.deadline_ns);
-  for (SessionId id : locks_.in_the_way()) {
-    SessionRef session = sessions_.find(id);
-    if (session != nullptr && session->live()) consider(session->deadline_ns + 1);
-  }
+  if (lock_look_ns_ != 0) consider(lock_look_ns_);
   for (SessionId id : regrants_) {
     if (SessionRef session = sessions_.find(id)) consider(session->quiet_until_ns);
   }

@@ -12,6 +12,7 @@ namespace myfs::server {
 namespace {
 
 constexpr int64_t kQuiet_ns = 10 * kNsPerMs;  // after a bind, for its answer to leave first
+constexpr int64_t kLockLook_ns = kNsPerSec;   // how often holders of locks are looked after
 constexpr uint32_t kTrimPart = 10;            // a full session is asked for one lease in ten
 
 std::array<uint8_t, 16> bytes16(std::string_view text) {
@@ -383,7 +384,7 @@ void Shard::session_is_gone(const SessionRef& session) {
 
 // Whoever cannot be reached is told when he has bound anew.
 void Shard::tell_lock_grants() {
-  arm_wanted_ |= locks_.any_waits();
+  if (locks_.any_waits() && lock_look_ns_ == 0) look_at_locks_by(boottime() + kLockLook_ns);
   for (const LockTable::Granted& granted : locks_.take_granted()) {
     SessionRef session = sessions_.find(granted.session);
     if (session == nullptr || session->peer == nullptr) continue;
@@ -424,10 +425,29 @@ void Shard::resume_without(const std::vector<SessionRef>& sessions, const Reques
   for (const SessionRef& session : sessions) evict(session, "it has expired and holds a lock");
 }
 
-// Who has expired ends when somebody waits for what he has locked.
+void Shard::look_at_locks_by(int64_t at_ns) {
+  lock_look_ns_ = at_ns;
+  arm_wanted_ = true;
+}
+
+// Who has expired ends when somebody waits for what he has locked. Nobody is looked for when locks
+// change: what matters here only time changes, but for an expired session that gets in the way.
 void Shard::look_after_locks() {
-  for (const SessionRef& session : expired(locks_.in_the_way()))
-    evict(session, "it has expired and holds a lock");
+  lock_look_ns_ = 0;
+  if (!locks_.any_waits()) return;
+  const int64_t now_ns = boottime();
+  int64_t next_ns = now_ns + kLockLook_ns;
+  std::set<SessionId> over;
+  for (const auto& [id, session] : sessions_.all()) {
+    if (now_ns > session->deadline_ns) {
+      over.insert(id);
+    } else {
+      next_ns = std::min(next_ns, session->deadline_ns + 1);
+    }
+  }
+  for (SessionId id : locks_.in_the_way(over))
+    evict(sessions_.find(id), "it has expired and holds a lock");
+  if (locks_.any_waits()) look_at_locks_by(next_ns);
 }
 
 void Shard::reap_if_unused(uint64_t ino) {

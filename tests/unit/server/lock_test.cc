@@ -24,9 +24,10 @@ class LockCalls : public testing::Test {
   LockReply locked(Client& c, const Handle& node, LockType type, bool wait = false) {
     return rig.finish(start_lock(c, node, type, wait));
   }
-  LockReply tested(Client& c, const Handle& node) {
+  LockReply tested(Client& c, const Handle& node, uint64_t owner = 0) {
     LockArgs args{.node = node};
     args.range.type = LockType::kWrite;
+    args.range.owner.number = owner;
     return rig.finish(rig.start<LockReply>(
         c, nullptr, [args](Turn& t, LockReply& r) { return lock_test(t, args, r); }));
   }
@@ -131,6 +132,55 @@ TEST_F(LockCalls, one_try_is_enough_for_the_lock_of_a_dead_holder) {
   rig.shard->renew(*b.session, b.session->epoch);
   rig.pass(rig.shard->server_term_ns() / 2 + kNsPerSec);
   EXPECT_EQ(locked(b, file_b, LockType::kWrite).error, 0);
+}
+
+// The client slept for longer than its lease, and nobody wants anything of it.
+TEST_F(LockCalls, who_asks_for_a_lock_of_his_own_session_does_not_end_it) {
+  ASSERT_EQ(locked(a, file, LockType::kWrite).error, 0);
+  rig.pass(rig.shard->server_term_ns() + kNsPerSec);
+  LockReply refused = rig.finish(start_lock(a, file, LockType::kWrite, false, 2));
+  EXPECT_EQ(refused.error, EAGAIN);
+  EXPECT_TRUE(tested(a, file, 2).conflicts);
+  EXPECT_TRUE(rig.finish(start_lock(a, file, LockType::kWrite, true, 2)).queued);
+  EXPECT_TRUE(a.session->live());
+  rig.shard->renew(*a.session, a.session->epoch);
+  rig.shard->renew(*b.session, b.session->epoch);
+  EXPECT_TRUE(tested(b, file_b).conflicts);
+}
+
+// However many calls come while somebody waits.
+TEST_F(LockCalls, the_end_of_holders_is_looked_for_by_the_timer_alone) {
+  ASSERT_EQ(locked(a, file, LockType::kWrite).error, 0);
+  ASSERT_TRUE(locked(b, file_b, LockType::kWrite, true).queued);
+  rig.armed_ns = 0;
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(rig.finish(start_lock(a, file, LockType::kWrite, false, 1)).error, 0);
+  }
+  EXPECT_EQ(rig.armed_ns, 0);
+}
+
+// Its lock came after the one that is waited for, and its time was over by then.
+TEST_F(LockCalls, an_expired_session_that_comes_in_the_way_later_is_ended) {
+  ASSERT_EQ(locked(a, file, LockType::kWrite).error, 0);
+  Client c = rig.login();
+  c.slot = 20;
+  Handle file_c = rig.lookup(c, c.root.handle, {"f"}).nodes[0].handle;
+  rig.pass(rig.shard->server_term_ns() + kNsPerSec);
+  rig.shard->renew(*b.session, b.session->epoch);
+  rig.shard->renew(*c.session, c.session->epoch);
+  ASSERT_EQ(locked(a, file, LockType::kRead).error, 0);
+  ASSERT_EQ(locked(c, file_c, LockType::kRead).error, 0);
+  ASSERT_TRUE(a.session->live());
+  ASSERT_TRUE(rig.shard->locks()
+                  .set(file.ino,
+                       {.owner = {.session = b.session->id, .number = 1}, .type = LockType::kWrite},
+                       true)
+                  .queued);
+  rig.shard->tell_lock_grants();
+  EXPECT_TRUE(a.session->live());
+  rig.pass(kNsPerSec);
+  EXPECT_FALSE(a.session->live());
+  EXPECT_TRUE(c.session->live());
 }
 
 TEST_F(LockCalls, who_waits_outlives_the_holder) {

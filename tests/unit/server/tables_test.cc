@@ -75,6 +75,21 @@ TEST(Locks, who_waits_holds_up_no_newcomer) {
   EXPECT_EQ(table.take_granted().size(), 1u);
 }
 
+// The reader came first; the second one's grant makes weaker what keeps him out.
+TEST(Locks, a_grant_that_weakens_a_lock_lets_in_who_came_earlier) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 0, 9, 1), false);
+  table.set(1, range(LockType::kWrite, 10, 19, 2), false);
+  auto reader = table.set(1, range(LockType::kRead, 0, 9, 3), true);
+  auto weaker = table.set(1, range(LockType::kRead, 0, 19, 1), true);
+  ASSERT_TRUE(reader.queued && weaker.queued);
+  table.set(1, range(LockType::kUnlock, 10, 19, 2), false);
+  auto granted = table.take_granted();
+  ASSERT_EQ(granted.size(), 2u);
+  EXPECT_EQ(granted[0].ticket, weaker.ticket);
+  EXPECT_EQ(granted[1].ticket, reader.ticket);
+}
+
 LockRange flock_of(LockType type, uint64_t owner, SessionId session = 1) {
   return range(type, 0, UINT64_MAX, owner, session, LockKind::kFlock);
 }
@@ -171,6 +186,69 @@ TEST(Locks, each_session_may_have_so_many) {
   EXPECT_TRUE(table.set(1, range(LockType::kRead, 500'000, 500'000, 1, 2), false).error.ok());
   table.set(7, range(LockType::kUnlock, 0, UINT64_MAX, 1), false);
   EXPECT_TRUE(table.set(1, range(LockType::kRead, 500'000, 500'000, 1), false).error.ok());
+}
+
+// In the middle of what is held it makes two of one.
+TEST(Locks, an_unlock_that_would_make_too_many_is_refused) {
+  LockTable table;
+  for (uint64_t i = 0; i < kSessionLocksMax; ++i)
+    ASSERT_TRUE(table.set(i, range(LockType::kRead, 0, 9, 1), false).error.ok());
+  EXPECT_EQ(table.set(5, range(LockType::kUnlock, 4, 4, 1), false).error, Errno(ENOLCK));
+  EXPECT_EQ(table.conflict(5, range(LockType::kWrite, 4, 4, 2))->last, 9u);
+  EXPECT_TRUE(table.set(5, range(LockType::kUnlock, 5, 9, 1), false).error.ok());
+  EXPECT_TRUE(table.set(6, range(LockType::kWrite, 0, 9, 1), false).error.ok());
+  table.set(7, range(LockType::kUnlock, 0, UINT64_MAX, 1), false);
+  EXPECT_TRUE(table.set(8, range(LockType::kUnlock, 4, 4, 1), false).error.ok());
+  EXPECT_EQ(table.set(9, range(LockType::kWrite, 4, 4, 1), false).error, Errno(ENOLCK));
+}
+
+// Who never says that he has heard of his grants makes the server remember them.
+TEST(Locks, grants_that_nobody_acknowledges_count) {
+  LockTable table;
+  Errno error;
+  uint64_t rounds = 0;
+  for (; error.ok() && rounds <= kSessionLocksMax; ++rounds) {
+    table.set(1, range(LockType::kWrite, 0, 9, 1), false);
+    error = table.set(1, range(LockType::kWrite, 0, 9, 2, 2), true).error;
+    table.set(1, range(LockType::kUnlock, 0, 9, 1), false);
+    table.set(1, range(LockType::kUnlock, 0, 9, 2, 2), false);
+  }
+  EXPECT_EQ(error, Errno(ENOLCK));
+  EXPECT_LE(table.unacknowledged(2).size(), kSessionLocksMax);
+  for (const LockTable::Granted& granted : table.unacknowledged(2))
+    ASSERT_TRUE(table.acknowledge(2, granted.ticket));
+  EXPECT_TRUE(table.set(1, range(LockType::kWrite, 0, 9, 2, 2), false).error.ok());
+}
+
+// Each change of the inode's locks looks at all of them.
+TEST(Locks, so_many_may_wait_for_one_inode) {
+  LockTable table;
+  table.set(1, range(LockType::kWrite, 0, 9, 1), false);
+  for (uint64_t i = 0; i < kInodeWaitersMax; ++i)
+    ASSERT_TRUE(table.set(1, range(LockType::kWrite, 0, 9, 2 + i, 2), true).queued);
+  EXPECT_EQ(table.set(1, range(LockType::kWrite, 0, 9, 1, 3), true).error, Errno(ENOLCK));
+  table.set(2, range(LockType::kWrite, 0, 9, 1), false);
+  EXPECT_TRUE(table.set(2, range(LockType::kWrite, 0, 9, 1, 3), true).queued);
+  EXPECT_EQ(table.set(1, range(LockType::kWrite, 0, 9, 1, 3), false).error, Errno(EAGAIN));
+  table.set(1, range(LockType::kUnlock, 0, 9, 1), false);
+  EXPECT_TRUE(table.set(1, range(LockType::kWrite, 0, 9, 1, 3), true).queued);
+}
+
+// As in the kernel the search for a circle has an end.
+TEST(Locks, a_circle_is_looked_for_with_bounded_work) {
+  constexpr uint64_t kOthers = 10'000, kChain = kDeadlockLooksMax / kOthers + 2;
+  LockTable table;
+  auto at = [](uint64_t i) { return 3 * kOthers + i; };
+  for (uint64_t i = 0; i < kOthers; ++i)
+    table.set(1, range(LockType::kWrite, 2 * i, 2 * i, 1'000'000, 9), false);
+  for (uint64_t i = 0; i < kChain; ++i)
+    ASSERT_TRUE(table.set(1, range(LockType::kWrite, at(i), at(i), i), false).error.ok());
+  for (uint64_t i = kChain - 1; i > 0; --i)
+    ASSERT_TRUE(table.set(1, range(LockType::kWrite, at(i - 1), at(i - 1), i), true).queued);
+  const uint64_t far = kChain - 1, near = 2;
+  EXPECT_TRUE(table.set(1, range(LockType::kWrite, at(far), at(far), 0), true).queued);
+  EXPECT_EQ(table.set(1, range(LockType::kWrite, at(near), at(near), 0), true).error,
+            Errno(EDEADLK));
 }
 
 TEST(Locks, the_death_of_a_session_lets_others_in) {
