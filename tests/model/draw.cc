@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kPage = 4096;
 constexpr int64_t kChunk = 4 << 20;  // of the server's store
+constexpr int64_t kUnit = 64 << 10;  // of what it shares
 constexpr int64_t kSpan = 192 << 10;
 constexpr int kFds = 7;
 
@@ -35,6 +36,7 @@ constexpr Row kRows[] = {
     {Call::kPwrite, "pwrite", 80},
     {Call::kPwritev2, "pwritev2", 30},
     {Call::kCopy, "copy", 30},
+    {Call::kClone, "clone", 15},
     {Call::kTruncate, "truncate", 15},
     {Call::kFtruncate, "ftruncate", 30},
     {Call::kFallocate, "fallocate", 35},
@@ -225,6 +227,18 @@ Call draw_call(Dice& dice) {
   return Call::kStat;
 }
 
+// Copies between whole blocks, which the server does by sharing them; of clones now and then not.
+void make_shareable(Dice& dice, Op* op) {
+  op->offset = op->offset / kUnit * kUnit;
+  op->size = kUnit * static_cast<int64_t>(dice.below(3) + (op->call == Call::kCopy ? 1 : 0));
+  op->flags = op->flags / 6 * 6 + 4;  // both offsets of a copy are given
+  op->seed = op->seed / kUnit * kUnit;
+  if (op->call != Call::kClone) return;
+  if (dice.percent(50)) op->offset = 0;
+  if (dice.below(20) == 0) op->offset += kPage;
+  if (dice.below(20) == 0) op->size += kPage;
+}
+
 }  // namespace
 
 uint64_t Dice::next() {
@@ -251,6 +265,8 @@ Op draw(Dice& dice, int clients, int before) {
     op.path = path(dice, dice.percent(70) ? Want::kFile : Want::kDir);
     op.other = dice.percent(50) ? "user.a" : "user.b";
   }
+  if ((op.call == Call::kCopy && dice.percent(50)) || op.call == Call::kClone)
+    make_shareable(dice, &op);
   if (op.call == Call::kFallocate) op.flags = fallocate_mode(dice);
   if (op.call == Call::kReaddir) op.path = dice.percent(30) ? "/" : path(dice, Want::kDir);
   return op;

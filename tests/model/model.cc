@@ -9,6 +9,7 @@ namespace myfs::test {
 namespace {
 
 constexpr int kOpenMax = 65536;
+constexpr int64_t kUnit = 64 << 10;  // of what clones share
 
 // Of a file opened with O_DIRECT.
 bool unaligned(const OpenFile& file, int64_t size, int64_t offset) {
@@ -112,11 +113,13 @@ int Model::open(int client, int dirfd, const std::string& path, int flags, mode_
   return install(client, std::make_shared<OpenFile>(OpenFile{node, flags}));
 }
 
-// The locks of the client on the file go with any descriptor of it.
+// The locks of the client on the file go with any descriptor of it, but one of O_PATH.
 void Model::release(int client, int fd) {
   auto& fds = fds_[static_cast<size_t>(client)];
   OpenFile* closed = file(client, fd);
-  for (auto& cell : closed->node->byte_locks) cell.erase(owner(client, nullptr, false));
+  if (!closed->path_only()) {
+    for (auto& cell : closed->node->byte_locks) cell.erase(owner(client, nullptr, false));
+  }
   fds.erase(fd);
 }
 
@@ -188,6 +191,27 @@ int64_t Model::copy(int client, int fd_in, int64_t* offset_in, int fd_out, int64
   *from += given;
   *to += given;
   return given;
+}
+
+int Model::clone(int client, int fd_in, int64_t offset_in, int fd_out, int64_t offset_out,
+                 int64_t size) {
+  OpenFile *in = file(client, fd_in), *out = file(client, fd_out);
+  if (in == nullptr || out == nullptr || in->path_only() || out->path_only()) return -EBADF;
+  if (in->node->is_dir() || out->node->is_dir()) return -EISDIR;
+  if (!in->readable() || !out->writable() || (out->flags & O_APPEND) != 0) return -EBADF;
+  const auto end = static_cast<int64_t>(in->node->data.size());
+  const auto out_end = static_cast<int64_t>(out->node->data.size());
+  if (size == 0) size = end - offset_in;
+  if (offset_in % kUnit != 0 || offset_out % kUnit != 0) return -EINVAL;
+  if (size < 0 || offset_in + size > end) return -EINVAL;
+  const bool to_both_ends = offset_in + size == end && offset_out + size >= out_end;
+  if (size % kUnit != 0 && !to_both_ends) return -EINVAL;
+  const bool overlap = offset_in < offset_out + size && offset_out < offset_in + size;
+  if (in->node == out->node && overlap) return -EINVAL;
+  if (size == 0) return 0;
+  put(out->node, static_cast<size_t>(offset_out),
+      in->node->data.substr(static_cast<size_t>(offset_in), static_cast<size_t>(size)));
+  return 0;
 }
 
 int Model::truncate(const std::string& path, int64_t size) {

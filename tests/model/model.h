@@ -48,6 +48,7 @@ class Model {
   // `given`: what the call has returned; how much is copied is its own choice.
   int64_t copy(int client, int fd_in, int64_t* offset_in, int fd_out, int64_t* offset_out,
                int64_t size, int64_t given);
+  int clone(int client, int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, int64_t size);
   int truncate(const std::string& path, int64_t size);
   int ftruncate(int client, int fd, int64_t size);
   int fallocate(int client, int fd, int mode, int64_t offset, int64_t length);

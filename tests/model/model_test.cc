@@ -6,6 +6,7 @@
 // others count on from, MYFS_MODEL_OPS=N the number of calls; MYFS_LONG=1: a million. What differs
 // is made smaller before it is told: calls are left out as long as it still differs, so that the
 // last lines of a failure are a test that can be written down.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -113,6 +114,42 @@ void check_episode(uint64_t seed, size_t count) {
   }
   FAIL() << "MYFS_MODEL_SEED=" << seed << ", made smaller to " << ops.size() << " calls:\n"
          << last << difference;
+}
+
+// Runs `ops`, then looks at everything, then runs `after`.
+std::string differs_around_a_look(const std::vector<Op>& ops, const std::vector<Op>& after) {
+  TempDir dir;
+  MyfsdProcess server(dir / "data", {"--durability", "relaxed"});
+  if (!server.start()) return "no server: " + server.output();
+  Client a(server.url()), b(server.url());
+  Driver driver({a, b});
+  std::string difference;
+  for (const Op& op : ops) difference += driver.run(op);
+  difference += driver.compare_all();
+  for (const Op& op : after) difference += driver.run(op);
+  return difference;
+}
+
+Op open_op(int client, uint64_t flags) {
+  return {.call = Call::kOpen, .client = client, .fd = AT_FDCWD, .path = "/f0", .flags = flags};
+}
+
+// Of byte 1, by the client (odd flags: F_SETLK) and for writing (seed 1: F_WRLCK).
+Op lock_op(int client) {
+  return {.call = Call::kLock, .client = client, .offset = 1, .size = 4, .flags = 1, .seed = 1};
+}
+
+TEST(Model, ALookAtEverythingLeavesTheLocksOfTheClients) {
+  EXPECT_EQ("", differs_around_a_look({open_op(0, O_RDWR | O_CREAT), lock_op(0)},
+                                      {open_op(1, O_RDWR), lock_op(1)}));
+}
+
+TEST(Model, LocksOutliveTheCloseOfAPathDescriptor) {
+  const Op close_path{.call = Call::kClose, .client = 0, .to = 1};
+  size_t at = 0;
+  EXPECT_EQ("", differs({open_op(0, O_RDWR | O_CREAT), lock_op(0), open_op(0, O_PATH), close_path,
+                         open_op(1, O_RDWR), lock_op(1)},
+                        &at));
 }
 
 TEST(Model, OneEpisode) { check_episode(number("MYFS_MODEL_SEED", 1), kEpisode); }

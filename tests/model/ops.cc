@@ -68,6 +68,19 @@ std::string same_time(const char* what, std::optional<timespec>* known, const ti
 
 }  // namespace
 
+Driver::Driver(std::vector<myfs_task*> tasks)
+    : tasks_(std::move(tasks)), model_(static_cast<int>(tasks_.size())) {
+  for (myfs_task* task : tasks_) {
+    myfs_task* looker = nullptr;
+    EXPECT_EQ(0, myfs_task_clone(task, nullptr, &looker)) << last_message();
+    lookers_.push_back(looker);
+  }
+}
+
+Driver::~Driver() {
+  for (myfs_task* looker : lookers_) EXPECT_EQ(0, myfs_task_destroy(looker)) << last_message();
+}
+
 std::string Driver::run(const Op& op) {
   switch (op.call) {
     case Call::kOpen:
@@ -83,6 +96,7 @@ std::string Driver::run(const Op& op) {
     case Call::kPwrite:
     case Call::kPwritev2:
     case Call::kCopy:
+    case Call::kClone:
       return run_content(op);
     case Call::kLseek:
       return run_lseek(op);
@@ -165,6 +179,11 @@ std::string Driver::run_content(const Op& op) {
                     out == nullptr ? nullptr : &model_to, op.size, count);
     return same(expected, count) + same(model_from, from, "offset_in") +
            same(model_to, to, "offset_out");
+  }
+  if (op.call == Call::kClone) {
+    const auto to = static_cast<int64_t>(op.seed % (256 << 10));
+    return same(model_.clone(op.client, op.fd, op.offset, op.to, to, op.size),
+                myfs_clone_file_range(task(op), op.fd, op.offset, op.to, to, op.size));
   }
   const std::string data = payload(op.seed, op.size);
   OpenFile* file = model_.file(op.client, op.fd);
@@ -459,8 +478,8 @@ std::string Driver::compare_tree(myfs_task* t, Node* dir, const std::string& pat
 }
 
 std::string Driver::compare_all() {
-  for (size_t i = 0; i < tasks_.size(); ++i) {
-    const std::string difference = compare_tree(tasks_[i], model_.tree().root(), "");
+  for (size_t i = 0; i < lookers_.size(); ++i) {
+    const std::string difference = compare_tree(lookers_[i], model_.tree().root(), "");
     if (!difference.empty()) return absl::StrCat("client ", i, ", all of it: ", difference);
   }
   return "";

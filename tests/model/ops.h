@@ -41,6 +41,7 @@ enum class Call : uint8_t {
   kPwrite,
   kPwritev2,
   kCopy,
+  kClone,
   kTruncate,
   kFtruncate,
   kFallocate,
@@ -76,7 +77,7 @@ struct Op {
   Call call = Call::kStat;
   int client = 0;
   int fd = 0, to = 0;            // descriptors; of paths: where they begin
-  std::string path, other;       // paths, targets, names of attributes
+  std::string path{}, other{};   // paths, targets, names of attributes
   int64_t offset = 0, size = 0;  // bytes
   uint64_t flags = 0;
   uint64_t seed = 0;  // of what is written
@@ -90,8 +91,10 @@ Op draw(Dice& dice, int clients, int before);
 class Driver {
  public:
   // One client each.
-  explicit Driver(std::vector<myfs_task*> tasks)
-      : tasks_(std::move(tasks)), model_(static_cast<int>(tasks_.size())) {}
+  explicit Driver(std::vector<myfs_task*> tasks);
+  ~Driver();
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
 
   // What differs; empty: nothing.
   std::string run(const Op& op);
@@ -118,6 +121,7 @@ class Driver {
   myfs_task* task(const Op& op) const { return tasks_[static_cast<size_t>(op.client)]; }
 
   const std::vector<myfs_task*> tasks_;
+  std::vector<myfs_task*> lookers_;  // of the same mounts: their close() leaves the locks of tasks_
   Model model_;
 };
 
