@@ -230,6 +230,15 @@ void start_fallocate(Turn& turn, const FallocateArgs& args, Allocation plan,
   });
 }
 
+// [file_modified] Whatever becomes of the content.
+InodeRecord& modified(Turn& turn, uint64_t ino) {
+  InodeRecord& inode = turn.edit(ino);
+  inode.mtime = turn.now();
+  if (drops_privileges(inode, turn.cred()))
+    inode.mode = mode_without_privileges(owner_of(inode), turn.cred());
+  return inode;
+}
+
 }  // namespace
 
 Errno fallocate(Turn& turn, const FallocateArgs& args, const ContentChangeRef& change,
@@ -252,14 +261,11 @@ Errno fallocate(Turn& turn, const FallocateArgs& args, const ContentChangeRef& c
       start_fallocate(turn, args, plan, change);
       return {};
     }
+    modified(turn, ino);
   } else {
     if (!change->result->ok()) return change->result->error();
     DataChange data = std::move(*change->result).value();
-    InodeRecord& inode = turn.edit(ino);
-    data.apply_to(inode);
-    inode.mtime = turn.now();
-    if (drops_privileges(inode, turn.cred()))
-      inode.mode = mode_without_privileges(owner_of(inode), turn.cred());
+    data.apply_to(modified(turn, ino));
     turn.take(std::move(data));
   }
   reply.node = turn.reply(ino, kPartA, &args.opener);

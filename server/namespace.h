@@ -28,6 +28,8 @@ bool may_open(const InodeRecord& inode, const Opener& opener);
 Errno check_open(const InodeRecord& inode, const Opener& opener);
 // The opener with the credentials that the session's principal allows.
 Opener forced(Turn& turn, const Opener& opener);
+// As `opener`; where no open is named, the caller stands for it.
+Opener opener_or_caller(Turn& turn, const Opener& opener);
 // `fresh`, if given: whether it was not there before.
 Errno register_open(Turn& turn, uint64_t ino, const Opener& opener, bool* fresh = nullptr);
 // EACCES unless a registered open or the opener's credentials permit one of `access`; EBADF when
@@ -43,11 +45,19 @@ DirentRecord dirent_to(uint64_t ino, const InodeRecord& inode);
 // Takes setuid and setgid away if `cred` writing to the inode has to. Recall A before.
 bool drops_privileges(const InodeRecord& inode, const Cred& cred);
 
+// What a setattr comes to, once permitted.
+struct NewAttributes {
+  uint32_t mask = 0;  // what is left to do
+  uint32_t mode = 0;  // permission bits, with kSetMode
+  Parts recalls = 0;
+};
+
 // A change of content that is made outside the loop.
 struct ContentChange {
   uint64_t ino = 0;
   std::optional<Result<DataChange>> result;
-  bool registered = false;  // an open, which goes again if the change fails
+  NewAttributes attributes{};  // of a setattr: what was permitted when it began stays so
+  bool registered = false;     // an open, which goes again if the change fails
 };
 using ContentChangeRef = std::shared_ptr<ContentChange>;
 // Ends the phase; the next one finds the result. What may be refused must be refused before the
@@ -63,7 +73,16 @@ Errno lookup(Turn& turn, const LookupArgs& args, LookupReply& reply);
 Errno getattr(Turn& turn, const GetattrArgs& args, NodeOnlyReply& reply);
 Errno getattrs(Turn& turn, const std::vector<Handle>& nodes, Parts want, NodesReply& reply);
 Errno readdir(Turn& turn, const ReaddirArgs& args, ReaddirReply& reply);
-Errno parent_of(Turn& turn, const Handle& dir, NodeOnlyReply& reply);
+// How far a search for the name of a directory has come; it takes as many turns as the parent is
+// long.
+struct ParentSearch {
+  uint64_t generation = 0;  // of the shard's state; 0: not begun
+  uint64_t parent = 0;
+  uint64_t change = 0;    // of the directory, when it began
+  uint64_t searched = 0;  // names up to this cookie
+};
+using ParentSearchRef = std::shared_ptr<ParentSearch>;
+Errno parent_of(Turn& turn, const Handle& dir, const ParentSearchRef& search, NodeOnlyReply& reply);
 Errno statfs(Turn& turn, const Handle& node, StatfsReply& reply);
 Errno persist_handle(Turn& turn, const Handle& node, PersistReply& reply);
 Errno resolve_handle(Turn& turn, const ResolveArgs& args, NodeOnlyReply& reply);

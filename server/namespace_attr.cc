@@ -8,14 +8,6 @@ namespace {
 
 constexpr uint32_t kTimesMask = kSetAtime | kSetMtime | kSetAtimeNow | kSetMtimeNow;
 
-// What a setattr comes to, once permitted.
-struct NewAttributes {
-  uint32_t mask = 0;  // what is left to do
-  uint32_t mode = 0;
-  bool changes_owner = false;
-  Parts recalls = 0;
-};
-
 Errno check_times(Turn& turn, const InodeRecord& inode, uint32_t mask) {
   if ((mask & kTimesMask) == 0 || is_owner(owner_of(inode), turn.cred())) return {};
   bool both_now = (mask & kSetAtimeNow) != 0 && (mask & kSetMtimeNow) != 0;
@@ -35,27 +27,18 @@ Errno check_setattr(Turn& turn, const SetattrArgs& args, const InodeRecord& inod
                     NewAttributes* out) {
   const Cred& cred = turn.cred();
   uint32_t mask = args.mask & kSetAll;
-  out->mode = inode.mode;
   if ((mask & (kSetUid | kSetGid)) != 0) {
     Errno error = may_chown(owner_of(inode), cred, mask & kSetUid ? &args.attr.uid : nullptr,
                             mask & kSetGid ? &args.attr.gid : nullptr);
     if (!error.ok()) return error;
-    out->changes_owner = true;
   }
   if ((mask & kSetKillPrivileges) != 0 && !may_kill_privileges(turn, args, inode)) {
     if ((inode.mode & (S_ISUID | S_ISGID)) != 0 && !inode.is_dir()) return Errno(EPERM);
     mask &= ~kSetKillPrivileges;  // as the kernel: a chown to nobody of what has none succeeds
   }
   out->mask = mask;
-  bool kills = (mask & (kSetUid | kSetGid | kSetKillPrivileges)) != 0;
-  if (kills && !inode.is_dir()) {
-    // chown takes privileges away whoever does it.
-    Cred nobody{.uid = UINT32_MAX, .gid = UINT32_MAX, .groups = {}};
-    bool keep_sgid = cred.is_root() || cred.in_group(inode.gid);
-    out->mode = mode_without_privileges(owner_of(inode), keep_sgid ? Cred() : nobody);
-  }
   if ((mask & kSetMode) != 0) {
-    uint32_t mode = (inode.mode & S_IFMT) | (args.attr.mode & 07777);
+    uint32_t mode = args.attr.mode & 07777;
     if (Errno error = may_chmod(owner_of(inode), cred, &mode); !error.ok()) return error;
     if (inode.is_symlink()) return Errno(EOPNOTSUPP);
     out->mode = mode;
@@ -64,7 +47,8 @@ Errno check_setattr(Turn& turn, const SetattrArgs& args, const InodeRecord& inod
   }
   if (Errno error = check_times(turn, inode, mask); !error.ok()) return error;
   if ((mask & kSetSize) != 0) {
-    Errno error = may_access_data(turn, args.node.ino, inode, args.opener, kAccessWrite);
+    const Opener opener = opener_or_caller(turn, args.opener);
+    Errno error = may_access_data(turn, args.node.ino, inode, opener, kAccessWrite);
     if (error == Errno(EBADF)) error = Errno(EINVAL);
     if (!error.ok()) return error;
     if (args.attr.size > kFileSizeMax_bytes) return Errno(EFBIG);
@@ -77,11 +61,19 @@ Errno check_setattr(Turn& turn, const SetattrArgs& args, const InodeRecord& inod
 }
 
 void apply_setattr(Turn& turn, const SetattrArgs& args, const NewAttributes& attributes) {
-  uint32_t mask = attributes.mask;
+  const uint32_t mask = attributes.mask & ~kSetSize;
+  if (mask == 0) return;
   InodeRecord& inode = turn.edit(args.node.ino);
-  bool size_only = (mask & (kSetMode | kSetUid | kSetGid | kSetKillPrivileges)) == 0;
-  if (!size_only) inode.mode = attributes.mode;
-  if ((mask & kSetMode) != 0) inode.acl.chmod_masq(inode.mode);
+  if ((mask & (kSetUid | kSetGid | kSetKillPrivileges)) != 0 && !inode.is_dir()) {
+    // chown takes privileges away whoever does it.
+    const Cred nobody{.uid = UINT32_MAX, .gid = UINT32_MAX, .groups = {}};
+    const bool keep_sgid = turn.cred().is_root() || turn.cred().in_group(inode.gid);
+    inode.mode = mode_without_privileges(owner_of(inode), keep_sgid ? Cred() : nobody);
+  }
+  if ((mask & kSetMode) != 0) {
+    inode.mode = (inode.mode & S_IFMT) | attributes.mode;
+    inode.acl.chmod_masq(inode.mode);
+  }
   if ((mask & kSetUid) != 0) inode.uid = args.attr.uid;
   if ((mask & kSetGid) != 0) inode.gid = args.attr.gid;
   if ((mask & kSetAtimeNow) != 0) {
@@ -123,31 +115,29 @@ Errno check_xattr(Turn& turn, const InodeRecord& inode, std::string_view name, b
 }  // namespace
 
 Errno setattr(Turn& turn, const SetattrArgs& args, ContentChangeRef change, ChangedReply& reply) {
+  const uint64_t ino = args.node.ino;
+  if (turn.phase() != 0) {
+    Errno error = finish_truncate(turn, ino, args.attr.size, *change);
+    if (!error.ok()) return error;
+    apply_setattr(turn, args, change->attributes);
+    reply.node = turn.reply(ino, kPartA, &args.opener);
+    return {};
+  }
   Result<InodeRef> inode = turn.node(args.node);
   if (!inode.ok()) return inode.error();
   if (Errno error = turn.may_change(); !error.ok()) return error;
-  uint64_t ino = args.node.ino;
   NewAttributes attributes;
-  Errno error = check_setattr(turn, args, **inode, &attributes);
-  bool sizes = (args.mask & kSetSize) != 0;
-  if (!error.ok()) {
-    // What was permitted when it began stays so; else the content's change must be put back.
-    if (turn.phase() != 0 && change->result.has_value() && change->result->ok())
-      return finish_truncate(turn, ino, args.attr.size, *change);
-    return error;
-  }
+  if (Errno error = check_setattr(turn, args, **inode, &attributes); !error.ok()) return error;
+  const bool sizes = (args.mask & kSetSize) != 0;
   if (sizes) turn.lane(ino);
   turn.recall(ino, attributes.recalls);
   if (turn.blocked()) return {};
-  if (sizes && turn.phase() == 0) {
+  if (sizes) {
+    change->attributes = attributes;
     start_truncate(turn, ino, args.attr.size, change);
     return {};
   }
-  if (sizes) {
-    error = finish_truncate(turn, ino, args.attr.size, *change);
-    if (!error.ok()) return error;
-  }
-  if ((attributes.mask & ~kSetSize) != 0) apply_setattr(turn, args, attributes);
+  apply_setattr(turn, args, attributes);
   Parts want = (*inode)->is_dir() ? kPartA | kPartD : kPartA;
   reply.node = turn.reply(ino, want, &args.opener);
   return {};

@@ -33,6 +33,12 @@ Opener forced(Turn& turn, const Opener& opener) {
   return mine;
 }
 
+Opener opener_or_caller(Turn& turn, const Opener& opener) {
+  Opener mine = opener;
+  if (opener.open_id == 0) mine.cred = turn.cred();
+  return mine;
+}
+
 Errno register_open(Turn& turn, uint64_t ino, const Opener& opener, bool* fresh) {
   if (opener.open_id == 0) return {};
   if (fresh != nullptr)

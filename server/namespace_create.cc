@@ -34,7 +34,8 @@ Errno open_existing(Turn& turn, const CreateArgs& args, uint64_t ino,
     turn.glimpse(ino);
   }
   if (turn.blocked()) return {};
-  if (opens && (args.flags & kCreateOpen) != 0) {
+  // Of anything else no open is registered, whom nobody would close.
+  if (record.is_regular() && (args.flags & kCreateOpen) != 0) {
     Errno error = register_open(turn, ino, args.opener, &change->registered);
     if (!error.ok()) return error;
   }
@@ -155,7 +156,7 @@ Errno create(Turn& turn, const CreateArgs& args, ContentChangeRef change, Change
   uint64_t ino = turn.shard().new_ino(turn);
   if (Errno error = turn.add_name(args.dir.ino, args.name, dirent_to(ino, inode)); !error.ok())
     return error;
-  if ((args.flags & kCreateOpen) != 0) {
+  if (inode.is_regular() && (args.flags & kCreateOpen) != 0) {
     if (Errno error = register_open(turn, ino, args.opener); !error.ok()) return error;
   }
   turn.add_inode(ino, std::move(inode));

@@ -13,7 +13,8 @@ constexpr size_t kEntryCost_bytes = 48;       // of an entry on the wire, withou
 constexpr size_t kEntryNodeCost_bytes = 280;  // of its node
 constexpr size_t kAclEntry_bytes = 8;
 constexpr size_t kGetattrsMax = 1024;
-constexpr int kDepthMax = 1 << 20;  // of a directory below the root: a cycle is damage
+constexpr int kDepthMax = 1 << 20;         // of a directory below the root: a cycle is damage
+constexpr size_t kSearchedPerTurn = 1024;  // names
 
 struct Step {
   Errno error;
@@ -97,9 +98,10 @@ Errno getattr(Turn& turn, const GetattrArgs& args, NodeOnlyReply& reply) {
   bool drop = false;
   if (args.must_grant && data != 0 && (*inode)->is_regular()) {
     uint8_t access = (data & kPartW) != 0 ? kAccessWrite : kAccessRead;
-    Errno error = may_access_data(turn, ino, **inode, args.opener, access);
+    const Opener opener = opener_or_caller(turn, args.opener);
+    Errno error = may_access_data(turn, ino, **inode, opener, access);
     if (!error.ok() && access == kAccessRead)
-      error = may_access_data(turn, ino, **inode, args.opener, kAccessWrite);
+      error = may_access_data(turn, ino, **inode, opener, kAccessWrite);
     if (!error.ok()) return error == Errno(EBADF) ? Errno(EACCES) : error;
     turn.acquire(ino, args.want);
     drop = (data & kPartW) != 0 && drops_privileges(**inode, turn.cred());
@@ -131,7 +133,8 @@ Errno getattrs(Turn& turn, const std::vector<Handle>& nodes, Parts want, NodesRe
 Errno readdir(Turn& turn, const ReaddirArgs& args, ReaddirReply& reply) {
   Result<InodeRef> dir = turn.directory(args.dir);
   if (!dir.ok()) return dir.error();
-  if (Errno error = may(owner_of(**dir), turn.cred(), kMayRead); !error.ok()) return error;
+  const Opener opener{.open_id = 0, .cred = turn.cred(), .access = kAccessRead};
+  if (!may_open(**dir, opener)) return Errno(EACCES);
   bool plus = args.plus && may_search(turn, **dir).ok();
   size_t room =
       args.max_bytes == 0 ? kReaddirDefault_bytes : std::min(args.max_bytes, kReaddirMax_bytes);
@@ -179,7 +182,38 @@ Errno readdir(Turn& turn, const ReaddirArgs& args, ReaddirReply& reply) {
   return {};
 }
 
-Errno parent_of(Turn& turn, const Handle& dir, NodeOnlyReply& reply) {
+namespace {
+
+// Some more names of the parent, until *name is that of `ino`; false: it is not among those left.
+Result<bool> search_names(Turn& turn, uint64_t ino, ParentSearch& search, std::string* name) {
+  size_t left = kSearchedPerTurn;
+  bool whole = true;
+  Errno damage;
+  auto look = [&](std::string_view key, std::string_view value) {
+    whole = left > 0;
+    if (!whole) return false;
+    Result<DirentKey> found = parse_dirent_key(key);
+    Result<DirentRecord> record = DirentRecord::decode(value);
+    if (!found.ok() || !record.ok()) {
+      damage = Errno(EUCLEAN);
+      return false;
+    }
+    --left;
+    search.searched = found->cookie;
+    if (record->ino == ino) *name = std::string(found->name);
+    return name->empty();
+  };
+  turn.depend(search.parent);
+  auto end = number_range('E', search.parent).second;
+  MYFS_TRY(turn.view().scan(dirent_key(search.parent, search.searched + 1, ""), end, 0, look));
+  if (!damage.ok()) return damage;
+  return !name->empty() || !whole;
+}
+
+}  // namespace
+
+Errno parent_of(Turn& turn, const Handle& dir, const ParentSearchRef& search,
+                NodeOnlyReply& reply) {
   Result<InodeRef> inode = turn.directory(dir);
   if (!inode.ok()) return inode.error();
   if (Errno error = may_search(turn, **inode); !error.ok()) return error;
@@ -197,17 +231,20 @@ Errno parent_of(Turn& turn, const Handle& dir, NodeOnlyReply& reply) {
     if (!above.ok() || ancestor == kRootIno || depth > kDepthMax) return Errno(ESTALE);
     ancestor = (*above)->parent;
   }
-  auto [from, to] = number_range('E', parent);
-  turn.depend(parent);
-  Result<void> scanned =
-      turn.view().scan(from, to, 0, [&](std::string_view key, std::string_view value) {
-        Result<DirentRecord> record = DirentRecord::decode(value);
-        Result<DirentKey> name = parse_dirent_key(key);
-        if (!record.ok() || !name.ok() || record->ino != dir.ino) return true;
-        reply.name = std::string(name->name);
-        return false;
-      });
-  if (!scanned.ok()) return scanned.error();
+  const ParentSearch begin{
+      .generation = turn.shard().generation(), .parent = parent, .change = (*inode)->change};
+  if (search->generation != begin.generation || search->parent != parent) *search = begin;
+  Result<bool> more = search_names(turn, dir.ino, *search, &reply.name);
+  if (!more.ok()) return more.error();
+  if (!*more) {
+    // A rename may have taken the name from before the search to behind it, or back.
+    if (search->change == (*inode)->change) return Errno(EUCLEAN);
+    *search = begin;
+  }
+  if (reply.name.empty()) {
+    turn.go_on();
+    return {};
+  }
   reply.node = turn.reply(parent, kPartA | kPartD);
   return Errno(reply.node.error);
 }
@@ -261,6 +298,7 @@ Errno resolve_handle(Turn& turn, const ResolveArgs& args, NodeOnlyReply& reply) 
                         turn.session().export_ino == kRootIno;
     if (!all_powerful) return Errno(EPERM);
   } else {
+    if (!turn.cred().is_root()) return Errno(EPERM);  // by it one passes every directory
     Persistent given;
     if (args.persistent.size() != sizeof given) return Errno(EINVAL);
     std::memcpy(&given, args.persistent.data(), sizeof given);

@@ -63,6 +63,16 @@ void absorb(capnp::AnyStruct::Reader from, std::string* out, int depth) {
   }
 }
 
+// Who does not say who he is, is nobody: least of all uid 0.
+template <typename Reader>
+Opener decode_opener(Reader from) {
+  Opener opener{.open_id = from.getOpenId(), .cred = {}, .access = from.getAccess()};
+  if (!from.hasCred() || !decode(from.getCred(), &opener.cred).ok()) {
+    opener.cred = Cred{.uid = UINT32_MAX, .gid = UINT32_MAX, .groups = {}};
+  }
+  return opener;
+}
+
 uint32_t checked_nsec(uint32_t nsec) { return std::min(nsec, 999'999'999u); }
 
 }  // namespace
@@ -84,17 +94,9 @@ Handle decode(wire::Handle::Reader handle) {
   return Handle{.ino = handle.getIno(), .gen = handle.getGen(), .mac = handle.getMac()};
 }
 
-Opener decode(wire::Opener::Reader from) {
-  Opener opener{.open_id = from.getOpenId(), .cred = {}, .access = from.getAccess()};
-  if (!decode(from.getCred(), &opener.cred).ok()) opener.access = 0;
-  return opener;
-}
+Opener decode(wire::Opener::Reader from) { return decode_opener(from); }
 
-Opener decode(wire::OpenRecord::Reader from) {
-  Opener opener{.open_id = from.getOpenId(), .cred = {}, .access = from.getAccess()};
-  if (!decode(from.getCred(), &opener.cred).ok()) opener.access = 0;
-  return opener;
-}
+Opener decode(wire::OpenRecord::Reader from) { return decode_opener(from); }
 
 Grant decode(wire::Grant::Reader grant) {
   return Grant{.ino = grant.getIno(),

@@ -248,9 +248,8 @@ class MetadataImpl final : public wire::MetadataService::Server {
     auto params = context.getParams();
     return run<NodeOnlyReply>(
         context, query(params),
-        [dir = decode(params.getDir())](Turn& turn, NodeOnlyReply& reply) {
-          return parent_of(turn, dir, reply);
-        },
+        [dir = decode(params.getDir()), search = std::make_shared<ParentSearch>()](
+            Turn& turn, NodeOnlyReply& reply) { return parent_of(turn, dir, search, reply); },
         [](auto context, const NodeOnlyReply& reply) {
           auto results = context.getResults();
           results.setErrno(reply.error);

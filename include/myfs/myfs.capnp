@@ -98,7 +98,7 @@ struct Extent { off @0 :UInt64; len @1 :UInt64; server @2 :UInt32; hole @3 :Bool
   # need not share this very extent
 struct Layout { epoch @0 :UInt64; stripes @1 :List(Extent); }        # one entry: this server
 struct Opener { openId @0 :UInt64; cred @1 :Cred; access @2 :UInt8; }
-  # access: 1 read, 2 write, 4 append-only
+  # access: 1 read, 2 write, 4 append-only. cred absent: nobody, who may what everybody may
 struct OpenRecord { openId @0 :UInt64; access @1 :UInt8; cred @2 :Cred; }
 struct Entry { name @0 :Data; cookie @1 :UInt64; ino @2 :UInt64; type @3 :UInt8; node @4 :Node; }
   # type: DT_*
@@ -206,7 +206,7 @@ interface MetadataService {
   setattr @2 (op :Op, cred :Cred, node :Handle, mask :UInt32, attr :Attr, opener :Opener) -> (reply
       :Changed);
     # mask: 1 mode, 2 uid, 4 gid, 8 size, 16 atime, 32 mtime, 64 atime now, 128 mtime now, 256 force
-    # clearing of setuid/setgid. opener: for size.
+    # clearing of setuid/setgid. opener: for size; if it names no open, cred must have the right.
   create @3 (op :Op, cred :Cred, dir :Handle, name :Data, mode :UInt32, rdev :UInt64, target :Data,
       flags :UInt32, want :UInt16, opener :Opener, umask :UInt32)
          -> (reply :Changed);
@@ -256,7 +256,7 @@ interface MetadataService {
       pastSession :UInt64) -> (errno :Int32, node :Node);
     # One of: past, a handle that the session pastSession of the same export was given, also when
     # that session has ended: by it a client goes on with what it has open, whatever became of the
-    # name; persistent; ino and gen alone for root of the whole tree.
+    # name; persistent, for uid 0 only (EPERM); ino and gen alone for root of the whole tree.
   persistHandle @18 (cred :Cred, node :Handle) -> (errno :Int32, persistent :Data);
   parentOf @19 (cred :Cred, dir :Handle) -> (errno :Int32, node :Node, name :Data);
   dirStats @20 (cred :Cred, dir :Handle, recursive :Bool) -> (errno :Int32, entries :UInt64, subdirs

@@ -95,6 +95,16 @@ TEST_F(Exported, ASquashedRootOwnsWhatItMakesAsNobody) {
   EXPECT_EQ(0, myfs_chmod_x(pub, &root_, "/f", 0640));
 }
 
+TEST_F(Exported, TruncationByPathIsTheCallersOwn) {
+  Client pub(server_.tcp_url("pub"));
+  ASSERT_EQ(0, myfs_chmod_x(*all_, &user_, "/pub/shut", 0755)) << last_message();
+  ASSERT_EQ(0, myfs_chmod_x(*all_, &user_, "/pub/shut/f", 0600)) << last_message();
+  EXPECT_EQ(0, myfs_truncate_x(pub, &user_, "/shut/f", 2)) << last_message();
+  EXPECT_EQ(2, all_->stat("/pub/shut/f").st_size);
+  EXPECT_EQ(-EACCES, myfs_truncate_x(pub, &root_, "/shut/f", 1));
+  EXPECT_EQ(2, all_->stat("/pub/shut/f").st_size);
+}
+
 TEST_F(Exported, AReadOnlyExportIsAReadOnlyMount) {
   Client ro(server_.tcp_url("ro"));
   EXPECT_EQ("text", ro.get("/f"));

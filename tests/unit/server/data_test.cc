@@ -485,6 +485,20 @@ TEST_F(Data, fallocate_grows_punches_and_refuses) {
   EXPECT_EQ(fallocate(0, kFileSizeMax_bytes, 2).error, EFBIG);
 }
 
+// As the kernel: file_modified() before anything else.
+TEST_F(Data, fallocate_that_changes_no_content_is_a_change_all_the_same) {
+  rig.write(a, file, 0, "hello");
+  rig.setattr(a, file, kSetMode, mode_of(06777));
+  const Kstat before = rig.getattr(a, file).node.attr;
+  rig.wall_ns += 1'000'000'000;
+  a.cred = user(7);
+  ChangedReply done = fallocate(FALLOC_FL_KEEP_SIZE, 0, 3);
+  EXPECT_EQ(done.error, 0);
+  EXPECT_EQ(done.node.attr.mode & 07777, 0777u);
+  EXPECT_GT(done.node.attr.mtime, before.mtime);
+  EXPECT_GT(done.node.attr.ctime, before.ctime);
+}
+
 TEST_F(Data, seek_finds_data_and_holes) {
   rig.write(a, file, 1 << 20, std::string(70000, 'x'));
   auto seek = [&](uint64_t off, bool hole) {

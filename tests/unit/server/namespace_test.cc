@@ -16,6 +16,15 @@ class Namespace : public testing::Test {
 
   ChangedReply file(const std::string& name) { return rig.create(root, top, name); }
   ChangedReply dir(const std::string& name) { return rig.mkdir(root, top, name); }
+  Pending<NodeOnlyReply> start_parent_of(Client& client, const Handle& dir) {
+    auto search = std::make_shared<ParentSearch>();
+    return rig.start<NodeOnlyReply>(client, nullptr, [dir, search](Turn& t, NodeOnlyReply& r) {
+      return parent_of(t, dir, search, r);
+    });
+  }
+  NodeOnlyReply parent_of_dir(Client& client, const Handle& dir) {
+    return rig.finish(start_parent_of(client, dir));
+  }
 };
 
 TEST_F(Namespace, created_file_is_found_with_its_attributes) {
@@ -162,9 +171,7 @@ TEST_F(Namespace, rename_between_directories_moves_links) {
   ChangedReply moved = rig.rename(root, a.node.handle, "x", b.node.handle, "y");
   EXPECT_EQ(moved.dir.attr.nlink, 2u);
   EXPECT_EQ(moved.other_dir.attr.nlink, 3u);
-  auto parent = rig.finish(rig.start<NodeOnlyReply>(root, nullptr, [&](Turn& t, NodeOnlyReply& r) {
-    return parent_of(t, moved.node.handle, r);
-  }));
+  NodeOnlyReply parent = parent_of_dir(root, moved.node.handle);
   EXPECT_EQ(parent.node.attr.ino, b.node.attr.ino);
   EXPECT_EQ(parent.name, "y");
 }
@@ -344,13 +351,58 @@ TEST_F(Namespace, export_below_the_root_is_a_root_of_its_own) {
   ChangedReply e = rig.mkdir(root, d.node.handle, "e");
   Client sub = rig.login({}, false, "/d/e");
   EXPECT_EQ(sub.root.attr.ino, e.node.attr.ino);
-  auto parent = rig.finish(rig.start<NodeOnlyReply>(
-      sub, nullptr, [&](Turn& t, NodeOnlyReply& r) { return parent_of(t, sub.root.handle, r); }));
+  NodeOnlyReply parent = parent_of_dir(sub, sub.root.handle);
   EXPECT_EQ(parent.node.attr.ino, e.node.attr.ino);
   rig.login({}, false, "/d/none");
   EXPECT_EQ(rig.login_error, ENOENT);
   rig.login({}, false, "/d/../d");
   EXPECT_EQ(rig.login_error, EINVAL);
+}
+
+TEST_F(Namespace, the_name_of_a_directory_is_searched_in_turns) {
+  std::map<std::string, Handle> dirs;
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = "d" + std::to_string(i);
+    dirs[name] = dir(name).node.handle;
+  }
+  for (int i = 0; i < 3'000; ++i) file("f" + std::to_string(i));
+  std::string last;  // of the directories, in the order of the names
+  for (uint64_t cookie = 0;;) {
+    ReaddirReply page = rig.readdir(root, top, cookie);
+    for (const EntryReply& entry : page.entries) {
+      cookie = entry.cookie;
+      if (dirs.contains(entry.name)) last = entry.name;
+    }
+    if (page.eof) break;
+  }
+  auto pending = start_parent_of(root, dirs[last]);
+  EXPECT_FALSE(pending->has_value()) << "others have to wait";
+  EXPECT_EQ(rig.finish(pending).name, last);
+  // A rename may take the name to where the search has been.
+  for (int i = 0; i < 20; ++i) {
+    pending = start_parent_of(root, dirs[last]);
+    const std::string next = "r" + std::to_string(i);
+    ASSERT_EQ(rig.rename(root, top, last, top, next).error, 0);
+    dirs[next] = dirs[last];
+    last = next;
+    NodeOnlyReply parent = rig.finish(pending);
+    EXPECT_EQ(parent.error, 0);
+    EXPECT_EQ(parent.node.attr.ino, root.root.attr.ino);
+  }
+}
+
+TEST_F(Namespace, only_of_regular_files_an_open_is_registered) {
+  ChangedReply pipe = rig.create(root, top, "pipe", S_IFIFO | 0644);
+  ChangedReply found =
+      rig.create(root, top, "pipe", S_IFREG | 0644, kCreateOpen, 0, opener(5, kAccessRead));
+  EXPECT_EQ(found.error, 0);
+  EXPECT_FALSE(rig.shard->opens().any(pipe.node.attr.ino));
+  ChangedReply made =
+      rig.create(root, top, "other", S_IFIFO | 0644, kCreateOpen, 0, opener(6, kAccessRead));
+  EXPECT_FALSE(rig.shard->opens().any(made.node.attr.ino));
+  file("f");
+  found = rig.create(root, top, "f", S_IFREG | 0644, kCreateOpen, 0, opener(7, kAccessRead));
+  EXPECT_TRUE(rig.shard->opens().any(found.node.attr.ino));
 }
 
 TEST_F(Namespace, handles_of_others_are_refused) {
@@ -373,17 +425,19 @@ TEST_F(Namespace, persistent_handles_outlive_the_server) {
   ASSERT_EQ(kept.error, 0);
   rig.halt();
   rig.boot();
-  Client again = rig.login(user(7), false, "", true);
-  auto resolve = [&](std::string bytes) {
-    return rig.finish(rig.start<NodeOnlyReply>(again, nullptr, [bytes](Turn& t, NodeOnlyReply& r) {
+  Client again = rig.login(), seven = rig.login(user(7), false, "", true);
+  auto resolve = [&](Client& client, std::string bytes) {
+    return rig.finish(rig.start<NodeOnlyReply>(client, nullptr, [bytes](Turn& t, NodeOnlyReply& r) {
       return resolve_handle(t, {.persistent = bytes}, r);
     }));
   };
-  EXPECT_EQ(resolve(kept.persistent).node.attr.ino, a.node.attr.ino);
+  EXPECT_EQ(resolve(again, kept.persistent).node.attr.ino, a.node.attr.ino);
   std::string forged = kept.persistent;
   forged[0] ^= 1;
-  EXPECT_EQ(resolve(forged).error, EACCES);
-  EXPECT_EQ(resolve("").error, EPERM);
+  EXPECT_EQ(resolve(again, forged).error, EACCES);
+  // It leads past directories that one may not search.
+  EXPECT_EQ(resolve(seven, kept.persistent).error, EPERM);
+  EXPECT_EQ(resolve(seven, "").error, EPERM);
 }
 
 // Whatever is called what meanwhile.

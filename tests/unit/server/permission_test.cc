@@ -94,6 +94,13 @@ TEST_F(Permission, readdir_needs_read) {
   EXPECT_FALSE(page.entries[0].has_node);
 }
 
+// He may have opened it before it was shut.
+TEST_F(Permission, the_owner_of_a_directory_goes_on_reading_it) {
+  Handle d = dir("d", 0300, 1000);
+  EXPECT_EQ(rig.readdir(bob, d).error, 0);
+  EXPECT_EQ(rig.readdir(eve, find(eve, {"d"})).error, EACCES);
+}
+
 TEST_F(Permission, the_sticky_bit_protects_names_of_others) {
   Handle tmp = dir("tmp", 01777);
   rig.create(bob, tmp, "bobs");
@@ -223,6 +230,36 @@ TEST_F(Permission, truncation_needs_write) {
   Handle f = file("f", 0444);
   EXPECT_EQ(rig.setattr(bob, f, kSetSize, size_of(1)).error, EACCES);
   EXPECT_EQ(rig.open(bob, f, opener(1, kAccessRead, bob.cred), 0, kCreateTrunc).error, EACCES);
+}
+
+TEST_F(Permission, a_size_without_an_open_is_the_callers_to_set) {
+  Handle f = file("f", 0600, 1000, 100);
+  EXPECT_EQ(rig.setattr(bob, f, kSetSize, size_of(1)).error, 0);
+  Handle eves = find(eve, {"f"});
+  EXPECT_EQ(rig.setattr(eve, eves, kSetSize, size_of(2)).error, EACCES);
+  Handle rw = file("rw", 0644);
+  EXPECT_EQ(rig.getattr(bob, rw, kPartW, true).error, EACCES);
+}
+
+// What another makes of the file between the two halves of a change is no reason to drop one.
+TEST_F(Permission, a_size_and_a_mode_are_set_together) {
+  file("f", 0600, 1000, 100);
+  const Handle f = find(root, {"f"});
+  Client other = root;  // of the same session, so that no lease is in the way
+  other.slot = 4;
+  root.cred = bob.cred;
+  Kstat both = mode_of(0640);
+  both.size = 5;
+  auto pending = rig.start_setattr(root, f, kSetSize | kSetMode, both);
+  Kstat taken;
+  taken.uid = 2000;
+  auto chown = rig.start_setattr(other, f, kSetUid, taken);
+  EXPECT_EQ(rig.finish(pending).error, 0);
+  EXPECT_EQ(rig.finish(chown).error, 0);
+  const Kstat after = rig.getattr(other, f).node.attr;
+  EXPECT_EQ(after.size, 5u);
+  EXPECT_EQ(after.mode & 07777, 0640u);
+  EXPECT_EQ(after.uid, 2000u);
 }
 
 TEST_F(Permission, content_is_read_and_written_by_permission) {

@@ -207,7 +207,6 @@ class Rig {
   Pending<NodeOnlyReply> start_getattr(Client& c, const Handle& node, Parts want = 0,
                                        bool must_grant = false, Opener opener = {}) {
     GetattrArgs args{.node = node, .want = want, .opener = opener, .must_grant = must_grant};
-    if (args.opener.open_id == 0) args.opener.cred = c.cred;
     return start<NodeOnlyReply>(
         c, nullptr, [args](Turn& t, NodeOnlyReply& r) { return server::getattr(t, args, r); });
   }
@@ -237,7 +236,6 @@ class Rig {
   Pending<ChangedReply> start_setattr(Client& c, const Handle& node, uint32_t mask, Kstat attr,
                                       Opener opener = {}) {
     SetattrArgs args{.node = node, .mask = mask, .attr = attr, .opener = opener};
-    if (args.opener.open_id == 0) args.opener.cred = c.cred;
     Op op = c.next_op();
     auto content = std::make_shared<ContentChange>();
     return start<ChangedReply>(c, &op, [args, content](Turn& t, ChangedReply& r) {

@@ -35,6 +35,14 @@ class Schema : public testing::Test {
     request.setCallback(wire::ClientCallback::Client(kj::heap<IgnoredCallback>()));
     return wait(request.send());
   }
+  wire::DataService::Client data_of(capnp::Response<wire::Bootstrap::LoginResults>& mine) {
+    auto attach = connect().attachDataRequest();
+    attach.setSessionId(mine.getInfo().getSessionId());
+    attach.setToken(mine.getInfo().getDataToken());
+    auto data = wait(attach.send());
+    EXPECT_EQ(data.getErrno(), 0);
+    return data.getData();
+  }
   // Every handle in `params`, also in lists, becomes `handle`. Returns how many there are.
   static int set_handles(capnp::DynamicStruct::Builder params, const Handle& handle) {
     int count = 0;
@@ -117,17 +125,35 @@ TEST_F(Schema, every_method_refuses_forged_and_foreign_handles) {
   Handle forged = foreign;
   forged.mac ^= 1;
   auto meta = wait(mine.getSession().metaRequest().send()).getService();
-  auto attach = connect().attachDataRequest();
-  attach.setSessionId(mine.getInfo().getSessionId());
-  attach.setToken(mine.getInfo().getDataToken());
-  auto data = wait(attach.send());
-  ASSERT_EQ(data.getErrno(), 0);
+  auto data = data_of(mine);
   for (const Handle& handle : {foreign, forged}) {
     EXPECT_EQ(expect_refused<wire::MetadataService>(meta, handle, epoch),
               (std::set<std::string>{"lockCancel", "sync", "unwatch"}));
-    EXPECT_EQ(expect_refused<wire::DataService>(data.getData(), handle, epoch),
+    EXPECT_EQ(expect_refused<wire::DataService>(data, handle, epoch),
               (std::set<std::string>{"ping"}));
   }
+}
+
+TEST_F(Schema, an_opener_without_credentials_is_nobody) {
+  Client root = rig.login();
+  ASSERT_EQ(rig.create(root, root.root.handle, "f", S_IFREG | 0600).error, 0);
+  auto mine = login(connect());
+  auto meta = wait(mine.getSession().metaRequest().send()).getService();
+  auto lookup = meta.lookupRequest();
+  lookup.setDir(mine.getInfo().getRoot().getHandle());
+  lookup.initNames(1).set(0, kj::StringPtr("f").asBytes());
+  auto found = wait(lookup.send());
+  ASSERT_EQ(found.getErrno(), 0);
+  wire::DataService::Client data = data_of(mine);
+  auto read = data.readRequest();
+  read.setNode(found.getNodes()[0].getHandle());
+  read.setLen(1);
+  read.initOpener().initCred();  // uid 0
+  EXPECT_EQ(wait(read.send()).getErrno(), 0);
+  auto nobodys = data.readRequest();
+  nobodys.setNode(found.getNodes()[0].getHandle());
+  nobodys.setLen(1);
+  EXPECT_EQ(wait(nobodys.send()).getErrno(), EACCES);
 }
 
 TEST_F(Schema, own_handles_are_accepted) {
