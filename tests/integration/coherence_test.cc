@@ -1,5 +1,6 @@
 // What one client has cached changes at once when another one changes it: for every kind of change.
 
+#include <linux/openat2.h>
 #include <sys/xattr.h>
 
 #include "tests/integration/two_clients.h"
@@ -434,6 +435,33 @@ TEST_P(Coherence, DotDotFollowsADirectoryThatMoved) {
   EXPECT_EQ(-ENOENT, b().find("../here"));
   ASSERT_EQ(0, myfs_rename(a(), "/p/d", "/q/d"));
   EXPECT_EQ(0, b().find("../here"));
+}
+
+// The directory gets another dentry, and so does the root above it.
+TEST_P(Coherence, ADirectoryThatOthersMoveStaysBelowTheRoot) {
+  for (const char* path : {"/jail", "/jail/a", "/jail/a/b"}) {
+    ASSERT_EQ(0, myfs_mkdir(a(), path, 0777));
+  }
+  ASSERT_EQ(0, a().put("/x", "outside"));
+  ASSERT_EQ(0, a().put("/jail/x", "inside"));
+  ASSERT_EQ(0, myfs_chroot(b(), "/jail")) << last_message();
+  ASSERT_EQ(0, myfs_chdir(b(), "/a/b"));
+  ASSERT_EQ(0, myfs_rename(a(), "/jail/a/b", "/jail/b2"));
+  EXPECT_EQ("inside", b().get("../../x"));
+  EXPECT_EQ("inside", b().get("../../../x"));
+  EXPECT_EQ("inside", b().get("/b2/../../x"));
+  char cwd[64];
+  EXPECT_EQ(4, myfs_getcwd(b(), cwd, sizeof cwd)) << last_message();
+  EXPECT_STREQ("/b2", cwd);
+  const int root = b().open("/", O_PATH | O_DIRECTORY);
+  for (uint64_t resolve : {RESOLVE_BENEATH, RESOLVE_IN_ROOT}) {
+    myfs_open_how how{sizeof how, O_RDONLY, 0, resolve};
+    const int fd = myfs_openat2(b(), root, "b2/../x", &how);
+    EXPECT_GE(fd, 0) << last_message();
+    EXPECT_EQ("inside", b().get(fd));
+    EXPECT_EQ(0, myfs_close(b(), fd));
+  }
+  EXPECT_EQ(0, myfs_close(b(), root));
 }
 
 TEST_P(Coherence, PermissionChanges) {
