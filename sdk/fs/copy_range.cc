@@ -94,6 +94,8 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, const TaskStruct& tas
 Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t offset_in, File& out,
                                    int64_t offset_out, size_t length) {
   if (Errno error = check_files(in, out); !error.ok()) return error;
+  constexpr uint64_t kNoOwner = 0;  // of callers by open file: what was locked through it counts
+  if (locks_lost_slow(in, kNoOwner) || locks_lost_slow(out, kNoOwner)) return Errno(EIO);
   if (length > SSIZE_MAX) return Errno(EINVAL);
   length = std::min(length, kRwCountMax_bytes);
   if (offset_in < 0 || offset_out < 0) return Errno(EINVAL);

@@ -26,7 +26,8 @@ ReadSteps::Progress ReadSteps::step() {
   const Validity& validity = inode.i_sb().s_validity;
   if (!read_.has_value()) {
     sample_ = inode.i_lease.sample();
-    if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) != 0) {
+    if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) != 0 ||
+        inode.i_changing.load(std::memory_order_acquire) != 0) {
       return Progress::kBlocked;
     }
     if (inode.i_mapping == nullptr || (file_->f_flags() & O_DIRECT) != 0 ||

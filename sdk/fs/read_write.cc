@@ -36,7 +36,8 @@ std::optional<size_t> read_hit(const File& file, IoVec to, uint64_t offset) {
   if (inode.i_mapping == nullptr || is_direct(file)) return std::nullopt;
   // What was stored into a mapping comes over it.
   const uint32_t flags = inode.i_flags.load(std::memory_order_acquire);
-  if ((flags & Inode::kMappedStores) != 0) [[unlikely]]
+  const bool changing = inode.i_changing.load(std::memory_order_acquire) != 0;
+  if ((flags & Inode::kMappedStores) != 0 || changing) [[unlikely]]
     return std::nullopt;
   const Validity& validity = inode.i_sb().s_validity;
   const LeaseWord::Sample sample = inode.i_lease.sample();

@@ -52,6 +52,7 @@ Result<Kstat> NetInodeOps::ask_attr(const CallContext& ctx, fs::Inode& inode, Po
 Result<void> NetInodeOps::setattr(const CallContext& ctx, fs::Inode& inode, const fs::Iattr& attr,
                                   fs::File* file) {
   NetInode& mine = net_inode(inode);
+  const uint16_t began_in = super_.validity().generation.load(std::memory_order_acquire);
   constexpr uint32_t kTimes =
       fs::Iattr::kAtime | fs::Iattr::kMtime | fs::Iattr::kAtimeNow | fs::Iattr::kMtimeNow;
   const bool sizes = (attr.ia_valid & fs::Iattr::kSize) != 0 && mine.mapping() != nullptr;
@@ -70,6 +71,8 @@ Result<void> NetInodeOps::setattr(const CallContext& ctx, fs::Inode& inode, cons
   std::optional<mm::WriteSeqSection> hidden;  // lock-free readers wait
   if (sizes) hidden.emplace(mine.mapping()->i_write_seq);
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    const bool guarded = sizes && file != nullptr;
+    if (guarded && super_.locks().lost_since(mine, *file, began_in)) return Errno(EIO);
     args.node = handle;
     MYFS_ASSIGN(rpc::Changed changed, super_.client().setattr(ctx, args));
     MYFS_ASSIGN(changed.node, super_.node_after(ctx, mine, handle, std::move(changed.node)));

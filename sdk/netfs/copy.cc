@@ -9,7 +9,7 @@
 namespace myfs::netfs {
 
 Result<uint64_t> NetFileOps::copy_piece(const CallContext& ctx, fs::File& from, fs::File& to,
-                                        rpc::CopyArgs args) {
+                                        rpc::CopyArgs args, uint16_t began_in) {
   NetInode& source = net_inode(from.f_inode());
   NetInode& inode = net_inode(to.f_inode());
   args.from_opener = opener_of(from);
@@ -17,6 +17,10 @@ Result<uint64_t> NetFileOps::copy_piece(const CallContext& ctx, fs::File& from, 
   uint16_t written_in = 0;
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<uint64_t> {
     written_in = ticket.generation;
+    if (super_.locks().lost_since(source, from, began_in) ||
+        super_.locks().lost_since(inode, to, began_in)) {
+      return Errno(EIO);
+    }
     args.to = handle;
     MYFS_ASSIGN(args.from, super_.handle_of(ctx, source));
     MYFS_ASSIGN(const rpc::CopyReply reply, super_.client().copy(ctx, args));
@@ -37,6 +41,7 @@ Result<uint64_t> NetFileOps::copy_file_range(const CallContext& ctx, fs::File& f
   NetInode& source = net_inode(from.f_inode());
   NetInode& inode = net_inode(to.f_inode());
   if (source.mapping() == nullptr || inode.mapping() == nullptr) return Errno(EINVAL);
+  const uint16_t began_in = super_.validity().generation.load(std::memory_order_acquire);
   // The server takes W back before it copies; what is written now it need not wait for.
   MYFS_TRY(flush_data(ctx, source));
   MYFS_TRY(flush_data(ctx, inode));
@@ -46,7 +51,8 @@ Result<uint64_t> NetFileOps::copy_file_range(const CallContext& ctx, fs::File& f
   while (done < length) {
     Result<uint64_t> count = copy_piece(
         ctx, from, to,
-        {.from_off = from_offset + done, .to_off = to_offset + done, .len = length - done});
+        {.from_off = from_offset + done, .to_off = to_offset + done, .len = length - done},
+        began_in);
     error = count.error();
     if (!count.ok() || *count == 0) break;
     done += *count;
@@ -64,6 +70,7 @@ Result<void> NetFileOps::remap_file_range(const CallContext& ctx, fs::File& from
   NetInode& source = net_inode(from.f_inode());
   NetInode& inode = net_inode(to.f_inode());
   if (source.mapping() == nullptr || inode.mapping() == nullptr) return Errno(EINVAL);
+  const uint16_t began_in = super_.validity().generation.load(std::memory_order_acquire);
   MYFS_TRY(flush_data(ctx, source));
   MYFS_TRY(flush_data(ctx, inode));
   mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
@@ -75,7 +82,8 @@ Result<void> NetFileOps::remap_file_range(const CallContext& ctx, fs::File& from
                        {.from_off = from_offset + done,
                         .to_off = to_offset + done,
                         .len = length == 0 ? 0 : length - done,
-                        .clone = true});
+                        .clone = true},
+                       began_in);
     if (count.ok()) done += *count;
   }
   if (done != 0) drop_cached_range(inode, to_offset, to_offset + done);

@@ -50,6 +50,12 @@ CredRef opener_cred(const fs::File& file) {
   return dentry ? dentry->d_sb().server_cred(file.f_cred) : file.f_cred;
 }
 
+// A change whose caller has given up may have been made, or be made yet: pages may be old, and
+// others may be told so already.
+bool in_doubt(const NetInode& inode) {
+  return inode.i_changing.load(std::memory_order_acquire) != 0;
+}
+
 bool is_lease_refusal(Errno error) { return error == Errno(EACCES) || error == Errno(EPERM); }
 
 }  // namespace
@@ -224,7 +230,9 @@ Result<size_t> NetFileOps::read(const CallContext& ctx, fs::File& file, fs::IoVe
                                 uint64_t offset) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
-  if ((file.f_flags() & O_DIRECT) != 0) return read_uncached(ctx, inode, file, to, offset);
+  if ((file.f_flags() & O_DIRECT) != 0 || in_doubt(inode)) {
+    return read_uncached(ctx, inode, file, to, offset);
+  }
   for (int attempt = 0; attempt < 2; ++attempt) {
     const fs::LeaseWord::Sample sample = inode.i_lease.sample();
     if (fs::LeaseWord::covers(sample, fs::kLeaseR, super_.validity())) {
@@ -303,7 +311,7 @@ Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
   // The server takes W from whoever holds it, which writes out what is cached.
-  if ((file.f_flags() & O_DIRECT) != 0) {
+  if ((file.f_flags() & O_DIRECT) != 0 || in_doubt(inode)) {
     return write_uncached(ctx, inode, file, from, offset, append);
   }
   Progress progress(inode, from, offset, append);
@@ -486,21 +494,26 @@ Result<void> NetFileOps::fallocate(const CallContext& ctx, fs::File& file, int m
                                    uint64_t offset, uint64_t length) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(ENODEV);
+  const uint16_t began_in = super_.validity().generation.load(std::memory_order_acquire);
   MYFS_TRY(flush_data(ctx, inode));
   mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
+  auto change = [&](int what) {
+    return allocate(ctx, file, static_cast<uint32_t>(what), offset, length, began_in);
+  };
   constexpr int kZeroing = FALLOC_FL_ZERO_RANGE;
   const bool grows = (mode & (kZeroing | FALLOC_FL_KEEP_SIZE)) == kZeroing;
-  if (!grows) return allocate(ctx, inode, file, static_cast<uint32_t>(mode), offset, length);
+  if (!grows) return change(mode);
   // Two changes, since the server makes one at a time: what is there is zeroed, then the file
   // grows.
-  const auto keeping = static_cast<uint32_t>(mode | FALLOC_FL_KEEP_SIZE);
-  MYFS_TRY(allocate(ctx, inode, file, keeping, offset, length));
-  return allocate(ctx, inode, file, static_cast<uint32_t>(mode & ~kZeroing), offset, length);
+  MYFS_TRY(change(mode | FALLOC_FL_KEEP_SIZE));
+  return change(mode & ~kZeroing);
 }
 
-Result<void> NetFileOps::allocate(const CallContext& ctx, NetInode& inode, fs::File& file,
-                                  uint32_t mode, uint64_t offset, uint64_t length) {
+Result<void> NetFileOps::allocate(const CallContext& ctx, fs::File& file, uint32_t mode,
+                                  uint64_t offset, uint64_t length, uint16_t began_in) {
+  NetInode& inode = net_inode(file.f_inode());
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    if (super_.locks().lost_since(inode, file, began_in)) return Errno(EIO);
     MYFS_ASSIGN(rpc::Changed changed, super_.client().fallocate(ctx, {.node = handle,
                                                                       .opener = opener_of(file),
                                                                       .mode = mode,
@@ -576,13 +589,16 @@ Result<fs::DirPage> NetFileOps::readdir(const CallContext& ctx, fs::File& file, 
   constexpr uint32_t kPage_bytes = 256 << 10;
   NetInode& inode = net_inode(file.f_inode());
   fs::Dentry& dir = *file.f_path().dentry;
+  CallContext as_opener = ctx;
+  as_opener.cred = file.f_cred;
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<fs::DirPage> {
-    MYFS_ASSIGN(rpc::ReaddirReply reply,
-                super_.client().readdir(ctx, {.dir = handle,
-                                              .cookie = cookie,
-                                              .max_bytes = kPage_bytes,
-                                              .plus = true,
-                                              .want = fs::kLeaseA | fs::kLeaseD | fs::kLeaseR}));
+    MYFS_ASSIGN(
+        rpc::ReaddirReply reply,
+        super_.client().readdir(as_opener, {.dir = handle,
+                                            .cookie = cookie,
+                                            .max_bytes = kPage_bytes,
+                                            .plus = true,
+                                            .want = fs::kLeaseA | fs::kLeaseD | fs::kLeaseR}));
     fs::DirPage page;
     page.eof = reply.eof;
     page.learned = reply.dir_node.has_attr;

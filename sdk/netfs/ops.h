@@ -108,13 +108,15 @@ class NetFileOps final : public fs::FileOps {
                               FileState& state);
   Result<void> open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file,
                                FileState& state);
-  // One COPY; bytes that it did.
+  // One COPY; bytes that it did. EIO: a lock on one of the files was lost since the session was
+  // `began_in`.
   Result<uint64_t> copy_piece(const CallContext& ctx, fs::File& from, fs::File& to,
-                              rpc::CopyArgs args);
+                              rpc::CopyArgs args, uint16_t began_in);
   static void drop_cached_range(NetInode& inode, uint64_t from, uint64_t to);
   bool open_locally(NetInode& inode, fs::File& file, FileState& state);
-  Result<void> allocate(const CallContext& ctx, NetInode& inode, fs::File& file, uint32_t mode,
-                        uint64_t offset, uint64_t length);
+  // EIO as copy_piece().
+  Result<void> allocate(const CallContext& ctx, fs::File& file, uint32_t mode, uint64_t offset,
+                        uint64_t length, uint16_t began_in);
   Result<size_t> read_uncached(const CallContext& ctx, NetInode& inode, fs::File& file,
                                fs::IoVec to, uint64_t offset);
   // How far a write() has come.

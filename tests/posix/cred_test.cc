@@ -88,6 +88,20 @@ TEST_F(Cred, DirectoriesNeedSearchAndWrite) {
   EXPECT_EQ(-EACCES, put_as(bob_, "open/d/new"));
 }
 
+// As for files: who has opened it reads on, for whomever.
+TEST_F(Cred, ADirectoryIsReadForWhoOpenedIt) {
+  make_dir("shut", 0700);
+  ASSERT_EQ(0, put_as(nullptr, "shut/f"));
+  myfs_dir* dir = nullptr;
+  ASSERT_EQ(0, myfs_opendir(task_, "shut", &dir)) << last_message();
+  int entries = 0, got;
+  myfs_dirent entry{};
+  while ((got = myfs_readdir_x(dir, bob_, &entry)) == 1) ++entries;
+  EXPECT_EQ(0, got) << last_message();
+  EXPECT_EQ(3, entries);
+  EXPECT_EQ(0, myfs_closedir(dir));
+}
+
 TEST_F(Cred, StickyDirectories) {
   make_dir("tmp", 01777);
   ASSERT_EQ(0, put_as(alice_, "tmp/a"));

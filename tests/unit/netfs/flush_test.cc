@@ -1,4 +1,6 @@
 // Write-back, recalls and errors of a mount of a scripted server.
+#include "sdk/fs/attr.h"
+#include "sdk/fs/read_steps.h"
 #include "tests/unit/netfs/mount_fixture.h"
 
 namespace myfs::netfs {
@@ -167,6 +169,70 @@ TEST_F(FlushTest, WritesPastTheCacheOfARelaxedServerMayBeLostWithIt) {
   restart();
   EXPECT_EQ(fsync(fd), Errno(EIO));
   EXPECT_TRUE(fsync(fd).ok());
+}
+
+// A change that its caller has given up, whose answer comes later.
+class GivenUpTest : public FlushTest {
+ protected:
+  static constexpr size_t kSize_bytes = 8192;
+  void SetUp() override {
+    server_.set_content(std::string(kSize_bytes, 'o'));
+    mount();
+    fd_ = open("/f", O_RDWR);
+    ASSERT_GE(fd_, 0);
+    ASSERT_EQ(read(fd_, 3), "ooo");
+    ASSERT_EQ(read(fd_, 3, 4096), "ooo");
+  }
+  // The server does not answer `change`, and then whatever else it is asked. Somebody else writes.
+  template <typename Fn>
+  void give_up(Fn change) {
+    server_.script([](rpc_test::Script& s) { s.hold = true; });
+    EXPECT_EQ(change(within(50 * kNsPerMs)), Errno(ETIMEDOUT));
+    server_.script([](rpc_test::Script& s) { s.hold = false; });
+    server_.set_content(std::string(kSize_bytes, 'n'));
+  }
+  bool settled() {
+    server_.release_held();
+    return eventually([&] { return inode(fd_).i_changing.load() == 0; });
+  }
+  int fd_ = -1;
+};
+
+TEST_F(GivenUpTest, NoReadBelievesTheCacheMeanwhile) {
+  give_up(
+      [&](const CallContext& ctx) { return fs::vfs_ftruncate(ctx, *task_, fd_, 4096).error(); });
+  EXPECT_EQ(read(fd_, 3), "nnn");
+  struct NoWaker final : Waker {
+    void wake() override {}
+  } waker;
+  char byte;
+  const iovec to{&byte, 1};
+  auto steps = fs::ReadSteps::begin(*task_, fd_, fs::IoVec(&to, 1), 0, waker);
+  ASSERT_TRUE(steps.ok());
+  EXPECT_EQ((*steps)->step(), fs::ReadSteps::Progress::kBlocked);
+  ASSERT_TRUE(settled());
+  EXPECT_EQ(read(fd_, 3), "nnn");
+}
+
+TEST_F(GivenUpTest, NorWhenItIsAnUncachedWrite) {
+  const int direct = open("/f", O_RDWR | O_DIRECT);
+  ASSERT_EQ(ino(direct), ino(fd_));
+  give_up([&](const CallContext& ctx) {
+    return fs::vfs_pwrite(ctx, *task_, direct, std::string(512, 'd').data(), 512, 0).error();
+  });
+  EXPECT_EQ(read(fd_, 3, 4096), "nnn");
+  ASSERT_TRUE(settled());
+  EXPECT_EQ(read(fd_, 3, 4096), "nnn");
+}
+
+// What lies beside the bytes written may be old.
+TEST_F(GivenUpTest, NoWriteBuildsOnTheCacheMeanwhile) {
+  give_up(
+      [&](const CallContext& ctx) { return fs::vfs_ftruncate(ctx, *task_, fd_, 4096).error(); });
+  ASSERT_TRUE(write(fd_, "w", 1).ok());
+  ASSERT_TRUE(fsync(fd_).ok());
+  EXPECT_EQ(server_.content().substr(0, 3), "nwn");
+  ASSERT_TRUE(settled());
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "sdk/fs/attr.h"
+#include "sdk/fs/copy_range.h"
 #include "sdk/fs/locks.h"
 #include "tests/unit/netfs/mount_fixture.h"
 
@@ -259,6 +261,69 @@ TEST_F(NetLock, WhatIsLostEndsWithTheClose) {
   RefPtr<fs::Inode> kept = RefPtr<fs::Inode>::try_from(&inode(fd_));
   (void)close(fd_);
   EXPECT_EQ(kept->i_flags.load() & fs::Inode::kLostLocks, 0u);
+}
+
+// Calls that begin while the server is out of reach, and find another session when it is back.
+class NetLockLostMeanwhile : public NetLock {
+ protected:
+  using Call = std::function<Errno(const CallContext&)>;
+  void SetUp() override {
+    options_.connector = [this] { return reachable_ ? server_.connect() : Errno(ECONNREFUSED); };
+    NetLock::SetUp();
+    ASSERT_TRUE(write(fd_, "text").ok());
+    ASSERT_TRUE(fsync(fd_).ok());
+    ASSERT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+  }
+  // What `call`, a change of the file, comes to.
+  Errno over_the_end_of_the_session(Call call) {
+    reachable_ = false;
+    server_.break_connections();
+    Errno result;
+    {
+      Thread caller("caller", [&] { result = call(patient()); });
+      EXPECT_TRUE(eventually([&] { return inode(fd_).i_changing.load() != 0; }));
+      script([](rpc_test::Script& s) { s.bind_errno = ESTALE; });
+      reachable_ = true;
+    }
+    EXPECT_TRUE(eventually([&] { return server_.logins.load() == 2; }));
+    return result;
+  }
+  std::atomic<bool> reachable_{true};
+};
+
+TEST_F(NetLockLostMeanwhile, ATruncationIsNotMade) {
+  EXPECT_EQ(over_the_end_of_the_session([&](const CallContext& ctx) {
+              return fs::vfs_ftruncate(ctx, *task_, fd_, 1).error();
+            }),
+            Errno(EIO));
+  EXPECT_EQ(server_.content(), "text");
+}
+
+TEST_F(NetLockLostMeanwhile, NorAnAllocation) {
+  EXPECT_EQ(over_the_end_of_the_session([&](const CallContext& ctx) {
+              return fs::vfs_fallocate(ctx, *task_, fd_, 0, 0, 100).error();
+            }),
+            Errno(EIO));
+}
+
+TEST_F(NetLockLostMeanwhile, NorACopy) {
+  const int other = open("/g");
+  ASSERT_GE(other, 0);
+  EXPECT_EQ(over_the_end_of_the_session([&](const CallContext& ctx) {
+              int64_t from = 0, to = 0;
+              return fs::vfs_copy_file_range(ctx, *task_, other, &from, fd_, &to, 4).error();
+            }),
+            Errno(EIO));
+}
+
+TEST_F(NetLock, ACopyByOpenFilesEndsWithALostLock) {
+  const int other = open("/g");
+  ASSERT_GE(other, 0);
+  ASSERT_TRUE(fs::vfs_flock(patient(), *task_, fd_, LOCK_EX).ok());
+  end_session();
+  RefPtr<fs::File> locked = task_->files.fget(fd_), free = task_->files.fget(other);
+  EXPECT_EQ(fs::vfs_copy_file_range(patient(), *locked, 0, *free, 0, 4).error(), Errno(EIO));
+  EXPECT_EQ(fs::vfs_copy_file_range(patient(), *free, 0, *locked, 0, 4).error(), Errno(EIO));
 }
 
 }  // namespace
