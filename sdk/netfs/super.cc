@@ -90,9 +90,15 @@ Result<Ref<NetInode>> Super::learn(const rpc::Node& node, const Ticket& ticket, 
 Result<rpc::Node> Super::node_after(const CallContext& ctx, NetInode& inode,
                                     const rpc::Handle& handle, rpc::Node node) {
   if (node.has_attr) return node;
+  CallScope scope(*leases_);
   Result<rpc::Node> fresh = client_->getattr(ctx, {.node = handle});
-  if (!fresh.ok()) inode.forget();
-  return fresh;
+  if (fresh.ok()) return fresh;
+  inode.forget();
+  // In another session the caller would make the change once more.
+  if (!was_void(fresh.error(), scope.ticket())) return fresh;
+  const Errno error = fail(Errno(EIO), "the session ended before it was told what came of it");
+  thread_error_detail().in_doubt = true;
+  return error;
 }
 
 void Super::learn_change(const CallContext& ctx, NetInode& inode, const rpc::Handle& handle,

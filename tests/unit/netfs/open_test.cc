@@ -61,6 +61,18 @@ TEST_F(NetOpen, AnOpenWhoseAttributesAreNotToBeHadLeavesNoneBehind) {
   EXPECT_EQ(inode(fd).lease.opens(), 1u);
 }
 
+// Somebody else may have changed the file between the two sessions.
+TEST_F(NetOpen, AChangeThatIsMadeIsNotRepeatedInAnotherSession) {
+  const int fd = open("made");
+  ASSERT_GE(fd, 0);
+  const int executed = server_.executed.load();
+  server_.script([](rpc_test::Script& s) { s.bare_changes = s.getattr_ends_session = true; });
+  EXPECT_EQ(fs::vfs_ftruncate(patient(), *task_, fd, 10).error(), Errno(EIO));
+  EXPECT_TRUE(thread_error_detail().in_doubt);
+  EXPECT_EQ(server_.executed.load(), executed + 1);
+  server_.script([](rpc_test::Script& s) { s.bare_changes = false; });
+}
+
 // Until the final answer the server is asked; then nothing is believed of what was known before.
 TEST_F(NetOpen, WhatAChangeThatWasGivenUpMayHaveChangedIsForgotten) {
   const int fd = open("made");

@@ -70,6 +70,12 @@ class FakeMeta final : public wire::MetadataService::Server {
   kj::Promise<void> getattr(GetattrContext context) override {
     server_.check_trouble();
     ++server_.queries;
+    if (std::exchange(server_.script_.getattr_ends_session, false)) {
+      server_.script_.bind_errno = ESTALE;
+      FakeServer& server = server_;
+      server.loop_->tasks().add(kj::evalLater([&server, conn = conn_] { server.drop(conn); }));
+      return kj::NEVER_DONE;
+    }
     auto params = context.getParams();
     return server_.gate(conn_).then([this, context, ino = params.getNode().getIno()]() mutable {
       const Script& script = server_.script_;
@@ -124,6 +130,7 @@ class FakeMeta final : public wire::MetadataService::Server {
     return server_.gate(conn_).then([this, context, ino = params.getNode().getIno()]() mutable {
       auto reply = context.getResults().initReply();
       reply.setErrno(server_.script_.errno_value);
+      if (server_.script_.bare_changes) return fill_handle(reply.initNode(), ino);
       fill_node(reply.initNode(), ino, server_.content_.size());
     });
   }

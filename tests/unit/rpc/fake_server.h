@@ -53,11 +53,12 @@ struct Script {
   bool relaxed = false;
   bool bare_changes = false;  // answers of changes carry no attributes, as if replayed
   int32_t getattr_errno = 0;
-  int32_t lock_errno = 0;        // of locks, not of unlocks
-  bool lock_queues = false;      // they get a ticket
-  bool lock_silent = false;      // executed, and not answered
-  bool cancel_silent = false;    // likewise
-  bool cancel_too_late = false;  // what is cancelled was granted before
+  bool getattr_ends_session = false;  // the next one
+  int32_t lock_errno = 0;             // of locks, not of unlocks
+  bool lock_queues = false;           // they get a ticket
+  bool lock_silent = false;           // executed, and not answered
+  bool cancel_silent = false;         // likewise
+  bool cancel_too_late = false;       // what is cancelled was granted before
 };
 
 class FakeServer {
