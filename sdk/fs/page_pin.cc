@@ -26,8 +26,10 @@ LeaseParts usable_parts(const Inode& inode, LeaseWord::Sample sample) {
   return good ? held : LeaseParts{0};
 }
 
+// Nor while a change of this client is under way, whose caller may have given it up.
 bool still_good(const Inode& inode, LeaseWord::Sample sample, LeaseParts held) {
-  return inode.i_lease.still(sample, held) && inode.i_sb().s_validity.alive();
+  return inode.i_changing.load(std::memory_order_acquire) == 0 &&
+         inode.i_lease.still(sample, held) && inode.i_sb().s_validity.alive();
 }
 
 // Those that are there and whole, up to the first that is not.

@@ -1,5 +1,6 @@
 // Write-back, recalls and errors of a mount of a scripted server.
 #include "sdk/fs/attr.h"
+#include "sdk/fs/page_pin.h"
 #include "sdk/fs/read_steps.h"
 #include "tests/unit/netfs/mount_fixture.h"
 
@@ -212,6 +213,19 @@ TEST_F(GivenUpTest, NoReadBelievesTheCacheMeanwhile) {
   EXPECT_EQ((*steps)->step(), fs::ReadSteps::Progress::kBlocked);
   ASSERT_TRUE(settled());
   EXPECT_EQ(read(fd_, 3), "nnn");
+}
+
+TEST_F(GivenUpTest, NoPinHoldsMeanwhile) {
+  RefPtr<fs::File> file = task_->files.fget(fd_);
+  auto pinned = fs::vfs_pin_pages(patient(), *file, 0, 3, 1);
+  ASSERT_TRUE(pinned.ok());
+  EXPECT_TRUE(fs::vfs_pin_holds(*file, *pinned));
+  give_up(
+      [&](const CallContext& ctx) { return fs::vfs_ftruncate(ctx, *task_, fd_, 4096).error(); });
+  EXPECT_FALSE(fs::vfs_pin_holds(*file, *pinned));
+  EXPECT_EQ(fs::vfs_pin_pages(patient(), *file, 0, 3, 1).error(), Errno(EAGAIN));
+  ASSERT_TRUE(settled());
+  EXPECT_TRUE(fs::vfs_pin_pages(patient(), *file, 0, 3, 1).ok());
 }
 
 TEST_F(GivenUpTest, NorWhenItIsAnUncachedWrite) {
