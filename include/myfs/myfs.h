@@ -354,8 +354,8 @@ MYFS_API int myfs_close(myfs_task* task, int fd);
 MYFS_API int myfs_close_x(myfs_task* task, const myfs_call* call, int fd);
 
 /* Reads up to `size` bytes (one call transfers at most 0x7ffff000). 0 at the end of the file.
- * Errors: EISDIR, EBADF (not open for reading), EINVAL (offset < 0, iov count outside 0..1024,
- * O_DIRECT and no multiple of 512). */
+ * Errors: EISDIR, EBADF (not open for reading), EINVAL (offset < 0, offset + size > 2^63 - 1, iov
+ * count outside 0..1024, O_DIRECT and no multiple of 512). */
 MYFS_API ssize_t myfs_read(myfs_task* task, int fd, void* buffer, size_t size);
 MYFS_API ssize_t myfs_read_x(myfs_task* task, const myfs_call* call, int fd, void* buffer,
                              size_t size);
@@ -378,9 +378,9 @@ MYFS_API ssize_t myfs_preadv2_x(myfs_task* task, const myfs_call* call, int fd,
                                 const struct iovec* iov, int count, off_t offset, int flags);
 
 /* Writes. With write_policy=async the data may stay in the client's cache under a lease until
- * fsync, close or recall. Errors: EBADF (not open for writing), EFBIG (beyond 2^54 - 1), EINVAL,
- * ENOSPC, EIO. That cached data could not be written, or was lost, is told by fsync, close and
- * sync; with O_SYNC or write_policy=sync by the write itself. */
+ * fsync, close or recall. Errors: EBADF (not open for writing), EFBIG (beyond 2^54 - 1), EINVAL
+ * (as for reads), ENOSPC, EIO. That cached data could not be written, or was lost, is told by
+ * fsync, close and sync; with O_SYNC or write_policy=sync by the write itself. */
 MYFS_API ssize_t myfs_write(myfs_task* task, int fd, const void* buffer, size_t size);
 MYFS_API ssize_t myfs_write_x(myfs_task* task, const myfs_call* call, int fd, const void* buffer,
                               size_t size);
@@ -839,7 +839,7 @@ MYFS_API int myfs_utimensat_x(myfs_task* task, const myfs_call* call, int dirfd,
 MYFS_API int myfs_faccessat(myfs_task* task, int dirfd, const char* path, int mode, int flags);
 MYFS_API int myfs_faccessat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,
                               int mode, int flags);
-/* flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_NO_AUTOMOUNT. Errors: EINVAL (unknown flag). */
+/* flags: as myfs_statx, both AT_STATX_ ones together, too. Errors: EINVAL (unknown flag). */
 MYFS_API int myfs_fstatat(myfs_task* task, int dirfd, const char* path, struct stat* out,
                           int flags);
 MYFS_API int myfs_fstatat_x(myfs_task* task, const myfs_call* call, int dirfd, const char* path,

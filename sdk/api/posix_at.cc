@@ -204,9 +204,10 @@ int myfs_fstatat_x(myfs_task* task, const myfs_call* call, int dirfd, const char
   return at_path(task, call, "fstatat", dirfd, path,
                  [&](auto& ctx, auto& vfs_task, fs::At at) -> Result<void> {
                    if (out == nullptr) return fail(Errno(EINVAL), "there is no place for it");
-                   MYFS_TRY(Result<void>(check_flags(flags, kStatFlags, "fstatat: unknown flags")));
+                   MYFS_TRY(Result<void>(
+                       check_flags(flags, kStatFlags | kSyncFlags, "fstatat: unknown flags")));
                    Kstat stat;
-                   MYFS_TRY(fs::vfs_stat(ctx, vfs_task, at, flags, &stat));
+                   MYFS_TRY(fs::vfs_stat(ctx, vfs_task, at, flags & ~AT_STATX_DONT_SYNC, &stat));
                    api::to_stat(stat, out);
                    return {};
                  });

@@ -30,10 +30,15 @@ constexpr uint32_t kRwfKnown = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | R
 
 bool is_direct(const File& file) { return (file.f_flags() & O_DIRECT) != 0; }
 
+uint64_t end_of(IoVec iov, uint64_t offset) { return offset + iov_length_bytes(iov); }
+
+// [rw_verify_area] What would end where no file offset can.
+bool overflows(IoVec iov, uint64_t offset) { return end_of(iov, offset) > INT64_MAX; }
+
 // The cache's answer to a read; nullopt: it has none. Inside an rcu read section.
 std::optional<size_t> read_hit(const File& file, IoVec to, uint64_t offset) {
   const Inode& inode = file.f_inode();
-  if (inode.i_mapping == nullptr || is_direct(file)) return std::nullopt;
+  if (inode.i_mapping == nullptr || is_direct(file) || overflows(to, offset)) return std::nullopt;
   // What was stored into a mapping comes over it.
   const uint32_t flags = inode.i_flags.load(std::memory_order_acquire);
   const bool changing = inode.i_changing.load(std::memory_order_acquire) != 0;
@@ -77,6 +82,7 @@ Result<size_t> read_file(const CallContext& ctx, uint64_t lock_owner, File& file
                          uint64_t offset) {
   Inode& inode = file.f_inode();
   if (iov_length_bytes(to) == 0) return size_t{0};
+  if (overflows(to, offset)) return Errno(EINVAL);
   if (is_direct(file) && !is_aligned(to, offset)) {
     // Whoever reads a file to its end asks once more from there, wherever that is.
     MYFS_ASSIGN(const Kstat stat, vfs_getattr(ctx, inode));
@@ -116,14 +122,12 @@ IoVec clip(IoVec iov, uint64_t limit_bytes, IoVector* copy) {
   return *copy;
 }
 
-uint64_t end_of(IoVec iov, uint64_t offset) { return offset + iov_length_bytes(iov); }
-
 Result<WriteResult> write_file(const CallContext& ctx, uint64_t lock_owner, File& file, IoVec from,
                                uint64_t offset, uint32_t rwf = 0) {
   if (!file.may_write()) return Errno(EBADF);
   if (locks_lost(file, lock_owner)) return Errno(EIO);
   Inode& inode = file.f_inode();
-  if (!inode.is_regular()) return Errno(EINVAL);
+  if (!inode.is_regular() || overflows(from, offset)) return Errno(EINVAL);
   const bool append = (file.f_flags() & O_APPEND) != 0 || (rwf & RWF_APPEND) != 0;
   if ((rwf & RWF_NOWAIT) != 0) return Errno(is_direct(file) ? EAGAIN : EOPNOTSUPP);
   if (iov_length_bytes(from) == 0) return WriteResult{0, offset};

@@ -88,6 +88,9 @@ TEST_F(Io, read_EINVAL) {
   int fd = open("f", O_RDONLY);
   EXPECT_EQ(-EINVAL, myfs_pread(task_, fd, &byte, 1, -1));
   EXPECT_EQ(-EINVAL, myfs_preadv(task_, fd, iov.data(), 1, -1));
+  EXPECT_EQ(-EINVAL, myfs_pread(task_, fd, &byte, 1, INT64_MAX));
+  EXPECT_EQ(-EINVAL, myfs_preadv(task_, fd, iov.data(), 2, INT64_MAX - 1));
+  EXPECT_EQ(0, myfs_preadv(task_, fd, iov.data(), 1, INT64_MAX - 1));
   EXPECT_EQ(-EINVAL, myfs_readv(task_, fd, iov.data(), 1025));
   EXPECT_EQ(-EINVAL, myfs_readv(task_, fd, iov.data(), -1));
   EXPECT_EQ(-EINVAL, myfs_readv(task_, fd, nullptr, 1));
@@ -120,6 +123,8 @@ TEST_F(Io, write_EINVAL) {
   int fd = open("f");
   EXPECT_EQ(-EINVAL, myfs_pwrite(task_, fd, "x", 1, -1));
   EXPECT_EQ(-EINVAL, myfs_pwritev(task_, fd, iov.data(), 1, -1));
+  EXPECT_EQ(-EINVAL, myfs_pwrite(task_, fd, "x", 1, INT64_MAX));
+  EXPECT_EQ(-EINVAL, myfs_pwritev(task_, fd, iov.data(), 2, INT64_MAX - 1));
   EXPECT_EQ(-EINVAL, myfs_writev(task_, fd, iov.data(), 1025));
   EXPECT_EQ(-EINVAL, myfs_writev(task_, fd, iov.data(), -1));
   EXPECT_EQ(-EINVAL, myfs_write(task_, fd, nullptr, 1));
@@ -130,14 +135,14 @@ TEST_F(Io, write_EINVAL) {
 TEST_F(Io, write_EFBIG) {
   int fd = open("f");
   EXPECT_EQ(-EFBIG, myfs_pwrite(task_, fd, "x", 1, kSizeMax));
-  EXPECT_EQ(-EFBIG, myfs_pwrite(task_, fd, "x", 1, INT64_MAX));
+  EXPECT_EQ(-EFBIG, myfs_pwrite(task_, fd, "x", 1, INT64_MAX - 1));
   EXPECT_EQ(0, stat("f").st_size);
   // What fits is written; the next byte does not.
   EXPECT_EQ(3, myfs_pwrite(task_, fd, "abcde", 5, kSizeMax - 3));
   EXPECT_EQ(kSizeMax, stat("f").st_size);
   EXPECT_EQ("abc", pread(fd, 10, kSizeMax - 3));
   EXPECT_EQ("", pread(fd, 10, kSizeMax));
-  EXPECT_EQ("", pread(fd, 10, INT64_MAX - 5));
+  EXPECT_EQ("", pread(fd, 10, INT64_MAX - 10));
   int appender = open("f", O_WRONLY | O_APPEND);
   EXPECT_EQ(-EFBIG, myfs_write(task_, appender, "x", 1));
   close(appender);
