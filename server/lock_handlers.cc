@@ -21,8 +21,9 @@ Errno decode_lock(uint8_t type, uint8_t kind, uint64_t start, uint64_t len, uint
 
 namespace {
 
-// A byte-range lock needs a descriptor that could do what it guards; flock any descriptor.
-Errno may_lock(Turn& turn, const LockArgs& args, const InodeRecord& inode) {
+// A byte-range lock needs a descriptor that could do what it guards; flock any descriptor. `inode`
+// null: it is gone, and only who had it open asks.
+Errno may_lock(Turn& turn, const LockArgs& args, const InodeRef& inode) {
   bool flock = args.range.owner.kind == LockKind::kFlock;
   if (flock || args.range.type == LockType::kUnlock) return {};
   uint8_t access = args.range.type == LockType::kRead ? kAccessRead : kAccessWrite;
@@ -30,7 +31,8 @@ Errno may_lock(Turn& turn, const LockArgs& args, const InodeRecord& inode) {
       turn.shard().opens().find(turn.session().id, args.node.ino, args.opener.open_id);
   Opener mine = open != nullptr ? *open : forced(turn, args.opener);
   if ((mine.access & access) == 0) return Errno(EBADF);
-  return open != nullptr || may_open(inode, mine) ? Errno() : Errno(EACCES);
+  const bool may = open != nullptr || inode == nullptr || may_open(*inode, mine);
+  return may ? Errno() : Errno(EACCES);
 }
 
 LockRange mine(Turn& turn, const LockArgs& args) {
@@ -40,12 +42,14 @@ LockRange mine(Turn& turn, const LockArgs& args) {
 }
 
 // As Turn::node(), but what is known of it may be undone yet: its locks are of memory, too. The
-// session may have ended since the first attempt.
+// session may have ended since the first attempt. Null: a directory that clients have open may be
+// gone, since opens of directories are theirs alone. Its number, which never comes again, is enough
+// for locks.
 Result<InodeRef> lockable(Turn& turn, const Handle& node) {
   if (!turn.session().live()) return Errno(ESTALE);
   if (!turn.session().mac.valid(node)) return Errno(EACCES);
   MYFS_ASSIGN(InodeRef inode, turn.view().inode(node.ino));
-  if (inode == nullptr || inode->generation != node.gen) return Errno(ESTALE);
+  if (inode != nullptr && inode->generation != node.gen) return Errno(ESTALE);
   return inode;
 }
 
@@ -64,7 +68,7 @@ bool ends_the_expired(Turn& turn, uint64_t ino, const LockRange& wanted) {
 Errno lock(Turn& turn, const LockArgs& args, LockReply& reply) {
   Result<InodeRef> inode = lockable(turn, args.node);
   if (!inode.ok()) return inode.error();
-  if (Errno error = may_lock(turn, args, **inode); !error.ok()) return error;
+  if (Errno error = may_lock(turn, args, *inode); !error.ok()) return error;
   if (MYFS_FAULTY(kFlockNoop, 1)) return {};
   if (args.range.type != LockType::kUnlock) {
     turn.outlast_grace(args.node.ino);

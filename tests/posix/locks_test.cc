@@ -248,6 +248,35 @@ TEST_F(Locks, the_end_of_a_task_gives_up_what_it_has) {
   EXPECT_EQ(0, myfs_flock(task_, fd_, LOCK_EX | LOCK_NB));
 }
 
+TEST_F(Locks, an_open_directory_can_be_locked_after_another_client_removed_it) {
+  ASSERT_EQ(0, myfs_mkdir(task_, (home() + "/d").c_str(), 0755));
+  const int dir = open("d", O_RDONLY | O_DIRECTORY);
+  const int other_dir = other_open("d", O_RDONLY | O_DIRECTORY);
+  ASSERT_GE(dir, 0);
+  ASSERT_GE(other_dir, 0);
+  ASSERT_EQ(0, myfs_flock(other_, other_dir, LOCK_SH));
+  ASSERT_EQ(0, myfs_rmdir(other_, (home() + "/d").c_str()));
+  EXPECT_EQ(-EAGAIN, myfs_flock(task_, dir, LOCK_EX | LOCK_NB)) << last_message();
+  EXPECT_EQ(0, myfs_flock(task_, dir, LOCK_SH)) << last_message();
+  EXPECT_EQ(0, set(task_, dir, range(F_RDLCK), F_OFD_SETLK)) << last_message();
+  struct flock lock = range(F_WRLCK);
+  EXPECT_EQ(0, myfs_lock(other_, other_dir, F_GETLK, &lock)) << last_message();
+  EXPECT_EQ(F_RDLCK, lock.l_type);
+  EXPECT_EQ(0, myfs_close(task_, dir)) << last_message();
+  EXPECT_EQ(0, myfs_flock(other_, other_dir, LOCK_EX | LOCK_NB)) << last_message();
+  EXPECT_EQ(0, myfs_close(other_, other_dir)) << last_message();
+}
+
+TEST_F(Locks, an_open_directory_that_its_client_alone_knows_can_be_locked_after_its_removal) {
+  ASSERT_EQ(0, myfs_mkdir(task_, (home() + "/d").c_str(), 0755));
+  const int dir = open("d", O_RDONLY | O_DIRECTORY);
+  ASSERT_GE(dir, 0);
+  ASSERT_EQ(0, myfs_rmdir(other_, (home() + "/d").c_str()));
+  EXPECT_EQ(0, myfs_flock(task_, dir, LOCK_EX | LOCK_NB)) << last_message();
+  EXPECT_EQ(0, set(task_, dir, range(F_RDLCK))) << last_message();
+  EXPECT_EQ(0, myfs_close(task_, dir)) << last_message();
+}
+
 TEST_F(Locks, getlk_tells_the_first_lock_in_the_way) {
   ASSERT_EQ(0, set(other_, other_fd_, range(F_WRLCK, 100)));
   ASSERT_EQ(0, set(other_, other_fd_, range(F_RDLCK, 10, 10)));
