@@ -169,22 +169,34 @@ bool Event::wait_until(int64_t deadline_ns) {
 
 namespace {
 std::atomic<int> g_live_threads{0};
+
+class AllSignalsBlocked {
+ public:
+  AllSignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old_);
+  }
+  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &old_, nullptr); }
+  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+
+ private:
+  sigset_t old_;
+};
 }  // namespace
 
 int Thread::live_count() { return g_live_threads.load(std::memory_order_relaxed); }
 
 Thread::Thread(std::string name, std::function<void()> body) {
-  g_live_threads.fetch_add(1, std::memory_order_relaxed);
   if (SimHooks* hooks = sim_hooks(); hooks != nullptr) [[unlikely]] {
     thread_ = hooks->spawn(std::move(name), std::move(body));
-    return;
+  } else {
+    const AllSignalsBlocked blocked;  // which the new thread inherits
+    thread_ = std::thread(std::move(body));
+    pthread_setname_np(thread_.native_handle(), name.substr(0, 15).c_str());
   }
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
-  thread_ = std::thread(std::move(body));
-  pthread_sigmask(SIG_SETMASK, &old, nullptr);
-  pthread_setname_np(thread_.native_handle(), name.substr(0, 15).c_str());
+  g_live_threads.fetch_add(1, std::memory_order_relaxed);
 }
 
 Thread::~Thread() {

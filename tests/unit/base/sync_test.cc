@@ -215,6 +215,23 @@ TEST(EventTest, the_waiter_may_destroy_it_at_once) {
   }
 }
 
+TEST(ThreadTest, one_that_cannot_be_had_leaves_the_signals_of_its_maker_alone) {
+  const int before = Thread::live_count();
+  pthread_attr_t old, huge;
+  pthread_getattr_default_np(&old);
+  pthread_attr_init(&huge);
+  pthread_attr_setstacksize(&huge, size_t{1} << 50);  // more than there are addresses
+  pthread_setattr_default_np(&huge);
+  EXPECT_THROW(Thread("none", [] {}), std::system_error);
+  pthread_setattr_default_np(&old);
+  pthread_attr_destroy(&huge);
+  pthread_attr_destroy(&old);
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  EXPECT_EQ(0, sigismember(&mask, SIGTERM));
+  EXPECT_EQ(before, Thread::live_count());
+}
+
 TEST(ThreadTest, blocks_all_signals_and_has_its_name) {
   std::string name;
   bool blocked = false;
