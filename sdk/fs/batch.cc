@@ -122,13 +122,14 @@ void scan_for(const CallContext& ctx, const TaskStruct& task, const Groups& grou
 constexpr size_t kSmallMax_bytes = 128 << 10;
 constexpr size_t kChunk_bytes = 3 << 20;
 
-// Whether it is over without asking anybody.
+// Whether it is over without asking anybody, but for locks of the task, which end with the close.
 bool read_from_cache(const CallContext& ctx, TaskStruct& task, ReadItem& item) {
-  NoWaitScope scope;
-  Result<int> fd = vfs_open(ctx, task, {AT_FDCWD, item.path}, O_RDONLY, 0);
-  if (!fd.ok()) {
+  Result<int> fd = Errno(EAGAIN);
+  {
+    NoWaitScope scope;
+    fd = vfs_open(ctx, task, {AT_FDCWD, item.path}, O_RDONLY, 0);
     item.error = fd.error();
-    return !scope.refused();
+    if (!fd.ok()) return !scope.refused();
   }
   const iovec to{item.buffer, item.size};
   Result<std::optional<size_t>> hit = vfs_readv_hit(task, *fd, IoVec(&to, 1), 0);
@@ -161,9 +162,10 @@ class Chunk {
     if (!found.ok()) return false;
     Inode& inode = found->path.inode();
     Kstat stat;
-    // What is cached in part, or was written here, is not the server's alone to tell.
+    // What is cached in part, or was written here, is not the server's alone to tell; locks fail
+    // reads when they are lost, and end with a close.
     if (!inode.is_regular() || inode.i_mapping == nullptr || inode.i_mapping->nr_pages() != 0 ||
-        !inode.attr_hit(&stat) || stat.size > kSmallMax_bytes ||
+        inode.i_flctx() != nullptr || !inode.attr_hit(&stat) || stat.size > kSmallMax_bytes ||
         !inode_permission(ctx_, inode, MAY_READ).ok()) {
       return false;
     }

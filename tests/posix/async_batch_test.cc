@@ -221,6 +221,32 @@ TEST_F(BatchTest, AReadEntryIsWhatOpenReadAndCloseWouldBe) {
   EXPECT_EQ(0, myfs_close(client, fd));
 }
 
+// As with each close() of a process.
+TEST_F(BatchTest, LocksOfTheTaskEndWithTheCloseOfAnEntry) {
+  Client client(server_->url()), other(server_->url());
+  make_files(client, "/readlocks", 20);
+  for (const bool cached : {true, false}) {
+    Client mine(server_->url());
+    const std::string path = "/readlocks/name7";
+    const int fd = mine.open(path, O_RDWR), theirs = other.open(path, O_RDWR);
+    struct flock whole {};
+    whole.l_type = F_WRLCK;
+    ASSERT_EQ(0, myfs_lock(mine, fd, F_SETLK, &whole));
+    struct flock asked = whole;
+    EXPECT_EQ(-EAGAIN, myfs_lock(other, theirs, F_SETLK, &asked));
+    if (cached) {
+      EXPECT_EQ(content_of(7), mine.get(fd));
+    }
+    ReadBatch batch({path, "/readlocks/name8"}, 100);
+    EXPECT_EQ(2, myfs_open_read_close_many(mine, batch.entries.data(), batch.entries.size()));
+    EXPECT_EQ(content_of(7), batch.text(0));
+    asked = whole;
+    EXPECT_EQ(0, myfs_lock(other, theirs, F_SETLK, &asked)) << "cached: " << cached;
+    EXPECT_EQ(0, myfs_close(mine, fd));
+    EXPECT_EQ(0, myfs_close(other, theirs));
+  }
+}
+
 TEST_F(BatchTest, PermissionsAreThoseOfTheCall) {
   if (::geteuid() != 0) return;
   Client client(server_->url());
