@@ -38,7 +38,9 @@ Result<std::shared_ptr<async::Executor>> async_executor() {
   static uint64_t generation = 0;
   MutexLock lock(mutex);
   // That of the parent process has no threads here.
-  if (std::exchange(generation, uv_io::fork_generation()) == generation) {
+  const uint64_t now = uv_io::fork_generation();
+  const bool same_process = std::exchange(generation, now) == now;
+  if (same_process) {
     if (auto found = current->lock()) return found;
   }
   MYFS_ASSIGN(std::unique_ptr<async::Executor> made, async::Executor::create());

@@ -36,16 +36,21 @@ Result<std::unique_ptr<Executor>> Executor::create() {
 }
 
 Executor::~Executor() {
-  std::vector<Thread> workers;
   {
     MutexLock lock(mutex_);
     stopping_ = true;
-    workers.swap(workers_);
     steps_.notify_all();
     work_.notify_all();
   }
-  for (Thread& worker : workers) worker.join();
+  // First: it may be starting a worker.
   if (stepper_.joinable()) stepper_.join();
+  std::list<Thread> workers;
+  {
+    MutexLock lock(mutex_);
+    workers.swap(workers_);
+    workers.splice(workers.end(), left_);
+  }
+  for (Thread& worker : workers) worker.join();
 }
 
 void Executor::add_bound(unsigned workers) {
@@ -55,8 +60,25 @@ void Executor::add_bound(unsigned workers) {
 }
 
 void Executor::remove_bound(unsigned workers) {
-  MutexLock lock(mutex_);
-  bounds_.erase(bounds_.find(workers));
+  {
+    MutexLock lock(mutex_);
+    bounds_.erase(bounds_.find(workers));
+    if (too_many_locked()) work_.notify_all();
+  }
+  reap();
+}
+
+unsigned Executor::bound_locked() const { return bounds_.empty() ? 1 : *bounds_.rbegin(); }
+
+bool Executor::too_many_locked() const { return running_ > bound_locked(); }
+
+void Executor::reap() {
+  std::list<Thread> left;
+  {
+    MutexLock lock(mutex_);
+    left.swap(left_);
+  }
+  for (Thread& worker : left) worker.join();
 }
 
 unsigned Executor::workers() const {
@@ -136,7 +158,7 @@ void Executor::queue_for_worker(Op& op, bool finishes) {
     // An idle one that was told of another operation may not come back from it.
     if (queued_ <= idle_) {
       work_.notify_one();
-    } else if (running_ < (bounds_.empty() ? 1 : *bounds_.rbegin())) {
+    } else if (running_ < bound_locked()) {
       ++running_;
       start = true;
     }
@@ -249,9 +271,9 @@ void Executor::work(Op& op) {
   finish(op);
 }
 
-void Executor::run_worker() {
+void Executor::run_worker(std::list<Thread>::iterator self) {
   mutex_.lock();
-  while (true) {
+  while (stopping_ || !too_many_locked()) {
     Op* op = take_queued_locked();
     if (op == nullptr) {
       if (stopping_) break;
@@ -265,21 +287,47 @@ void Executor::run_worker() {
     mutex_.lock();
   }
   --running_;
+  if (!stopping_) {
+    // What it was told of is for another one.
+    if (queued_ > 0) work_.notify_one();
+    left_.splice(left_.end(), workers_, self);
+  }
   mutex_.unlock();
 }
 
-// Without a thread to be had those that there are go on; the first one is not optional.
+// Without a thread to be had those that there are go on. If there is none, this one does all of it:
+// who queued something meanwhile has relied on the one that did not come.
 void Executor::start_worker() {
-  Result<Thread> made = make_thread("myfs-worker", [this] { run_worker(); });
-  if (made.ok()) {
+  reap();
+  std::list<Thread> made(1);
+  const auto self = made.begin();
+  {
     MutexLock lock(mutex_);
-    workers_.push_back(std::move(made).value());
+    workers_.splice(workers_.end(), made);
+  }
+  // It does not leave before it is entered.
+  const auto entered = std::make_shared<Event>();
+  Result<Thread> thread = make_thread("myfs-worker", [this, self, entered] {
+    entered->wait();
+    run_worker(self);
+  });
+  mutex_.lock();
+  if (thread.ok()) {
+    *self = std::move(thread).value();
+    mutex_.unlock();
+    entered->set();
     return;
   }
-  mutex_.lock();
-  Op* op = --running_ == 0 ? take_queued_locked() : nullptr;
+  workers_.erase(self);
+  --running_;
+  while (running_ == 0) {
+    Op* op = take_queued_locked();
+    if (op == nullptr) break;
+    mutex_.unlock();
+    work(*op);
+    mutex_.lock();
+  }
   mutex_.unlock();
-  if (op != nullptr) work(*op);
 }
 
 }  // namespace myfs::async

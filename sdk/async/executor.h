@@ -15,10 +15,10 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <memory>
 #include <set>
 #include <utility>
-#include <vector>
 
 #include "sdk/async/op.h"
 #include "sdk/base/result.h"
@@ -37,7 +37,8 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // The bound is the largest that anybody asks for at the moment. 1..kWorkersMax.
+  // The bound is the largest that anybody asks for at the moment; workers beyond it leave when they
+  // have done what they are at. 1..kWorkersMax.
   void add_bound(unsigned workers);
   void remove_bound(unsigned workers);
 
@@ -67,8 +68,12 @@ class Executor {
   Op* take_queued_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void work(Op& op);
   void run_steps();
-  void run_worker();
+  void run_worker(std::list<Thread>::iterator self);
   void start_worker();
+  bool too_many_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  unsigned bound_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Joins the workers that have left.
+  void reap();
 
   mutable Mutex mutex_{LockRank::kLoop};
   CondVar steps_;  // something is ready, or a nearer deadline
@@ -83,7 +88,8 @@ class Executor {
   size_t queued_ ABSL_GUARDED_BY(mutex_) = 0;
   unsigned idle_ ABSL_GUARDED_BY(mutex_) = 0;
   unsigned running_ ABSL_GUARDED_BY(mutex_) = 0;  // workers, idle or not
-  std::vector<Thread> workers_ ABSL_GUARDED_BY(mutex_);
+  std::list<Thread> workers_ ABSL_GUARDED_BY(mutex_);
+  std::list<Thread> left_ ABSL_GUARDED_BY(mutex_);  // and to be joined
   Thread stepper_;
 };
 

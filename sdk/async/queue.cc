@@ -10,8 +10,12 @@
 namespace myfs::async {
 namespace {
 
-// Whose callback the thread is in.
-constinit thread_local const Queue* t_in_callback = nullptr;
+// Whose callbacks the thread is in: a callback may serve another queue.
+struct Callback {
+  const Queue* queue;
+  const Callback* outer;
+};
+constinit thread_local const Callback* t_callback = nullptr;
 
 }  // namespace
 
@@ -116,12 +120,17 @@ Op* Queue::pop() {
   return op;
 }
 
-bool Queue::in_callback() const { return t_in_callback == this; }
+bool Queue::in_callback() const {
+  const Callback* inner = t_callback;
+  while (inner != nullptr && inner->queue != this) inner = inner->outer;
+  return inner != nullptr;
+}
 
 void Queue::deliver(Op* op) {
-  const Queue* outer = std::exchange(t_in_callback, this);
+  const Callback callback{this, t_callback};
+  t_callback = &callback;
   op->deliver();
-  t_in_callback = outer;
+  t_callback = callback.outer;
   delete op;
   held_.fetch_sub(1, std::memory_order_relaxed);
 }

@@ -1,6 +1,7 @@
 #include "sdk/async/queue.h"
 
 #include <poll.h>
+#include <pthread.h>
 
 #include <deque>
 #include <functional>
@@ -355,6 +356,78 @@ TEST_P(QueueTest, ManyThreadsWakeCancelAndServe) {
   }
 }
 
+TEST_P(QueueTest, WorkersBeyondTheBoundLeave) {
+  constexpr unsigned kMore = 5;
+  std::unique_ptr<Queue> more = std::move(Queue::create(executor_, GetParam(), kMore)).value();
+  std::deque<Fate> fates(kMore);
+  std::atomic<unsigned> running{0};
+  Event go;
+  for (Fate& fate : fates) {
+    auto op = std::make_unique<FakeOp>(*queue_, fate);
+    op->on_run = [&](FakeOp&) {
+      ++running;
+      go.wait();
+    };
+    start(std::move(op));
+  }
+  while (running.load() < kMore) std::this_thread::yield();
+  EXPECT_EQ(kMore, executor_->workers());
+  // Those that wait leave at once, those that are busy afterwards.
+  more.reset();
+  go.set();
+  for (Fate& fate : fates) expect_told(fate);
+  const int64_t until_ns = boottime_ns() + 60'000 * kNsPerMs;
+  while (executor_->workers() > 1 && boottime_ns() < until_ns) std::this_thread::yield();
+  EXPECT_EQ(1u, executor_->workers());
+  Fate last;
+  start(std::make_unique<FakeOp>(*queue_, last));
+  expect_told(last);
+  EXPECT_TRUE(last.ran.load());
+}
+
+// Threads whose stack is larger than the address space cannot be had.
+class NoThreads {
+ public:
+  NoThreads() {
+    pthread_getattr_default_np(&old_);
+    pthread_attr_t huge;
+    pthread_attr_init(&huge);
+    pthread_attr_setstacksize(&huge, size_t{1} << 50);
+    pthread_setattr_default_np(&huge);
+    pthread_attr_destroy(&huge);
+  }
+  ~NoThreads() {
+    pthread_setattr_default_np(&old_);
+    pthread_attr_destroy(&old_);
+  }
+
+ private:
+  pthread_attr_t old_;
+};
+
+TEST_P(QueueTest, WithoutAThreadToBeHadEachIsToldAllTheSame) {
+  constexpr int kThreads = 4, kEach = 2000;
+  std::deque<Fate> fates(kThreads * kEach);
+  std::vector<Thread> threads;
+  Event go;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back("submitter", [&, t] {
+      go.wait();
+      for (int i = 0; i < kEach; ++i) {
+        start(std::make_unique<FakeOp>(*queue_, fates[static_cast<size_t>(t * kEach + i)]));
+      }
+    });
+  }
+  {
+    const NoThreads none;
+    go.set();
+    for (Thread& thread : threads) thread.join();
+  }
+  for (Fate& fate : fates) ASSERT_EQ(1, fate.unhooked.load());
+  EXPECT_EQ(0u, executor_->workers());
+  for (Fate& fate : fates) expect_told(fate);
+}
+
 using ServedQueue = QueueTest;
 INSTANTIATE_TEST_SUITE_P(Only, ServedQueue, testing::Values(Queue::Mode::kServed));
 
@@ -368,6 +441,31 @@ TEST_P(ServedQueue, ServingFromACallbackIsRefused) {
   };
   start(std::move(op));
   expect_told(fate);
+  EXPECT_EQ(Errno(EDEADLK), error);
+  EXPECT_FALSE(queue_->in_callback());
+}
+
+TEST_P(ServedQueue, ServingFromACallbackThroughAnotherQueueIsRefused) {
+  std::unique_ptr<Queue> inner = std::move(Queue::create(executor_, GetParam(), 1)).value();
+  Fate outer_fate, inner_fate;
+  auto outer_op = std::make_unique<FakeOp>(*queue_, outer_fate);
+  auto inner_op = std::make_unique<FakeOp>(*inner, inner_fate);
+  for (FakeOp* op : {outer_op.get(), inner_op.get()}) {
+    op->on_step = [](FakeOp&) { return Op::Progress::kDone; };
+  }
+  Errno error;
+  outer_op->on_told = [&] { EXPECT_EQ(1, *inner->serve(1)); };
+  inner_op->on_told = [&] {
+    error = queue_->serve(1).error();
+    EXPECT_TRUE(queue_->in_callback());
+    EXPECT_TRUE(inner->in_callback());
+  };
+  ASSERT_TRUE(inner->enter().ok());
+  inner->start(std::move(inner_op));
+  inner->leave();
+  start(std::move(outer_op));
+  expect_told(outer_fate);
+  EXPECT_EQ(1, inner_fate.told.load());
   EXPECT_EQ(Errno(EDEADLK), error);
   EXPECT_FALSE(queue_->in_callback());
 }
