@@ -44,9 +44,9 @@
  *
  * ERRORS. Every submission can return [submit]; everything else is the operation's own result.
  *
- *   [submit]  EINVAL (a null queue or op, no callback, a wrong size), ESTALE (the task or the queue
- *             was destroyed, or used after fork), EAGAIN (262144 operations of the queue are under
- *             way or have not been told).
+ *   [submit]  EINVAL (a null queue or op, no callback, a wrong size, a negative deadline), ESTALE
+ *             (the task or the queue was destroyed, or used after fork), EAGAIN (262144 operations
+ *             of the queue are under way or have not been told).
  */
 #ifndef MYFS_ASYNC_H_
 #define MYFS_ASYNC_H_

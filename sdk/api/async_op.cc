@@ -82,6 +82,8 @@ Submission::Submission(myfs_async* queue, const myfs_op* op) : queue_(queue), op
               (op->call->cred != nullptr && (op->call->cred->size != sizeof(myfs_cred) ||
                                              op->call->cred->ngroups > kGroupsMax)))) {
     error_ = fail(Errno(EINVAL), "myfs_op.call: a wrong size");
+  } else if (op->call != nullptr && op->call->deadline_ms < 0) {
+    error_ = fail(Errno(EINVAL), "myfs_op.call: deadline_ms must be >= 0");
   } else {
     error_ = queue->queue->enter();
     entered_ = error_.ok();

@@ -717,6 +717,9 @@ TEST_F(AsyncErrors, submit_EINVAL) {
   myfs_call call{1, nullptr, 0, nullptr};
   op = told.op(&call);
   EXPECT_EQ(-EINVAL, myfs_async_sync(queue_, &op));
+  call = {sizeof call, nullptr, -1, nullptr};
+  EXPECT_EQ(-EINVAL, myfs_async_sync(queue_, &op));
+  EXPECT_EQ(-EINVAL, myfs_async_read(queue_, &op, 0, nullptr, 0));
   EXPECT_FALSE(is_readable(queue_));
   EXPECT_EQ(0, told.times.load());
 }
