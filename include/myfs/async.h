@@ -31,9 +31,15 @@
  * been begun, or that waits, with ECANCELED; a change on its way may have happened all the same
  * (myfs_error.in_doubt).
  *
+ * DESCRIPTORS, those of directories and of myfs_async_poll too, mean what they name when the
+ * operation is submitted. It holds these files until it has been told: closing the descriptor, or
+ * using its number for another file, does not concern it (a umount finds them in use). What is done
+ * to the descriptor itself, close and F_SETFD, is EBADF if by then it names another file.
+ *
  * THREADS. Any function may be called from any thread. The library runs one thread for all queues
  * of the process, at most `workers` for operations that wait, and the callback threads of queues
- * that ask for one. They end with the last queue.
+ * that ask for one. They end with the last queue, surplus workers with the queue that asked for
+ * them.
  *
  * FORK. A child must not use queues that it inherited: every call returns -ESTALE, destroying them
  * is harmless, and what was under way is told in the parent.

@@ -2,6 +2,7 @@
 #include "sdk/api/async_op.h"
 
 using namespace myfs;  // the facade's own rooms only
+using api::Fd;
 using api::submit;
 using api::Way;
 
@@ -16,7 +17,7 @@ int myfs_async_lstat(myfs_async* queue, const myfs_op* op, const char* path, str
 }
 
 int myfs_async_fstat(myfs_async* queue, const myfs_op* op, int fd, struct stat* out) {
-  return submit<myfs_fstat_x>(queue, op, "fstat", Way::kCacheFirst, fd, out);
+  return submit<myfs_fstat_x>(queue, op, "fstat", Way::kCacheFirst, Fd{fd}, out);
 }
 
 int myfs_async_statx(myfs_async* queue, const myfs_op* op, const char* path, int flags,
@@ -29,7 +30,7 @@ int myfs_async_chmod(myfs_async* queue, const myfs_op* op, const char* path, mod
 }
 
 int myfs_async_fchmod(myfs_async* queue, const myfs_op* op, int fd, mode_t mode) {
-  return submit<myfs_fchmod_x>(queue, op, "fchmod", Way::kWorker, fd, mode);
+  return submit<myfs_fchmod_x>(queue, op, "fchmod", Way::kWorker, Fd{fd}, mode);
 }
 
 int myfs_async_chown(myfs_async* queue, const myfs_op* op, const char* path, uid_t uid, gid_t gid) {
@@ -42,7 +43,7 @@ int myfs_async_lchown(myfs_async* queue, const myfs_op* op, const char* path, ui
 }
 
 int myfs_async_fchown(myfs_async* queue, const myfs_op* op, int fd, uid_t uid, gid_t gid) {
-  return submit<myfs_fchown_x>(queue, op, "fchown", Way::kWorker, fd, uid, gid);
+  return submit<myfs_fchown_x>(queue, op, "fchown", Way::kWorker, Fd{fd}, uid, gid);
 }
 
 int myfs_async_utimens(myfs_async* queue, const myfs_op* op, const char* path,
@@ -52,7 +53,7 @@ int myfs_async_utimens(myfs_async* queue, const myfs_op* op, const char* path,
 
 int myfs_async_futimens(myfs_async* queue, const myfs_op* op, int fd,
                         const struct timespec times[2]) {
-  return submit<myfs_futimens_x>(queue, op, "futimens", Way::kWorker, fd, times);
+  return submit<myfs_futimens_x>(queue, op, "futimens", Way::kWorker, Fd{fd}, times);
 }
 
 int myfs_async_access(myfs_async* queue, const myfs_op* op, const char* path, int mode) {
@@ -64,7 +65,7 @@ int myfs_async_statfs(myfs_async* queue, const myfs_op* op, const char* path, st
 }
 
 int myfs_async_fstatfs(myfs_async* queue, const myfs_op* op, int fd, struct statfs* out) {
-  return submit<myfs_fstatfs_x>(queue, op, "fstatfs", Way::kWorker, fd, out);
+  return submit<myfs_fstatfs_x>(queue, op, "fstatfs", Way::kWorker, Fd{fd}, out);
 }
 
 }  // extern "C"

@@ -2,6 +2,7 @@
 #include "sdk/api/async_op.h"
 
 using namespace myfs;  // the facade's own rooms only
+using api::Fd;
 using api::submit;
 using api::Way;
 
@@ -96,7 +97,7 @@ int myfs_async_opendir(myfs_async* queue, const myfs_op* op, const char* path, m
 }
 
 int myfs_async_fchdir(myfs_async* queue, const myfs_op* op, int fd) {
-  return submit<fchdir_call>(queue, op, "fchdir", Way::kWorker, fd);
+  return submit<fchdir_call>(queue, op, "fchdir", Way::kWorker, Fd{fd});
 }
 
 int myfs_async_getcwd(myfs_async* queue, const myfs_op* op, char* buffer, size_t size) {

@@ -21,17 +21,19 @@ OwnedCall::OwnedCall(const myfs_call* call) {
   cred.groups = groups.data();
 }
 
-CallOp::CallOp(const myfs_async& queue, const myfs_op& op, const char* name, CallFn fn)
-    : CallOp(queue, op, name, std::move(fn), OwnedCall(op.call)) {}
+CallOp::CallOp(const myfs_async& queue, const myfs_op& op, const char* name, CallFn fn,
+               fs::PinnedFds pins)
+    : CallOp(queue, op, name, std::move(fn), std::move(pins), OwnedCall(op.call)) {}
 
 CallOp::CallOp(const myfs_async& queue, const myfs_op& op, const char* name, CallFn fn,
-               OwnedCall call)
+               fs::PinnedFds pins, OwnedCall call)
     : Op(*queue.queue, own_.token, call.deadline_ns),
       task_(queue.task),
       name_(name),
       done_(op.done),
       context_(op.context),
       fn_(std::move(fn)),
+      pins_(std::move(pins)),
       call_(std::move(call)) {}
 
 void CallOp::hook() {
@@ -49,7 +51,18 @@ void CallOp::run() {
     const int64_t left_ns = call_.deadline_ns - boottime_ns();
     call.deadline_ms = std::max<int64_t>((left_ns + kNsPerMs - 1) / kNsPerMs, 1);
   }
+  const fs::PinnedFds::Scope scope(pins_);
   set_result(fn_(task_, &call));
+}
+
+void CallOp::unhook() {
+  listener_.reset();
+  pins_.drop();
+}
+
+bool CallOp::try_unhook() {
+  listener_.reset();
+  return pins_.drop_unless_last();
 }
 
 void CallOp::end(Errno error) {
@@ -97,7 +110,8 @@ int Submission::over(const char* name, int64_t result) {
     *op_->at_once = result;
     return 1;
   }
-  auto op = std::make_unique<CallOp>(*queue_, *op_, name, CallFn());
+  auto op = std::make_unique<CallOp>(*queue_, *op_, name, CallFn(),
+                                     fs::PinnedFds(queue_->task->task.files));
   op->set_result(result);
   queue_->queue->completed(std::move(op));
   return 0;

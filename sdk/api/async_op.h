@@ -4,8 +4,9 @@
 // Owns / is owned by: as async::Op. Owns copies of all arguments but buffers and places for
 // results.
 // Invariants: (1) what waits is made by the synchronous function itself, on a worker: so both mean
-// the same; (2) the cancel token of the user fires the operation's own, which also ends it when its
-// queue or task ends.
+// the same; (2) descriptors mean the files that they named at the submission (fs::PinnedFds), which
+// are held until the end; (3) the cancel token of the user fires the operation's own, which also
+// ends it when its queue or task ends.
 #pragma once
 
 #include <sys/uio.h>
@@ -25,6 +26,7 @@
 #include "sdk/api/call_scope.h"
 #include "sdk/base/error_detail.h"
 #include "sdk/base/nowait.h"
+#include "sdk/fs/pinned_fds.h"
 
 namespace myfs::api {
 
@@ -44,7 +46,9 @@ struct OwnedCall {
 
 class CallOp : public async::Op {
  public:
-  CallOp(const myfs_async& queue, const myfs_op& op, const char* name, CallFn fn);
+  // `pins`: of the descriptors that `fn` names.
+  CallOp(const myfs_async& queue, const myfs_op& op, const char* name, CallFn fn,
+         fs::PinnedFds pins);
   ~CallOp() override = default;
 
   // It is over: the calling thread's last call was this one.
@@ -56,20 +60,24 @@ class CallOp : public async::Op {
   Progress step() override { return Progress::kBlocked; }
   void run() final;
   void end(Errno error) override;
-  void unhook() override { listener_.reset(); }
+  void unhook() override;
+  bool try_unhook() override;
   void deliver() final;
 
   myfs_task* task() const { return task_; }
   const char* name() const { return name_; }
+  const fs::PinnedFds& pins() const { return pins_; }
 
  private:
-  CallOp(const myfs_async& queue, const myfs_op& op, const char* name, CallFn fn, OwnedCall call);
+  CallOp(const myfs_async& queue, const myfs_op& op, const char* name, CallFn fn,
+         fs::PinnedFds pins, OwnedCall call);
 
   myfs_task* const task_;
   const char* const name_;
   const myfs_done done_;
   void* const context_;
   CallFn fn_;
+  fs::PinnedFds pins_;
   const OwnedCall call_;
   myfs_cancel own_;
   std::optional<CancelToken::Listener> listener_;
@@ -92,6 +100,7 @@ class Submission {
   const myfs_call* call() const { return op_->call; }
   const myfs_async& queue() const { return *queue_; }
   const myfs_op& op() const { return *op_; }
+  fs::PinnedFds pins() const { return fs::PinnedFds(queue_->task->task.files); }
 
   // The results of a submission.
   int over(const char* name, int64_t result);
@@ -144,13 +153,20 @@ class OwnedHow {
   std::optional<std::vector<char>> bytes_;
 };
 
+// A descriptor that a call works on: what it names is settled by the submission.
+struct Fd {
+  int fd;
+  operator int() const { return fd; }
+};
+
 template <typename T>
-T own(T value) {
+T own(fs::PinnedFds&, T value) {
   return value;
 }
-inline OwnedText own(const char* text) { return OwnedText(text); }
-inline OwnedTimes own(const timespec* times) { return OwnedTimes(times); }
-inline OwnedHow own(const myfs_open_how* how) { return OwnedHow(how); }
+inline int own(fs::PinnedFds& pins, Fd fd) { return pins.pin(fd); }
+inline OwnedText own(fs::PinnedFds&, const char* text) { return OwnedText(text); }
+inline OwnedTimes own(fs::PinnedFds&, const timespec* times) { return OwnedTimes(times); }
+inline OwnedHow own(fs::PinnedFds&, const myfs_open_how* how) { return OwnedHow(how); }
 template <typename T>
 T borrow(const T& value) {
   return value;
@@ -175,12 +191,14 @@ int submit(myfs_async* queue, const myfs_op* op, const char* name, Way way, Args
     if (!scope.refused()) return submission.over(name, result);
     submission.task()->operations.add(-1);  // it comes again
   }
-  auto owned = std::make_tuple(own(args)...);
+  fs::PinnedFds pins = submission.pins();
+  auto owned = std::make_tuple(own(pins, args)...);
   CallFn fn = [owned = std::move(owned)](myfs_task* task, const myfs_call* call) -> int64_t {
     return std::apply([&](const auto&... own_args) { return Fn(task, call, borrow(own_args)...); },
                       owned);
   };
-  return submission.start(std::make_unique<CallOp>(submission.queue(), *op, name, std::move(fn)));
+  return submission.start(
+      std::make_unique<CallOp>(submission.queue(), *op, name, std::move(fn), std::move(pins)));
 }
 
 }  // namespace myfs::api

@@ -6,7 +6,6 @@
 #include "sdk/fs/read_steps.h"
 
 using namespace myfs;  // the facade's own rooms only
-using api::CallFn;
 using api::CallOp;
 using api::CallScope;
 using api::Submission;
@@ -19,8 +18,9 @@ class ReadOp final : public CallOp {
  public:
   using CallOp::CallOp;
 
-  // False: not by steps.
+  // `fd`: of its pins. False: not by steps.
   bool begin(int fd, fs::IoVec to, int64_t offset) {
+    const fs::PinnedFds::Scope scope(pins());
     auto steps = fs::ReadSteps::begin(task()->task, fd, to, static_cast<uint64_t>(offset), *this);
     if (steps.ok()) steps_ = std::move(steps).value();
     return steps.ok();
@@ -49,13 +49,16 @@ class ReadOp final : public CallOp {
     }
     return Progress::kDone;
   }
-  bool unhooks_slowly() const override { return steps_ != nullptr && steps_->last_user(); }
   void unhook() override {
     steps_.reset();
     CallOp::unhook();
   }
+  bool try_unhook() override {
+    steps_.reset();
+    return CallOp::try_unhook();
+  }
 
-  std::unique_ptr<fs::ReadSteps> steps_;
+  std::unique_ptr<fs::ReadSteps> steps_;  // its file is among the pins
 };
 
 // The cache's answer, or that there can be none; false: it must be asked for.
@@ -75,17 +78,25 @@ bool read_at_once(const Submission& submission, const char* name, int fd, fs::Io
   return !missed;
 }
 
+// `waiting`: of the task, the call and the descriptor.
+template <typename Call>
 int submit_read(myfs_async* queue, const myfs_op* op, const char* name, int fd, fs::IoVec to,
-                int64_t offset, CallFn waiting) {
+                int64_t offset, Call waiting) {
   Submission submission(queue, op);
   if (!submission.ok()) return submission.error();
   int64_t result;
   if (read_at_once(submission, name, fd, to, offset, &result)) {
     return submission.over(name, result);
   }
-  auto made = std::make_unique<ReadOp>(submission.queue(), *op, name, std::move(waiting));
+  fs::PinnedFds pins = submission.pins();
+  const int pinned = pins.pin(fd);
+  api::CallFn fn = [waiting = std::move(waiting), pinned](myfs_task* task, const myfs_call* call) {
+    return waiting(task, call, pinned);
+  };
+  auto made =
+      std::make_unique<ReadOp>(submission.queue(), *op, name, std::move(fn), std::move(pins));
   if (offset != kAtPosition && fs::iov_length_bytes(to) <= fs::kRwCountMax_bytes) {
-    (void)made->begin(fd, to, offset);
+    (void)made->begin(pinned, to, offset);
   }
   return submission.start(std::move(made));
 }
@@ -112,8 +123,8 @@ int myfs_async_read(myfs_async* queue, const myfs_op* op, int fd, void* buffer, 
   }
   const iovec to{buffer, size};
   return submit_read(queue, op, "read", fd, fs::IoVec(&to, 1), kAtPosition,
-                     [=](myfs_task* task, const myfs_call* call) {
-                       return myfs_read_x(task, call, fd, buffer, size);
+                     [=](myfs_task* task, const myfs_call* call, int file) {
+                       return myfs_read_x(task, call, file, buffer, size);
                      });
 }
 
@@ -124,8 +135,8 @@ int myfs_async_pread(myfs_async* queue, const myfs_op* op, int fd, void* buffer,
   }
   const iovec to{buffer, size};
   return submit_read(queue, op, "pread", fd, fs::IoVec(&to, 1), offset,
-                     [=](myfs_task* task, const myfs_call* call) {
-                       return myfs_pread_x(task, call, fd, buffer, size, offset);
+                     [=](myfs_task* task, const myfs_call* call, int file) {
+                       return myfs_pread_x(task, call, file, buffer, size, offset);
                      });
 }
 
@@ -134,11 +145,11 @@ int myfs_async_readv(myfs_async* queue, const myfs_op* op, int fd, const struct 
   if (!good_vector(iov, count)) {
     return submit_wrong<myfs_readv_x>(queue, op, "readv", fd, iov, count);
   }
-  return submit_read(queue, op, "readv", fd, fs::IoVec(iov, static_cast<size_t>(count)),
-                     kAtPosition,
-                     [fd, to = copy_of(iov, count)](myfs_task* task, const myfs_call* call) {
-                       return myfs_readv_x(task, call, fd, to.data(), static_cast<int>(to.size()));
-                     });
+  return submit_read(
+      queue, op, "readv", fd, fs::IoVec(iov, static_cast<size_t>(count)), kAtPosition,
+      [to = copy_of(iov, count)](myfs_task* task, const myfs_call* call, int file) {
+        return myfs_readv_x(task, call, file, to.data(), static_cast<int>(to.size()));
+      });
 }
 
 int myfs_async_preadv(myfs_async* queue, const myfs_op* op, int fd, const struct iovec* iov,
@@ -148,8 +159,8 @@ int myfs_async_preadv(myfs_async* queue, const myfs_op* op, int fd, const struct
   }
   return submit_read(
       queue, op, "preadv", fd, fs::IoVec(iov, static_cast<size_t>(count)), offset,
-      [fd, to = copy_of(iov, count), offset](myfs_task* task, const myfs_call* call) {
-        return myfs_preadv_x(task, call, fd, to.data(), static_cast<int>(to.size()), offset);
+      [to = copy_of(iov, count), offset](myfs_task* task, const myfs_call* call, int file) {
+        return myfs_preadv_x(task, call, file, to.data(), static_cast<int>(to.size()), offset);
       });
 }
 

@@ -121,7 +121,7 @@ void Executor::advance(Op& op) {
           break;
       }
     }
-    if (op.unhooks_slowly()) return queue_for_worker(op, true);
+    if (!op.try_unhook()) return queue_for_worker(op, true);
     return finish(op);
   } while (!park(op));
 }
@@ -137,7 +137,6 @@ bool Executor::park(Op& op) {
 }
 
 void Executor::finish(Op& op) {
-  op.unhook();
   {
     MutexLock lock(mutex_);
     forget_deadline_locked(op);
@@ -268,6 +267,7 @@ Op* Executor::take_queued_locked() {
 
 void Executor::work(Op& op) {
   if (!op.finishes_ && !give_up(op)) op.run();
+  op.unhook();
   finish(op);
 }
 

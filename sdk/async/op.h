@@ -1,13 +1,13 @@
 // Op: one asynchronous operation.
 // Kernel counterpart: struct io_kiocb (io_uring).
-// Thread safety: step(), run(), end(), unhook(), deliver() are called by one thread at a time,
+// Thread safety: step(), run(), end(), try_unhook(), unhook(), deliver(): by one thread at a time,
 // which the Executor sees to; wake() and cancel() by any.
 // Owns / is owned by: the Executor from start() on, then its Queue, which destroys it after
 // deliver().
 // Life: step() on the thread that submits it; kParked: again when it is woken, on the executor's
 // own thread; kBlocked: run() on a worker. Whatever happens it ends once: by step() or run(), or by
-// end(), if it was cancelled or its deadline passed while no thread was at it. Then unhook(), then
-// the queue, then deliver().
+// end(), if it was cancelled or its deadline passed while no thread was at it. Then unhook(), or
+// try_unhook() off the workers, then the queue, then deliver().
 // Race conditions: wake() and cancel() may come at any time until unhook() has returned.
 #pragma once
 
@@ -47,10 +47,10 @@ class Op : public Waker {
   virtual void run() = 0;
   // It came to nothing: ECANCELED, ETIMEDOUT.
   virtual void end(Errno error) = 0;
-  // Lets go of all that might call wake() or cancel(), and of what the task must outlive.
+  // Lets go of all that might call wake() or cancel(), and of what the task must outlive; may wait.
   virtual void unhook() = 0;
-  // Whether unhook() may take long.
-  virtual bool unhooks_slowly() const { return false; }
+  // The same as far as it goes without waiting. False: unhook() does the rest, on a worker.
+  virtual bool try_unhook() = 0;
   // Tells the user, holding nothing.
   virtual void deliver() = 0;
 

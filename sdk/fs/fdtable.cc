@@ -61,21 +61,41 @@ void FdTable::mark_close_on_exec_locked(int fd, bool value) {
   word = value ? word | bit : word & ~bit;
 }
 
-bool FdTable::is_open_locked(int fd) const {
-  if (fd < 0 || fd >= kDescriptorsMax) return false;
+int FdTable::number(int fd) {
+  if (fd < kDescriptorsMax) return fd;
+  const PinnedFds::Pin* pin = PinnedFds::find(fd);
+  return pin != nullptr && pin->file ? pin->fd : -1;
+}
+
+bool FdTable::names(int fd, const File& file) const {
+  RcuReadGuard guard;
+  return fcheck_rcu(number(fd)) == &file;
+}
+
+File* FdTable::file_locked(int fd) const {
+  if (fd < 0 || fd >= kDescriptorsMax) return nullptr;
   const Chunk* chunk = chunks_[fd / kChunk].load(std::memory_order_relaxed);
-  return chunk != nullptr && chunk->files[fd % kChunk].load(std::memory_order_relaxed) != nullptr;
+  return chunk == nullptr ? nullptr : chunk->files[fd % kChunk].load(std::memory_order_relaxed);
+}
+
+int FdTable::open_number_locked(int fd) const {
+  const int number = FdTable::number(fd);
+  const File* file = file_locked(number);
+  if (file == nullptr) return -1;
+  return number == fd || PinnedFds::file_of(fd) == file ? number : -1;
 }
 
 Result<bool> FdTable::close_on_exec(int fd) const {
   MutexLock lock(mutex_);
-  if (!is_open_locked(fd)) return Errno(EBADF);
+  fd = open_number_locked(fd);
+  if (fd < 0) return Errno(EBADF);
   return (close_on_exec_[fd / 64] >> (fd % 64) & 1) != 0;
 }
 
 Result<void> FdTable::set_close_on_exec(int fd, bool value) {
   MutexLock lock(mutex_);
-  if (!is_open_locked(fd)) return Errno(EBADF);
+  fd = open_number_locked(fd);
+  if (fd < 0) return Errno(EBADF);
   mark_close_on_exec_locked(fd, value);
   return ok_result();
 }
@@ -114,13 +134,11 @@ Result<RefPtr<File>> FdTable::fd_replace(int fd, Ref<File> file, bool close_on_e
 }
 
 RefPtr<File> FdTable::fd_close(int fd) {
-  if (fd < 0 || fd >= kDescriptorsMax) return nullptr;
   MutexLock lock(mutex_);
-  Chunk* chunk = chunks_[fd / kChunk].load(std::memory_order_relaxed);
-  if (chunk == nullptr) return nullptr;
-  File* old = chunk->files[fd % kChunk].exchange(nullptr, std::memory_order_acq_rel);
-  if (old != nullptr) mark_locked(fd, false);
-  return RefPtr<File>::adopt(old);
+  fd = open_number_locked(fd);
+  if (fd < 0) return nullptr;
+  mark_locked(fd, false);
+  return RefPtr<File>::adopt(slot_locked(fd).exchange(nullptr, std::memory_order_acq_rel));
 }
 
 std::vector<int> FdTable::open_fds() const {

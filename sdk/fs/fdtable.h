@@ -4,6 +4,7 @@
 // Thread safety: all. Look-ups take no lock.
 // Lock rank: kFdTable, a leaf; files are released outside it.
 // Owns / is owned by: member of TaskStruct; holds one reference to each file in it.
+// A number of sdk/fs/pinned_fds means what that says, here too.
 // Invariants: (1) a new descriptor is the lowest free one; (2) fewer than kDescriptorsMax.
 #pragma once
 
@@ -17,6 +18,7 @@
 #include "sdk/base/result.h"
 #include "sdk/base/sync.h"
 #include "sdk/fs/file.h"
+#include "sdk/fs/pinned_fds.h"
 
 namespace myfs::fs {
 
@@ -29,11 +31,16 @@ class FdTable {
 
   // Inside an rcu read section; null: EBADF. Good until the section ends.
   File* fcheck_rcu(int fd) const {
-    if (static_cast<unsigned>(fd) >= static_cast<unsigned>(kDescriptorsMax)) return nullptr;
+    if (static_cast<unsigned>(fd) >= static_cast<unsigned>(kDescriptorsMax)) [[unlikely]]
+      return PinnedFds::file_of(fd);
     const Chunk* chunk = chunks_[fd / kChunk].load(std::memory_order_acquire);
     return chunk == nullptr ? nullptr : chunk->files[fd % kChunk].load(std::memory_order_acquire);
   }
   RefPtr<File> fget(int fd) const;  // null: EBADF
+  // The descriptor's number; fd itself, unless it is of PinnedFds. -1: there was none.
+  static int number(int fd);
+  // Whether the descriptor names this file (still).
+  bool names(int fd, const File& file) const;
 
   // A number for a file that is still to be opened or made; until fd_bind() it is as if closed.
   // EMFILE.
@@ -63,7 +70,10 @@ class FdTable {
   int lowest_free_locked(int from) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void mark_locked(int fd, bool used) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void mark_close_on_exec_locked(int fd, bool value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool is_open_locked(int fd) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Null: closed, reserved, or none.
+  File* file_locked(int fd) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The number of a descriptor that is open, and if it is of PinnedFds, still names its file; -1.
+  int open_number_locked(int fd) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::array<std::atomic<Chunk*>, kChunks> chunks_{};
   mutable Mutex mutex_{LockRank::kFdTable};

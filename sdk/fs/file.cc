@@ -56,6 +56,17 @@ void File::set_path(Path path) {
   f_inode_ = f_path_.dentry->d_inode();
 }
 
+bool File::unref_unless_last() const {
+  uint32_t old = count_.load(std::memory_order_relaxed);
+  while (old > 1) {
+    if (count_.compare_exchange_weak(old, old - 1, std::memory_order_release,
+                                     std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 Errno File::get_write_access() {
   if (!may_write() || f_writer_) return Errno();
   const Errno error = WantWrite::open_for_writing(f_path_);

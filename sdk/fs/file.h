@@ -57,6 +57,9 @@ class File final : public RefCounted<File> {
   // Of what is open for writing, until its last reference goes: the mount stays writable. EROFS.
   Errno get_write_access();
 
+  // For who must not wait: the last reference's going may. False, and nothing is done: it is that.
+  bool unref_unless_last() const;
+
   const Path& f_path() const { return f_path_; }
   Inode& f_inode() const { return *f_inode_; }
   FileOps& f_op() const { return f_inode_->i_fop(); }

@@ -438,7 +438,7 @@ Result<void> vfs_fcntl_lock(const CallContext& ctx, const TaskStruct& task, int 
   if ((cmd != F_SETLK && cmd != F_SETLKW) || lock->l_type == F_UNLCK) return ok_result();
   // [do_lock_file_wait] The descriptor was closed meanwhile, and the locks went before this one
   // came.
-  if (task.files.fget(fd).get() == file.get()) return ok_result();
+  if (task.files.names(fd, *file)) return ok_result();
   locks_remove_posix(ctx, *file, task.lock_owner);
   return Errno(EBADF);
 }

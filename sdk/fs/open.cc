@@ -459,12 +459,12 @@ Result<int> vfs_dup(TaskStruct& task, int fd, int lowest, bool close_on_exec) {
 Result<int> vfs_dup2(const CallContext& ctx, TaskStruct& task, int fd, int to) {
   RefPtr<File> file = task.files.fget(fd);
   if (!file) return Errno(EBADF);
-  if (fd == to) return to;
+  if (FdTable::number(fd) == to) return to;
   return do_dup_to(ctx, task, std::move(file).to_ref(), to, false);
 }
 
 Result<int> vfs_dup3(const CallContext& ctx, TaskStruct& task, int fd, int to, int flags) {
-  if ((flags & ~O_CLOEXEC) != 0 || fd == to) return Errno(EINVAL);
+  if ((flags & ~O_CLOEXEC) != 0 || FdTable::number(fd) == to) return Errno(EINVAL);
   RefPtr<File> file = task.files.fget(fd);
   if (!file) return Errno(EBADF);
   return do_dup_to(ctx, task, std::move(file).to_ref(), to, (flags & O_CLOEXEC) != 0);

@@ -3,8 +3,8 @@
 // i_rwsem; see mm::FilemapRead.
 // Thread safety: one thread at a time; the Waker may be called meanwhile.
 // Lock rank: as mm::FilemapRead.
-// Owns / is owned by: by the operation; holds the open file, so that neither close nor umount ends
-// it.
+// Owns / is owned by: by the operation, which holds the open file (PinnedFds) for longer: so
+// letting go of this never ends it.
 // Invariants: (1) what it returns was true under one R lease, held from the first step to the last;
 // (2) without that lease, or if it is lost, it says kBlocked and the call is made anew by a thread.
 #pragma once
@@ -31,8 +31,6 @@ class ReadSteps {
   Progress step();
   // After kDone. As vfs_readv.
   Result<size_t> result() const { return read_->result(); }
-  // Nobody else has the file open: letting go of it may take time.
-  bool last_user() const { return file_->ref_count() == 1; }
 
  private:
   ReadSteps(Ref<File> file, IoVec to, uint64_t offset, Waker& waker);

@@ -51,7 +51,10 @@ class FakeOp : public Op {
     ++fate_.ended;
   }
   void unhook() override { ++fate_.unhooked; }
-  bool unhooks_slowly() const override { return slow; }
+  bool try_unhook() override {
+    if (!slow) unhook();
+    return !slow;
+  }
   void deliver() override {
     on_told();
     ++fate_.told;
