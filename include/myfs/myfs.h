@@ -634,7 +634,7 @@ MYFS_API int myfs_lock_x(myfs_task* task, const myfs_call* call, int fd, int cmd
 
 /* lockf(3): F_LOCK, F_TLOCK, F_ULOCK, F_TEST of <unistd.h> on `size` bytes from the position on (0:
  * to the end, < 0: before it), as F_WRLCK of myfs_lock. Errors: EAGAIN (F_TLOCK), EACCES (F_TEST:
- * another owner has it), EDEADLK, EBADF (not open for writing), EINVAL, EOVERFLOW, ENOLCK. */
+ * another owner has it alone), EDEADLK, EBADF (not open for writing), EINVAL, EOVERFLOW, ENOLCK. */
 MYFS_API int myfs_lockf(myfs_task* task, int fd, int cmd, off_t size);
 MYFS_API int myfs_lockf_x(myfs_task* task, const myfs_call* call, int fd, int cmd, off_t size);
 

@@ -43,6 +43,7 @@ int myfs_lockf_x(myfs_task* task, const myfs_call* call, int fd, int cmd, off_t 
       case F_LOCK:
         return fs::vfs_fcntl_lock(scope.ctx(), scope.task(), fd, F_SETLKW, &lock);
       case F_TEST:
+        lock.l_type = F_RDLCK;
         MYFS_TRY(fs::vfs_fcntl_lock(scope.ctx(), scope.task(), fd, F_GETLK, &lock));
         return lock.l_type == F_UNLCK ? Errno() : Errno(EACCES);
       default:

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "sdk/base/error_detail.h"
@@ -62,24 +61,24 @@ void cut(const FileLock& piece, const FileLock& by, std::vector<FileLock>* to) {
   }
 }
 
-// Neighbours that are alike become one.
-void join_neighbours(std::vector<FileLock>* locks) {
-  auto key = [](const FileLock& lock) {
-    return std::tuple(lock.fl_kind, lock.fl_owner, lock.fl_start);
-  };
-  std::sort(locks->begin(), locks->end(),
-            [&](const FileLock& a, const FileLock& b) { return key(a) < key(b); });
-  std::vector<FileLock> joined;
-  for (const FileLock& lock : *locks) {
-    FileLock* before = joined.empty() ? nullptr : &joined.back();
-    if (before != nullptr && before->same_owner(lock) && before->fl_type == lock.fl_type &&
-        before->fl_lost == lock.fl_lost && before->fl_end + 1 >= lock.fl_start) {
+// Neighbours that are alike become one, if they are of this owner.
+void join_neighbours(const FileLock& owner, std::vector<FileLock>* locks) {
+  auto first = std::stable_partition(locks->begin(), locks->end(),
+                                     [&](const FileLock& lock) { return !lock.same_owner(owner); });
+  std::vector<FileLock> mine(first, locks->end());
+  locks->erase(first, locks->end());
+  std::sort(mine.begin(), mine.end(),
+            [](const FileLock& a, const FileLock& b) { return a.fl_start < b.fl_start; });
+  const size_t others = locks->size();
+  for (const FileLock& lock : mine) {
+    FileLock* before = locks->size() == others ? nullptr : &locks->back();
+    if (before != nullptr && before->fl_type == lock.fl_type && before->fl_lost == lock.fl_lost &&
+        before->fl_end + 1 >= lock.fl_start) {
       before->fl_end = std::max(before->fl_end, lock.fl_end);
     } else {
-      joined.push_back(lock);
+      locks->push_back(lock);
     }
   }
-  *locks = std::move(joined);
 }
 
 }  // namespace
@@ -105,7 +104,7 @@ std::optional<FileLock> FileLockContext::conflict(const FileLock& lock) {
 }
 
 // Where the owner has something newer, that stays; elsewhere `lock` takes the place of what was.
-void FileLockContext::apply_locked(const FileLock& lock, bool keep_unlock) {
+void FileLockContext::apply_locked(const FileLock& lock) {
   std::vector<FileLock> next, fresh{lock};
   for (const FileLock& old : held_) {
     if (!old.same_owner(lock)) {
@@ -120,14 +119,23 @@ void FileLockContext::apply_locked(const FileLock& lock, bool keep_unlock) {
     }
   }
   next.insert(next.end(), fresh.begin(), fresh.end());
-  if (!keep_unlock) {
-    std::erase_if(next, [](const FileLock& piece) { return piece.fl_type == F_UNLCK; });
-    join_neighbours(&next);
-  }
-  std::sort(next.begin(), next.end(),
-            [](const FileLock& a, const FileLock& b) { return a.fl_start < b.fl_start; });
   held_ = std::move(next);
   ++version_;
+}
+
+// Unlocks are remembered only where something older may come; elsewhere the owner's ranges are
+// put together.
+void FileLockContext::forget_unlocked_locked(const FileLock& owner,
+                                             const std::vector<LockSpan>& older) {
+  std::erase_if(held_, [&](const FileLock& piece) {
+    if (piece.fl_type != F_UNLCK || !piece.same_owner(owner)) return false;
+    return std::none_of(older.begin(), older.end(), [&](const LockSpan& span) {
+      return piece.fl_start <= span.end && span.start <= piece.fl_end;
+    });
+  });
+  if (older.empty()) join_neighbours(owner, &held_);
+  std::sort(held_.begin(), held_.end(),
+            [](const FileLock& a, const FileLock& b) { return a.fl_start < b.fl_start; });
 }
 
 void FileLockContext::wake_locked() {
@@ -145,14 +153,16 @@ Errno FileLockContext::try_lock_locked(const FileLock& lock, FileLock* blocker) 
     }
     FileLock gone = mine;
     gone.fl_type = F_UNLCK;
-    apply_locked(gone, false);
+    apply_locked(gone);
+    forget_unlocked_locked(gone, {});
     wake_locked();
   }
   if (const FileLock* found = find_conflict_locked(lock); found != nullptr) {
     *blocker = *found;
     return Errno(EAGAIN);
   }
-  apply_locked(mine, false);
+  apply_locked(mine);
+  forget_unlocked_locked(mine, {});
   wake_locked();  // unlocked, or made weaker
   return {};
 }
@@ -206,9 +216,16 @@ void FileLockContext::note_lost_locked() {
   }
 }
 
-bool FileLockContext::record(const FileLock& lock, bool expect_older) {
+bool FileLockContext::record(const FileLock& lock, const std::vector<LockSpan>& older) {
   MutexLock guard(flc_lock_);
-  apply_locked(lock, expect_older);
+  apply_locked(lock);
+  forget_unlocked_locked(lock, older);
+  return !held_.empty();
+}
+
+bool FileLockContext::forget_unlocked(const FileLock& lock, const std::vector<LockSpan>& older) {
+  MutexLock guard(flc_lock_);
+  forget_unlocked_locked(lock, older);
   return !held_.empty();
 }
 
@@ -278,25 +295,25 @@ bool FileLockContext::holds_any(const FileLock& lock) {
   });
 }
 
-bool FileLockContext::lost(const File& file, uint64_t lock_owner) {
+bool FileLockContext::lost(uint64_t open_id, uint64_t lock_owner) {
   MutexLock guard(flc_lock_);
   return std::any_of(held_.begin(), held_.end(), [&](const FileLock& held) {
     if (!held.fl_lost) return false;
-    return held.fl_file == &file ||
+    return held.fl_open_id == open_id ||
            (held.fl_kind == LockKind::kPosix && held.fl_owner == lock_owner);
   });
 }
 
-bool FileLockContext::lost_for_any(const File& file) {
+bool FileLockContext::lost_for_any(uint64_t open_id) {
   MutexLock guard(flc_lock_);
   return std::any_of(held_.begin(), held_.end(), [&](const FileLock& held) {
-    return held.fl_lost && (held.fl_file == &file || held.fl_kind == LockKind::kPosix);
+    return held.fl_lost && (held.fl_open_id == open_id || held.fl_kind == LockKind::kPosix);
   });
 }
 
 bool locks_lost_slow(const File& file, uint64_t lock_owner) {
   FileLockContext* context = file.f_inode().i_flctx();
-  if (context == nullptr || !context->lost(file, lock_owner)) return false;
+  if (context == nullptr || !context->lost(file.f_open_id, lock_owner)) return false;
   (void)fail(Errno(EIO), "a lock on the file was lost with the session");
   return true;
 }
@@ -395,7 +412,7 @@ Result<void> fcntl_lock_file(const CallContext& ctx, File& file, int cmd, uint64
   FileLock wanted{.fl_kind = command.kind,
                   .fl_owner = ofd ? file.f_open_id : owner,
                   .fl_pid = ofd ? -1 : pid,
-                  .fl_file = &file};
+                  .fl_open_id = file.f_open_id};
   MYFS_TRY(decode_range(ctx, file, *lock, &wanted));
   if (ofd && lock->l_pid != 0) return fail(Errno(EINVAL), "l_pid must be 0 for F_OFD_*");
   if (command.cmd == LockCmd::kGet) {
@@ -413,7 +430,7 @@ Result<void> flock_lock_file(const CallContext& ctx, File& file, int operation) 
   FileLock wanted{.fl_kind = LockKind::kFlock,
                   .fl_owner = file.f_open_id,
                   .fl_pid = ::getpid(),
-                  .fl_file = &file};
+                  .fl_open_id = file.f_open_id};
   switch (operation & ~LOCK_NB) {
     case LOCK_SH:
       wanted.fl_type = F_RDLCK;
@@ -450,7 +467,7 @@ Result<void> vfs_flock(const CallContext& ctx, const TaskStruct& task, int fd, i
 
 void locks_remove_posix(const CallContext& ctx, File& file, uint64_t owner) {
   if ((file.f_mode & File::kPath) != 0 || file.f_inode().i_flctx() == nullptr) return;
-  FileLock all{.fl_kind = LockKind::kPosix, .fl_owner = owner, .fl_file = &file};
+  FileLock all{.fl_kind = LockKind::kPosix, .fl_owner = owner, .fl_open_id = file.f_open_id};
   (void)file.f_op().lock(ctx, file, LockCmd::kSet, all);
 }
 
@@ -460,7 +477,7 @@ void locks_remove_file(File& file) {
   ctx.cred = file.f_cred;
   ctx.deadline_ns = deadline_after_ns(kReleaseTimeout_ns);
   for (LockKind kind : {LockKind::kFlock, LockKind::kOfd}) {
-    FileLock all{.fl_kind = kind, .fl_owner = file.f_open_id, .fl_file = &file};
+    FileLock all{.fl_kind = kind, .fl_owner = file.f_open_id, .fl_open_id = file.f_open_id};
     (void)file.f_op().lock(ctx, file, LockCmd::kSet, all);
   }
 }

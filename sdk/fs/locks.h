@@ -7,8 +7,7 @@
 // Thread safety: all; record(), lose() and lose_all() also on the I/O loop.
 // Lock rank: flc_lock is of kInode, as i_lock, and never held with it; the list of those who wait
 // (blocked_lock) is kInodeHash, inside flc_lock.
-// Owns / is owned by: an Inode owns its FileLockContext from the first lock on. fl_file names an
-// open file and is never followed.
+// Owns / is owned by: an Inode owns its FileLockContext from the first lock on.
 // Invariants: (1) ranges of one owner do not overlap, neighbours that are alike are one; (2) POSIX
 // and OFD locks conflict with one another, flock with flock only, nothing with its own owner; (3)
 // what is lost conflicts with nothing here, and makes every I/O of its owner on the inode fail with
@@ -48,11 +47,11 @@ struct FileLock {
   LockKind fl_kind = LockKind::kPosix;
   int16_t fl_type = F_UNLCK;  // F_RDLCK, F_WRLCK
   uint64_t fl_start = 0;
-  uint64_t fl_end = kOffsetMax;   // inclusive
-  uint64_t fl_owner = 0;          // of POSIX locks the task's lock_owner; else the file's f_open_id
-  int32_t fl_pid = 0;             // -1 of OFD locks
-  const File* fl_file = nullptr;  // through which it was asked for
-  uint64_t fl_seq = 0;            // newer than everything with a smaller one
+  uint64_t fl_end = kOffsetMax;  // inclusive
+  uint64_t fl_owner = 0;         // of POSIX locks the task's lock_owner; else the file's f_open_id
+  int32_t fl_pid = 0;            // -1 of OFD locks
+  uint64_t fl_open_id = 0;       // of the file through which it was asked for
+  uint64_t fl_seq = 0;           // newer than everything with a smaller one
   bool fl_lost = false;
 
   bool same_owner(const FileLock& other) const {
@@ -61,6 +60,11 @@ struct FileLock {
   bool overlaps(const FileLock& other) const {
     return fl_start <= other.fl_end && other.fl_start <= fl_end;
   }
+};
+
+struct LockSpan {
+  uint64_t start = 0;
+  uint64_t end = kOffsetMax;  // inclusive
 };
 
 // What FileOps::lock is asked for [F_GETLK, F_SETLK, F_SETLKW].
@@ -78,10 +82,12 @@ class FileLockContext {
   Result<void> lock(const CallContext& ctx, const FileLock& lock, bool wait);
 
   // --- for those whose server decides
-  // The server has done it. Where something newer is known it changes nothing. `expect_older`:
-  // later records may be of earlier changes, so what is unlocked is remembered. False: nothing is
-  // left.
-  bool record(const FileLock& lock, bool expect_older);
+  // The server has done it. Where something newer is known it changes nothing. `older`: where
+  // later records may be of earlier changes of this owner; what is unlocked there is remembered.
+  // False: nothing is left of anybody.
+  bool record(const FileLock& lock, const std::vector<LockSpan>& older = {});
+  // Earlier changes of the owner of `lock` may be recorded within `older` only, from now on.
+  bool forget_unlocked(const FileLock& lock, const std::vector<LockSpan>& older);
   // All (or those of the owner of `lock` within its range) are gone at the server, and their owners
   // do not know.
   void lose_all();
@@ -92,17 +98,18 @@ class FileLockContext {
   // What the owner of `lock` holds within its range; `version` changes with every change.
   std::vector<FileLock> held(const FileLock& lock, uint64_t* version = nullptr);
   bool holds_any(const FileLock& lock);  // of that owner, anywhere
-  // Whether I/O of this task through this file must fail: a lock of theirs was lost.
-  bool lost(const File& file, uint64_t lock_owner);
+  // Whether I/O of this task through the file of this number must fail: a lock of theirs was lost.
+  bool lost(uint64_t open_id, uint64_t lock_owner);
   // The same for whoever may act through it.
-  bool lost_for_any(const File& file);
+  bool lost_for_any(uint64_t open_id);
 
  private:
   struct Waiter;
   static bool conflicts(const FileLock& a, const FileLock& b);
   const FileLock* find_conflict_locked(const FileLock& lock) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(flc_lock_);
-  void apply_locked(const FileLock& lock, bool keep_unlock)
+  void apply_locked(const FileLock& lock) ABSL_EXCLUSIVE_LOCKS_REQUIRED(flc_lock_);
+  void forget_unlocked_locked(const FileLock& owner, const std::vector<LockSpan>& older)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(flc_lock_);
   Errno try_lock_locked(const FileLock& lock, FileLock* blocker)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(flc_lock_);

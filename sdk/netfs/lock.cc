@@ -36,7 +36,7 @@ void take_range(const rpc::LockRange& from, fs::FileLock* to) {
 bool lost_before(NetInode& inode, const fs::FileLock& lock) {
   if (inode.i_flctx() == nullptr) return false;
   const uint64_t task = lock.fl_kind == fs::LockKind::kPosix ? lock.fl_owner : 0;
-  return inode.i_flctx()->lost(*lock.fl_file, task);
+  return inode.i_flctx()->lost(lock.fl_open_id, task);
 }
 
 }  // namespace
@@ -62,19 +62,28 @@ Result<void> NetLocks::get(const CallContext& ctx, NetInode& inode, fs::FileLock
 Result<void> NetLocks::set(const CallContext& ctx, NetInode& inode, const rpc::Opener& opener,
                            const fs::FileLock& lock, bool wait) {
   const bool unlocks = lock.fl_type == F_UNLCK;
-  if (unlocks && !server_has_to_unlock(inode, lock)) return {};
   if (!unlocks) MYFS_TRY(wait_settled(ctx, inode, lock));
+  bool sent = false;
+  Result<void> done = try_set(ctx, inode, opener, lock, wait, &sent);
+  const bool hurried = done.error() == Errno(EINTR) || done.error() == Errno(ETIMEDOUT);
+  if (unlocks && hurried && !sent) unlock_later(inode, opener, lock);
+  return done;
+}
+
+Result<void> NetLocks::try_set(const CallContext& ctx, NetInode& inode, const rpc::Opener& opener,
+                               const fs::FileLock& lock, bool wait, bool* sent) {
+  const bool unlocks = lock.fl_type == F_UNLCK;
+  if (unlocks && !server_has_to_unlock(inode, lock)) return {};
   auto ask_once = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
     // Another session than before: what was held is lost.
     if (unlocks && !server_has_to_unlock(inode, lock)) return {};
     if (!unlocks && lost_before(inode, lock)) {
       return fail(Errno(EIO), "a lock on the file was lost with the session");
     }
-    return ask(ctx, inode, handle, ticket.generation, opener, lock, wait);
+    return ask(ctx, make_ref<LockRequest>(inode, handle, opener, lock, ticket.generation), wait,
+               sent);
   };
   Result<void> done = super_.call(ctx, inode, ask_once);
-  const bool hurried = done.error() == Errno(EINTR) || done.error() == Errno(ETIMEDOUT);
-  if (unlocks && hurried) unlock_later(inode, opener, lock);
   if (!unlocks || done.error() != Errno(ESTALE)) return done;
   // The file is gone, and with it whoever could be in the way.
   inode.get_lock_context().lose(lock);
@@ -91,29 +100,27 @@ bool NetLocks::server_has_to_unlock(NetInode& inode, const fs::FileLock& lock) {
 
 // The call could not even be made: whoever closes a file does not try again.
 void NetLocks::unlock_later(NetInode& inode, const rpc::Opener& opener, const fs::FileLock& lock) {
-  {
-    MutexLock guard(mutex_);
-    if (shut_ || under_way_.contains(key_of(inode, lock)) || inode.i_flctx() == nullptr) return;
-  }
-  if (inode.i_flctx()->held(lock).empty()) return;
-  super_.worker().post([this, held = RefPtr<fs::Inode>::try_from(&inode), opener, lock] {
-    (void)set(super_.background_ctx(), net_inode(*held), opener, lock, false);
-  });
+  const bool holds = inode.i_flctx() != nullptr && !inode.i_flctx()->held(lock).empty();
+  MutexLock guard(mutex_);
+  if (!holds && !under_way_.contains(key_of(inode, lock))) return;
+  settle_later_locked(make_ref<LockRequest>(inode, rpc::Handle{}, opener, lock, uint16_t{0},
+                                            LockRequest::State::kUnsent));
 }
 
-Result<void> NetLocks::ask(const CallContext& ctx, NetInode& inode, const rpc::Handle& handle,
-                           uint16_t generation, const rpc::Opener& opener, const fs::FileLock& lock,
-                           bool wait) {
+Result<void> NetLocks::ask(const CallContext& ctx, Ref<LockRequest> request, bool wait,
+                           bool* sent) {
   MYFS_ASSIGN(rpc::Admission admission, super_.client().admit(ctx, {.changes = true}));
-  auto request = make_ref<LockRequest>(inode, handle, opener, lock, generation);
+  const fs::FileLock& lock = request->lock;
   {
     MutexLock guard(mutex_);
     if (shut_) return Errno(ESHUTDOWN);
     ++asked_;
-    ++under_way_[key_of(inode, lock)];
+    under_way_[key_of(request->net, lock)].push_back({lock.fl_start, lock.fl_end});
   }
+  *sent = true;
   super_.client().lock_async(
-      ctx, {.node = handle, .opener = opener, .range = wire_range(lock), .wait = wait},
+      ctx,
+      {.node = request->handle, .opener = request->opener, .range = wire_range(lock), .wait = wait},
       std::move(admission),
       [this, request](Result<rpc::LockReply> reply) { answered(*request, reply); });
   if (Errno why = wait_over(ctx, *request); !why.ok()) return withdraw(std::move(request), why);
@@ -153,13 +160,13 @@ Errno NetLocks::wait_over(const CallContext& ctx, LockRequest& request) {
 bool NetLocks::lost_since(const NetInode& inode, const fs::File& file, uint16_t generation) const {
   if (super_.validity().generation.load(std::memory_order_acquire) == generation) return false;
   return (inode.i_flags.load(std::memory_order_acquire) & fs::Inode::kLostLocks) != 0 &&
-         inode.i_flctx()->lost_for_any(file);
+         inode.i_flctx()->lost_for_any(file.f_open_id);
 }
 
 // --- giving up
 
 Errno NetLocks::withdraw(Ref<LockRequest> request, Errno why) {
-  if (request->lock.fl_type != F_UNLCK) drive(request, deadline_after_ns(kWithdraw_ns));
+  if (request->lock.fl_type != F_UNLCK) (void)drive(request, deadline_after_ns(kWithdraw_ns));
   RefPtr<fs::Inode> dropped;
   MutexLock guard(mutex_);
   const bool same_session =
@@ -167,13 +174,13 @@ Errno NetLocks::withdraw(Ref<LockRequest> request, Errno why) {
   const bool over = request->state == LockRequest::State::kOver;
   if (over) {
     const bool late = request->granted && request->lock.fl_type != F_UNLCK;
-    if (late) leave_locked(*request);
     if (late && same_session) record_locked(request->net, request->lock, request->seq);
+    if (late) leave_locked(*request);
     dropped = std::move(request->inode);
     if (request->granted && same_session) return Errno();
   } else {
-    unsettled_.push_back(request);
-    if (!std::exchange(settling_, true)) super_.worker().post([this] { settle_all(); });
+    settle_later_locked(request);
+    if (shut_) dropped = std::move(request->inode);
   }
   ErrorDetail& detail = thread_error_detail();
   detail = ErrorDetail{};
@@ -185,8 +192,13 @@ Errno NetLocks::withdraw(Ref<LockRequest> request, Errno why) {
   return why;
 }
 
-void NetLocks::drive(Ref<LockRequest> request, int64_t deadline_ns) {
-  if (!super_.client().wait_for(request->answered, deadline_ns)) return;
+Errno NetLocks::await(Event& event, int64_t deadline_ns) {
+  if (super_.client().wait_for(event, deadline_ns)) return {};
+  return boottime_ns() >= deadline_ns ? Errno(ETIMEDOUT) : Errno(ESHUTDOWN);
+}
+
+Errno NetLocks::drive(Ref<LockRequest> request, int64_t deadline_ns) {
+  if (Errno error = await(request->answered, deadline_ns); !error.ok()) return error;
   auto may_cancel = [&] {
     MutexLock guard(mutex_);
     return request->state == LockRequest::State::kQueued && !request->cancel_sent;
@@ -194,18 +206,17 @@ void NetLocks::drive(Ref<LockRequest> request, int64_t deadline_ns) {
   if (may_cancel()) {
     CallContext ctx = super_.background_ctx();
     ctx.deadline_ns = deadline_ns;
-    Result<rpc::Admission> admission = super_.client().admit(ctx, {.changes = true});
-    if (!admission.ok()) return;
+    MYFS_ASSIGN(rpc::Admission admission, super_.client().admit(ctx, {.changes = true}));
     {
       MutexLock guard(mutex_);
-      if (request->state != LockRequest::State::kQueued) return;
+      if (request->state != LockRequest::State::kQueued) return {};
       request->cancel_sent = true;
     }
     super_.client().lock_cancel_async(
-        super_.background_ctx(), request->handle, request->ticket, *std::move(admission),
+        super_.background_ctx(), request->handle, request->ticket, std::move(admission),
         [this, request](Result<uint64_t> seq) { cancelled(*request, seq); });
   }
-  (void)super_.client().wait_for(request->over, deadline_ns);
+  return await(request->over, deadline_ns);
 }
 
 size_t NetLocks::unsettled() {
@@ -213,21 +224,44 @@ size_t NetLocks::unsettled() {
   return unsettled_.size();
 }
 
+size_t NetLocks::early_grants() {
+  MutexLock guard(mutex_);
+  return early_.size();
+}
+
+bool NetLocks::is_shut() {
+  MutexLock guard(mutex_);
+  return shut_;
+}
+
+// The last one of shut_down() may be settled still, and nobody begins another.
+void NetLocks::settle_later_locked(Ref<LockRequest> request) {
+  if (shut_) return;
+  unsettled_.push_back(std::move(request));
+  if (!std::exchange(settling_, true)) super_.worker().post([this] { settle_all(); });
+}
+
 Result<void> NetLocks::wait_settled(const CallContext& ctx, NetInode& inode,
                                     const fs::FileLock& lock) {
+  const rpc::Patience patience = super_.client().patience();
+  int64_t deadline_ns = ctx.deadline_ns;
+  if (patience.soft) deadline_ns = std::min(deadline_ns, deadline_after_ns(patience.timeout_ns));
   while (true) {
     RefPtr<LockRequest> before;
     {
       MutexLock guard(mutex_);
+      if (shut_) return Errno(ESHUTDOWN);
       for (const RefPtr<LockRequest>& request : unsettled_) {
         if (&request->net == &inode && request->lock.same_owner(lock)) before = request;
       }
     }
     if (!before) return {};
-    const int64_t until_ns = std::min(ctx.deadline_ns, deadline_after_ns(kLook_ns));
+    const int64_t until_ns = std::min(deadline_ns, deadline_after_ns(kLook_ns));
     if (super_.client().wait_for(before->settled, until_ns)) continue;
     if (ctx.cancelled()) return Errno(EINTR);
-    if (boottime_ns() >= ctx.deadline_ns) return Errno(ETIMEDOUT);
+    if (boottime_ns() >= deadline_ns) {
+      return fail(Errno(ETIMEDOUT), "an earlier change of the owner's locks is not settled");
+    }
     if (boottime_ns() < until_ns) return Errno(ESHUTDOWN);
   }
 }
@@ -238,22 +272,47 @@ void NetLocks::settle_all() {
     RefPtr<LockRequest> request;
     {
       MutexLock guard(mutex_);
-      if (!unsettled_.empty()) request = unsettled_.front();
-      if (!request || shut_) {
+      if (unsettled_.empty() || shut_) {
         settling_ = false;
         return;
       }
+      request = unsettled_.front();
+      in_work_ = request.get();
     }
-    Ref<LockRequest> held(*request);
-    drive(held, kNoDeadline);
-    give_back(*request);
+    settle(Ref<LockRequest>(*request));
     RefPtr<fs::Inode> dropped;
     MutexLock guard(mutex_);
+    in_work_ = nullptr;
     if (request->granted && request->lock.fl_type != F_UNLCK) leave_locked(*request);
     dropped = std::move(request->inode);
     std::erase_if(unsettled_, [&](const RefPtr<LockRequest>& entry) { return entry == request; });
     request->settled.set();
   }
+}
+
+void NetLocks::settle(Ref<LockRequest> request) {
+  const fs::FileLock& lock = request->lock;
+  const bool unlocks = lock.fl_type == F_UNLCK;
+  bool unsent;
+  {
+    MutexLock guard(mutex_);
+    unsent = request->state == LockRequest::State::kUnsent;
+  }
+  if (unsent) {
+    bool sent = false;
+    Errno error;
+    do {
+      error = try_set(super_.background_ctx(), request->net, request->opener, lock, false, &sent)
+                  .error();
+    } while (error == Errno(ETIMEDOUT) && !sent && !is_shut());
+    return;
+  }
+  // `soft`: the caller was told; what is to be given back stays to be given back.
+  while (drive(request, kNoDeadline) == Errno(ETIMEDOUT) && !is_shut()) {
+  }
+  // It went with the session, and whoever asked for it will not unlock it again.
+  if (unlocks) (void)request->net.get_lock_context().unlock_lost(lock);
+  if (!unlocks) give_back(*request);
 }
 
 void NetLocks::give_back(LockRequest& request) {
@@ -262,7 +321,7 @@ void NetLocks::give_back(LockRequest& request) {
     {
       MutexLock guard(mutex_);
       const bool held = request.state == LockRequest::State::kOver && request.granted;
-      if (!held || request.lock.fl_type == F_UNLCK || shut_) return;
+      if (!held || shut_) return;
     }
     fs::FileLockContext& context = request.net.get_lock_context();
     const std::vector<fs::FileLock> pieces = context.held(request.lock, &version);
@@ -275,11 +334,7 @@ void NetLocks::give_back(LockRequest& request) {
 
 Errno NetLocks::make_server_hold(LockRequest& request, const std::vector<fs::FileLock>& pieces) {
   auto put = [&](fs::FileLock lock) -> Errno {
-    Errno error =
-        super_.client()
-            .lock(super_.background_ctx(),
-                  {.node = request.handle, .opener = request.opener, .range = wire_range(lock)})
-            .error();
+    const Errno error = ask_patiently(request, lock);
     const bool taken = error == Errno(EAGAIN) || error == Errno(ENOLCK);
     if (!taken) return error;
     log(LogLevel::kWarning, "%s: a lock on %s was lost", super_.options().s_id,
@@ -304,28 +359,71 @@ Errno NetLocks::make_server_hold(LockRequest& request, const std::vector<fs::Fil
   return at <= gap.fl_end ? put(gap) : Errno();
 }
 
+// Whatever becomes of callers and their `soft` time-outs.
+Errno NetLocks::ask_patiently(const LockRequest& request, const fs::FileLock& lock) {
+  struct Answer final : RefCounted<Answer> {
+    Errno error;
+    Event come;
+  };
+  rpc::Admission admission;
+  Errno error;
+  do {
+    Result<rpc::Admission> admitted =
+        super_.client().admit(super_.background_ctx(), {.changes = true});
+    error = admitted.error();
+    if (error.ok()) admission = *std::move(admitted);
+  } while (error == Errno(ETIMEDOUT) && !is_shut());
+  if (!error.ok()) return error;
+  auto answer = make_ref<Answer>();
+  super_.client().lock_async(
+      super_.background_ctx(),
+      {.node = request.handle, .opener = request.opener, .range = wire_range(lock)},
+      std::move(admission), [answer](const Result<rpc::LockReply>& reply) {
+        answer->error = reply.ok() ? reply->refused : reply.error();
+        answer->come.set();
+      });
+  error = await(answer->come, kNoDeadline);
+  return error.ok() ? answer->error : error;
+}
+
 // --- what the server says; on the loop
 
-void NetLocks::record_locked(NetInode& inode, fs::FileLock lock, uint64_t seq) {
-  lock.fl_seq = seq;
-  const bool older_may_come = under_way_.contains(key_of(inode, lock));
-  if (inode.get_lock_context().record(lock, older_may_come)) {
+void NetLocks::note_holder_locked(NetInode& inode, bool holds) {
+  if (holds) {
     holders_.insert(&inode);
   } else {
     holders_.erase(&inode);
   }
 }
 
+// Before leave_locked(): older answers may come as long as requests are under way.
+void NetLocks::record_locked(NetInode& inode, fs::FileLock lock, uint64_t seq) {
+  if (shut_) return;  // the inode may have gone
+  lock.fl_seq = seq;
+  auto under_way = under_way_.find(key_of(inode, lock));
+  const auto& older =
+      under_way == under_way_.end() ? std::vector<fs::LockSpan>() : under_way->second;
+  note_holder_locked(inode, inode.get_lock_context().record(lock, older));
+}
+
 void NetLocks::leave_locked(const LockRequest& request) {
   auto under_way = under_way_.find(key_of(request.net, request.lock));
-  if (--under_way->second == 0) under_way_.erase(under_way);
+  std::vector<fs::LockSpan>& spans = under_way->second;
+  auto mine = std::find_if(spans.begin(), spans.end(), [&](const fs::LockSpan& span) {
+    return span.start == request.lock.fl_start && span.end == request.lock.fl_end;
+  });
+  spans.erase(mine);
+  if (!shut_ && request.net.i_flctx() != nullptr) {
+    note_holder_locked(request.net, request.net.i_flctx()->forget_unlocked(request.lock, spans));
+  }
+  if (spans.empty()) under_way_.erase(under_way);
 }
 
 // What was granted to one who would rather not have it stays under way until that is settled.
 void NetLocks::end_locked(LockRequest& request, Errno error) {
   const bool wanted = !request.given_up || request.lock.fl_type == F_UNLCK;
-  if (!request.granted || wanted) leave_locked(request);
   if (request.granted && wanted) record_locked(request.net, request.lock, request.seq);
+  if (!request.granted || wanted) leave_locked(request);
   request.state = LockRequest::State::kOver;
   request.error = error;
   request.answered.set();
@@ -371,23 +469,31 @@ void NetLocks::answered(LockRequest& request, const Result<rpc::LockReply>& repl
       request.ticket = reply->lock_id;
       request.state = LockRequest::State::kQueued;
       if (auto early = early_.find(request.ticket); early != early_.end()) {
+        const uint64_t seq = early->second;
+        early_.erase(early);
         acknowledge(request, request.ticket);
-        grant_locked(request, early->second);
+        grant_locked(request, seq);
       } else {
         queued_[request.ticket] = RefPtr<LockRequest>::try_from(&request);
         request.answered.set();
       }
     }
   }
-  if (asked_ == 0) early_.clear();
+  if (asked_ != 0) return;
+  // Nobody has asked for these any more: they were heard before.
+  for (const auto& [ticket, seq] : early_) {
+    super_.client().lock_granted(ticket, super_.client().incarnation());
+  }
+  early_.clear();
 }
 
 void NetLocks::granted(uint64_t ticket, uint64_t seq) {
   MutexLock guard(mutex_);
   auto found = queued_.find(ticket);
   if (found == queued_.end()) {
-    if (asked_ != 0 && early_.size() < kEarlyGrantsMax) {
-      early_[ticket] = seq;
+    if (asked_ != 0) {
+      // More than a session may have are dropped, unacknowledged.
+      if (early_.size() < kEarlyGrantsMax) early_[ticket] = seq;
     } else {
       super_.client().lock_granted(ticket, super_.client().incarnation());  // heard before
     }
@@ -415,11 +521,22 @@ void NetLocks::session_lost() {
   early_.clear();
 }
 
+// What is to be given back goes with the session. That which a worker has in hand it drops itself.
 void NetLocks::shut_down() {
-  MutexLock guard(mutex_);
-  shut_ = true;
-  for (auto& [ticket, request] : queued_) end_locked(*request, Errno(ESHUTDOWN));
-  queued_.clear();
+  std::vector<RefPtr<fs::Inode>> dropped;
+  {
+    MutexLock guard(mutex_);
+    shut_ = true;
+    for (auto& [ticket, request] : queued_) end_locked(*request, Errno(ESHUTDOWN));
+    queued_.clear();
+    std::erase_if(unsettled_, [&](const RefPtr<LockRequest>& request) {
+      if (request.get() == in_work_) return false;
+      dropped.push_back(std::move(request->inode));
+      request->settled.set();
+      return true;
+    });
+  }
+  for (RefPtr<fs::Inode>& inode : dropped) super_.put_later(std::move(inode));
 }
 
 void NetLocks::forget(NetInode& inode) {

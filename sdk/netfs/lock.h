@@ -7,12 +7,13 @@
 // Lock rank: mutex_ kLease, before the locks of fs::FileLockContext; waits hold nothing.
 // Owns / is owned by: part of a Super. A request has references from its caller, the call under way
 // and queued_, and one from unsettled_ once its caller has left; its inode is dropped by the caller
-// or a worker, never on the loop.
+// or a worker, never on the loop, and at the latest by shut_down().
 // Invariants: (1) a request is answered once: it ends granted, refused or failed; (2)
 // FileLockContext has exactly what callers were told that they hold; (3) what was granted to a
 // caller who has left is given back once: the server is made to hold what FileLockContext says;
 // until then no other lock of that owner on the inode is asked for; (4) a ticket is named in no
-// session but its own.
+// session but its own; (5) an unlock whose caller had no time to ask is asked for by a worker, and
+// no lock of that owner on the inode before it: it never takes away what was granted later.
 //
 // WHO GIVES UP. A wait that is cancelled or out of time is withdrawn, and the caller returns when
 // the server has said so: nothing is granted to him afterwards. If the server says that it was
@@ -42,15 +43,16 @@ inline constexpr size_t kEarlyGrantsMax = 65'536;
 
 class LockRequest final : public RefCounted<LockRequest> {
  public:
-  enum class State : uint8_t { kAsked, kQueued, kOver };
+  enum class State : uint8_t { kUnsent, kAsked, kQueued, kOver };
   LockRequest(NetInode& of, const rpc::Handle& its_handle, const rpc::Opener& by,
-              const fs::FileLock& wanted, uint16_t session_generation)
+              const fs::FileLock& wanted, uint16_t session_generation, State begins = State::kAsked)
       : lock(wanted),
         handle(its_handle),
         opener(by),
         generation(session_generation),
         net(of),
-        inode(RefPtr<fs::Inode>::try_from(&of)) {}
+        inode(RefPtr<fs::Inode>::try_from(&of)),
+        state(begins) {}
 
   const fs::FileLock lock;
   const rpc::Handle handle;
@@ -60,7 +62,7 @@ class LockRequest final : public RefCounted<LockRequest> {
   RefPtr<fs::Inode> inode;  // see above
 
   // Under NetLocks::mutex_.
-  State state = State::kAsked;
+  State state;
   bool given_up = false;  // the caller would rather not have it
   bool cancel_sent = false;
   bool granted = false;
@@ -88,6 +90,7 @@ class NetLocks {
   // A lock under which this call may have begun was lost since: when the session was `generation`.
   bool lost_since(const NetInode& inode, const fs::File& file, uint16_t generation) const;
 
+  // What the server says unasked.
   void granted(uint64_t ticket, uint64_t seq);
   // The generation has changed.
   void session_lost();
@@ -95,6 +98,7 @@ class NetLocks {
   void shut_down();
   void forget(NetInode& inode);  // is evicted
   size_t unsettled();
+  size_t early_grants();
 
  private:
   using Key = std::tuple<const NetInode*, fs::LockKind, uint64_t>;  // an owner on an inode
@@ -104,23 +108,32 @@ class NetLocks {
 
   bool server_has_to_unlock(NetInode& inode, const fs::FileLock& lock);
   void unlock_later(NetInode& inode, const rpc::Opener& opener, const fs::FileLock& lock);
-  Result<void> ask(const CallContext& ctx, NetInode& inode, const rpc::Handle& handle,
-                   uint16_t generation, const rpc::Opener& opener, const fs::FileLock& lock,
-                   bool wait);
+  // `*sent`: the server has been asked, or will be.
+  Result<void> try_set(const CallContext& ctx, NetInode& inode, const rpc::Opener& opener,
+                       const fs::FileLock& lock, bool wait, bool* sent);
+  Result<void> ask(const CallContext& ctx, Ref<LockRequest> request, bool wait, bool* sent);
   Errno wait_over(const CallContext& ctx, LockRequest& request);
   Errno withdraw(Ref<LockRequest> request, Errno why);
-  // Until the request is over, or the time is.
-  void drive(Ref<LockRequest> request, int64_t deadline_ns);
+  // ETIMEDOUT; ESHUTDOWN: nothing will set it any more.
+  Errno await(Event& event, int64_t deadline_ns);
+  // Until the request is over. ETIMEDOUT: the time is, or (`soft`) there was no room to ask in
+  // time.
+  Errno drive(Ref<LockRequest> request, int64_t deadline_ns);
   Result<void> wait_settled(const CallContext& ctx, NetInode& inode, const fs::FileLock& lock);
+  void settle_later_locked(Ref<LockRequest> request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void settle_all();
+  void settle(Ref<LockRequest> request);
   void give_back(LockRequest& request);
   Errno make_server_hold(LockRequest& request, const std::vector<fs::FileLock>& pieces);
+  Errno ask_patiently(const LockRequest& request, const fs::FileLock& lock);
+  bool is_shut();
 
   void answered(LockRequest& request, const Result<rpc::LockReply>& reply);
   void cancelled(LockRequest& request, const Result<uint64_t>& granted_seq);
   void grant_locked(LockRequest& request, uint64_t seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void end_locked(LockRequest& request, Errno error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void leave_locked(const LockRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void note_holder_locked(NetInode& inode, bool holds) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void record_locked(NetInode& inode, fs::FileLock lock, uint64_t seq)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void acknowledge(const LockRequest& request, uint64_t ticket);
@@ -128,13 +141,14 @@ class NetLocks {
   Super& super_;
   Mutex mutex_{LockRank::kLease};
   size_t asked_ ABSL_GUARDED_BY(mutex_) = 0;  // requests without an answer
-  absl::flat_hash_map<Key, int> under_way_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<Key, std::vector<fs::LockSpan>> under_way_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, RefPtr<LockRequest>> queued_ ABSL_GUARDED_BY(mutex_);
   // Grants of tickets that no answer has named yet; kept while answers are outstanding.
   absl::flat_hash_map<uint64_t, uint64_t> early_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<NetInode*> holders_ ABSL_GUARDED_BY(mutex_);
   std::vector<RefPtr<LockRequest>> unsettled_ ABSL_GUARDED_BY(mutex_);
   bool settling_ ABSL_GUARDED_BY(mutex_) = false;
+  const LockRequest* in_work_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of unsettled_
   bool shut_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

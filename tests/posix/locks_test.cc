@@ -188,6 +188,15 @@ TEST_F(Locks, lockf_EAGAIN_lockf_EACCES) {
   EXPECT_EQ(-EAGAIN, myfs_lockf(other_, other_fd_, F_TLOCK, 1));
   EXPECT_EQ(-EACCES, myfs_lockf(other_, other_fd_, F_TEST, 1));
   EXPECT_EQ(0, myfs_lockf(task_, fd_, F_TEST, 1)) << "its own";
+  // As libc's, which asks for a shared lock.
+  struct flock shared {};
+  shared.l_type = F_RDLCK;
+  shared.l_start = 10;
+  shared.l_len = 1;
+  EXPECT_EQ(0, myfs_lock(task_, fd_, F_SETLK, &shared));
+  ASSERT_EQ(10, myfs_lseek(other_, other_fd_, 10, SEEK_SET));
+  EXPECT_EQ(0, myfs_lockf(other_, other_fd_, F_TEST, 1));
+  EXPECT_EQ(-EAGAIN, myfs_lockf(other_, other_fd_, F_TLOCK, 1));
   EXPECT_EQ(0, myfs_lockf(task_, fd_, F_ULOCK, 0));
   EXPECT_EQ(0, myfs_lockf(other_, other_fd_, F_TEST, 1));
 }

@@ -253,32 +253,55 @@ TEST_F(Locks, a_circle_of_waits_is_refused) {
 
 class Recorded : public Locks {
  protected:
+  static inline const std::vector<LockSpan> kAnywhere{LockSpan{}};
   FileLockContext& context() { return task.files.fget(fd)->f_inode().get_lock_context(); }
   FileLock lock(int type, uint64_t first, uint64_t last, uint64_t seq) {
     return {.fl_type = static_cast<int16_t>(type),
             .fl_start = first,
             .fl_end = last,
             .fl_owner = task.lock_owner,
-            .fl_file = task.files.fget(fd).get(),
+            .fl_open_id = task.files.fget(fd)->f_open_id,
             .fl_seq = seq};
   }
 };
 
 TEST_F(Recorded, what_is_heard_late_changes_nothing_newer) {
-  EXPECT_TRUE(context().record(lock(F_UNLCK, 10, 19, 5), true));
-  EXPECT_TRUE(context().record(lock(F_WRLCK, 0, 29, 4), true));
+  EXPECT_TRUE(context().record(lock(F_UNLCK, 10, 19, 5), kAnywhere));
+  EXPECT_TRUE(context().record(lock(F_WRLCK, 0, 29, 4), kAnywhere));
   EXPECT_EQ("0+10 W, 20+10 W", map());
-  EXPECT_TRUE(context().record(lock(F_RDLCK, 0, 4, 3), true));
+  EXPECT_TRUE(context().record(lock(F_RDLCK, 0, 4, 3), kAnywhere));
   EXPECT_EQ("0+10 W, 20+10 W", map());
-  EXPECT_TRUE(context().record(lock(F_WRLCK, 10, 14, 6), false));
+  EXPECT_TRUE(context().record(lock(F_WRLCK, 10, 14, 6)));
   EXPECT_EQ("0+15 W, 20+10 W", map());
-  EXPECT_FALSE(context().record(lock(F_UNLCK, 0, kOffsetMax, 7), false));
+  EXPECT_FALSE(context().record(lock(F_UNLCK, 0, kOffsetMax, 7)));
+}
+
+TEST_F(Recorded, unlocks_are_remembered_where_older_changes_may_come) {
+  const std::vector<LockSpan> older{{10, 19}};
+  EXPECT_FALSE(context().record(lock(F_UNLCK, 20, 29, 5), older));
+  EXPECT_TRUE(context().record(lock(F_UNLCK, 5, 14, 6), older));
+  EXPECT_FALSE(context().forget_unlocked(lock(F_UNLCK, 0, 0, 0), {}));
+}
+
+// What one owner's changes put together says nothing of another's, which are still under way.
+TEST_F(Recorded, owners_are_put_in_order_each_by_itself) {
+  FileLock others = lock(F_WRLCK, 100, 109, 9);
+  others.fl_owner += 1000;
+  EXPECT_TRUE(context().record(lock(F_UNLCK, 10, 19, 5), kAnywhere));
+  EXPECT_TRUE(context().record(lock(F_WRLCK, 30, 39, 6), kAnywhere));
+  EXPECT_TRUE(context().record(lock(F_WRLCK, 40, 49, 8), kAnywhere));
+  EXPECT_TRUE(context().record(others));
+  EXPECT_TRUE(context().record(lock(F_WRLCK, 0, 29, 4), kAnywhere));
+  EXPECT_TRUE(context().record(lock(F_UNLCK, 40, 49, 7), kAnywhere));
+  EXPECT_EQ("0+10 W, 20+10 W, 30+10 W, 40+10 W, 100+10 W", map());
+  EXPECT_TRUE(context().forget_unlocked(lock(F_UNLCK, 0, 0, 0), {}));
+  EXPECT_EQ("0+10 W, 20+30 W, 100+10 W", map());
 }
 
 TEST_F(Recorded, what_was_lost_ends_the_io_of_its_owner) {
   ASSERT_EQ(4, write(fd, "text"));
   const int second = open("/f", O_RDWR), third = open("/g", O_RDWR);
-  context().record(lock(F_WRLCK, 0, 9, 1), false);
+  context().record(lock(F_WRLCK, 0, 9, 1));
   context().lose_all();
   for (int at : {fd, second}) {
     EXPECT_EQ("errno " + std::to_string(EIO), pread(at, 4, 0));

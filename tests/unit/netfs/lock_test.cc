@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sdk/base/rcu.h"
 #include "sdk/fs/attr.h"
 #include "sdk/fs/copy_range.h"
 #include "sdk/fs/locks.h"
@@ -42,6 +43,9 @@ class NetLock : public MountFixture {
   Log log() {
     for (std::string& line : server_.lock_log()) log_.push_back(std::move(line));
     return std::exchange(log_, {});
+  }
+  Errno flock(const CallContext& ctx, int operation) {
+    return fs::vfs_flock(ctx, *task_, fd_, operation).error();
   }
   bool settled() {
     return eventually([&] { return super().locks().unsettled() == 0; });
@@ -133,6 +137,32 @@ TEST_F(NetLockWait, TheGrantMayOvertakeTheAnswer) {
   server_.grant_lock(1);
   server_.release_held();
   EXPECT_EQ(result(), 0);
+  EXPECT_TRUE(asked("ack 1"));
+}
+
+// An answer that does not come must not make the client remember what it has used.
+TEST_F(NetLockWait, AGrantThatOvertookIsForgottenOnceItIsUsed) {
+  script([](rpc_test::Script& s) { s.lock_queues = false, s.lock_silent = true; });
+  Errno silent;
+  Thread other("silent", [&] { silent = flock(patient(), LOCK_SH); });
+  ASSERT_TRUE(asked("R 0+"));
+  script([](rpc_test::Script& s) { s.lock_silent = false, s.lock_queues = s.hold = true; });
+  start(patient());
+  ASSERT_TRUE(asked("W 0+10"));
+  server_.grant_lock(1);
+  ASSERT_TRUE(eventually([&] { return super().locks().early_grants() == 1; }));
+  server_.release_held();
+  EXPECT_EQ(result(), 0);
+  EXPECT_EQ(super().locks().early_grants(), 0u);
+  EXPECT_TRUE(asked("ack 1"));
+  (void)log();
+  // Told again, while it might be that of the silent one.
+  server_.grant_lock(1);
+  ASSERT_TRUE(eventually([&] { return super().locks().early_grants() == 1; }));
+  script([](rpc_test::Script& s) { s.lock_silent = s.lock_queues = s.hold = false; });
+  server_.break_connections();
+  other.join();
+  EXPECT_TRUE(silent.ok());
   EXPECT_TRUE(asked("ack 1"));
 }
 
@@ -232,6 +262,19 @@ TEST_F(NetLockWait, IsAskedForAgainInTheNextSession) {
   EXPECT_EQ(log(), Log{"W 0+10"});
 }
 
+// One after the other is given back; at the end of the mount nothing is, and nothing is kept.
+TEST_F(NetLockWait, WhatIsToBeGivenBackGoesWithTheMount) {
+  script([](rpc_test::Script& s) { s.lock_silent = true, s.lock_queues = false; });
+  Errno silent;
+  Thread other("silent", [&] { silent = flock(within(kNsPerMs), LOCK_SH); });
+  EXPECT_EQ(lock(within(kNsPerMs), F_SETLK, F_WRLCK), Errno(ETIMEDOUT));
+  other.join();
+  EXPECT_EQ(silent, Errno(ETIMEDOUT));
+  EXPECT_EQ(super().locks().unsettled(), 2u);
+  super().shutdown(within(kNsPerMs));
+  EXPECT_TRUE(settled());
+}
+
 TEST_F(NetLockWait, EndsWithTheMount) {
   start(patient());
   ASSERT_TRUE(asked("W 0+10"));
@@ -252,6 +295,158 @@ TEST_F(NetLock, WhatIsLostWithItsSessionEndsTheIoUntilItIsUnlocked) {
   EXPECT_EQ(log(), Log{}) << "the server does not know of it";
   EXPECT_EQ(read(fd_, 1), "x");
   EXPECT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+}
+
+TEST_F(NetLock, AnUnlockThatEndsWithItsSessionLeavesNothing) {
+  EXPECT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+  script([](rpc_test::Script& s) { s.unlock_silent = true; });
+  EXPECT_EQ(lock(within(kNsPerMs), F_SETLK, F_UNLCK), Errno(ETIMEDOUT));
+  end_session();
+  script([](rpc_test::Script& s) { s.unlock_silent = false; });
+  EXPECT_TRUE(settled());
+  EXPECT_TRUE(write(fd_, "x").ok());
+  EXPECT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+}
+
+// Its memory is soon that of another one.
+TEST_F(NetLock, WhatWasLostThroughAFileIsNoAffairOfLaterOnes) {
+  fs::File* const gone = task_->files.fget(fd_).get();
+  const fs::Path path = gone->f_path();
+  struct flock all {};
+  all.l_type = F_WRLCK;
+  constexpr uint64_t kStranger = 77;
+  EXPECT_TRUE(fs::fcntl_lock_file(patient(), *gone, F_SETLK, kStranger, 1, &all).ok());
+  end_session();
+  EXPECT_TRUE(fs::locks_lost_slow(*gone, task_->lock_owner));
+  (void)close(fd_);
+  rcu_barrier();
+  std::vector<Ref<fs::File>> later;
+  bool again = false;
+  for (int i = 0; i < 1000 && !again; ++i) {
+    later.push_back(*fs::dentry_open(patient(), path, O_RDWR));
+    again = later.back().get() == gone;
+    EXPECT_FALSE(fs::locks_lost_slow(*later.back(), task_->lock_owner)) << i;
+  }
+  RecordProperty("address_came_again", again);
+}
+
+// The lock's answer is late, that to its unlock is there; another owner's comes in between.
+TEST_F(NetLock, AnUnlockIsRememberedWhateverOthersDo) {
+  script([](rpc_test::Script& s) { s.lock_silent = true; });
+  Errno silent;
+  Thread waiter("silent", [&] { silent = lock(patient(), F_SETLK, F_WRLCK); });
+  ASSERT_TRUE(asked("W 0+10"));
+  EXPECT_TRUE(lock(F_SETLK, F_UNLCK, 0, 0).ok());
+  script([](rpc_test::Script& s) { s.lock_silent = false; });
+  EXPECT_TRUE(flock(patient(), LOCK_SH).ok());
+  EXPECT_TRUE(flock(patient(), LOCK_UN).ok());
+  server_.break_connections();
+  waiter.join();
+  EXPECT_TRUE(silent.ok());
+  (void)log();
+  EXPECT_TRUE(close(fd_).ok());
+  EXPECT_EQ(log(), Log{}) << "nothing is held";
+}
+
+// One slot for calls: whoever has it keeps the others from the server.
+class NetLockOneSlot : public NetLock {
+ protected:
+  void SetUp() override {
+    script([](rpc_test::Script& s) { s.slots = 3; });
+    NetLock::SetUp();
+  }
+  // Takes the slot until free_slot().
+  void take_slot() {
+    script([](rpc_test::Script& s) { s.lock_silent = true; });
+    silent_ = Thread("silent", [this] { (void)flock(ctx_, LOCK_SH); });
+    ASSERT_TRUE(asked("R 0+"));
+    script([](rpc_test::Script& s) { s.lock_silent = false; });
+  }
+  void free_slot() {
+    server_.break_connections();
+    silent_.join();
+    (void)log();
+  }
+  Thread silent_;
+};
+
+TEST_F(NetLockOneSlot, ALateUnlockTakesNothingThatWasGrantedAfterIt) {
+  EXPECT_TRUE(lock(F_SETLK, F_WRLCK).ok());
+  Event go_on;
+  std::atomic<size_t> busy{0};
+  for (size_t i = 0; i < kRecallThreadsMax; ++i) {
+    super().worker().post([&] {
+      ++busy;
+      go_on.wait();
+      --busy;
+    });
+  }
+  ASSERT_TRUE(eventually([&] { return busy == kRecallThreadsMax; }));
+  take_slot();
+  EXPECT_EQ(lock(within(50 * kNsPerMs), F_SETLK, F_UNLCK), Errno(ETIMEDOUT));
+  free_slot();
+  EXPECT_EQ(lock(within(100 * kNsPerMs), F_SETLK, F_RDLCK), Errno(ETIMEDOUT));
+  go_on.set();
+  EXPECT_TRUE(eventually([&] { return busy == 0; }));
+  EXPECT_TRUE(settled());
+  EXPECT_TRUE(lock(F_SETLK, F_RDLCK).ok());
+  EXPECT_EQ(log(), (Log{"U 0+10", "R 0+10"}));
+  EXPECT_TRUE(close(fd_).ok());
+}
+
+class NetLockSoft : public NetLockOneSlot {
+ protected:
+  void SetUp() override {
+    options_.soft = true;
+    options_.timeout_ns = 100 * kNsPerMs;
+    NetLockOneSlot::SetUp();
+  }
+};
+
+// The caller is told soon; what he might have got is given back whenever the server can be asked.
+TEST_F(NetLockSoft, AWaitIsWithdrawnHoweverLateThatIs) {
+  CancelToken token;
+  CallContext ctx = ctx_;
+  ctx.cancel = &token;
+  script([](rpc_test::Script& s) { s.lock_queues = true; });
+  Errno waited;
+  Thread waiter("waiter", [&] { waited = lock(ctx, F_SETLKW, F_WRLCK); });
+  ASSERT_TRUE(asked("W 0+10"));
+  script([](rpc_test::Script& s) { s.lock_queues = false; });
+  take_slot();
+  token.cancel();
+  waiter.join();
+  EXPECT_EQ(waited, Errno(EINTR));
+  silent_.join();
+  EXPECT_EQ(super().locks().unsettled(), 2u);
+  server_.break_connections();
+  EXPECT_TRUE(settled());
+  EXPECT_TRUE(asked("cancel 1"));
+}
+
+TEST_F(NetLockSoft, OthersAreKeptBackUntilItIsGivenBackButNotForEver) {
+  script([](rpc_test::Script& s) { s.lock_silent = true; });
+  EXPECT_EQ(lock(ctx_, F_SETLK, F_WRLCK), Errno(ETIMEDOUT));
+  script([](rpc_test::Script& s) { s.lock_silent = false, s.unlock_silent = true; });
+  (void)log();
+  server_.break_connections();
+  ASSERT_TRUE(asked("U 0+10"));
+  for (int i = 0; i < 5; ++i) {
+    CancelToken token;
+    CallContext ctx = ctx_;
+    ctx.cancel = &token;
+    std::atomic<int> result{-1};
+    Thread waiter("waiter", [&] { result = lock(ctx, F_SETLK, F_RDLCK).value(); });
+    EXPECT_TRUE(eventually([&] { return result != -1; }));
+    token.cancel();
+    waiter.join();
+    EXPECT_EQ(result, ETIMEDOUT);
+  }
+  EXPECT_EQ(log(), Log{"U 0+10"});
+  script([](rpc_test::Script& s) { s.unlock_silent = false; });
+  server_.break_connections();
+  EXPECT_TRUE(settled());
+  EXPECT_TRUE(lock(F_SETLK, F_RDLCK).ok());
 }
 
 TEST_F(NetLock, WhatIsLostEndsWithTheClose) {

@@ -148,15 +148,17 @@ class FakeMeta final : public wire::MetadataService::Server {
       server_.lock_log_.push_back(std::string(1, "RWU"[range.getType()]) + " " +
                                   std::to_string(range.getStart()) + "+" + end);
       server_.ticket_of_slot_[slot] = !unlock && script.lock_queues ? ++server_.tickets_ : 0;
-      ++server_.lock_seq_;
+      server_.lock_seq_of_slot_[slot] = ++server_.lock_seq_;
     }
-    if (!answers || (!unlock && script.lock_silent)) return kj::NEVER_DONE;
+    const bool silent = unlock ? script.unlock_silent : script.lock_silent;
+    if (!answers || silent) return kj::NEVER_DONE;
     return server_.gate(conn_).then([this, context, slot, unlock, script]() mutable {
       auto results = context.getResults();
       results.setErrno(unlock ? 0 : script.lock_errno);
       results.setLockId(server_.ticket_of_slot_[slot]);
       results.setQueued(results.getLockId() != 0);
-      results.setSeq(results.getQueued() || results.getErrno() != 0 ? 0 : server_.lock_seq_);
+      results.setSeq(
+          results.getQueued() || results.getErrno() != 0 ? 0 : server_.lock_seq_of_slot_[slot]);
     });
   }
   kj::Promise<void> lockCancel(LockCancelContext context) override {

@@ -57,6 +57,7 @@ struct Script {
   int32_t lock_errno = 0;             // of locks, not of unlocks
   bool lock_queues = false;           // they get a ticket
   bool lock_silent = false;           // executed, and not answered
+  bool unlock_silent = false;         // likewise
   bool cancel_silent = false;         // likewise
   bool cancel_too_late = false;       // what is cancelled was granted before
 };
@@ -138,7 +139,7 @@ class FakeServer {
   uint64_t lease_seq_ = 0;
   uint64_t lock_seq_ = 0;
   uint64_t tickets_ = 0;
-  std::map<uint16_t, uint64_t> ticket_of_slot_;
+  std::map<uint16_t, uint64_t> ticket_of_slot_, lock_seq_of_slot_;
   std::vector<std::string> lock_log_;
 };
 
