@@ -27,6 +27,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -44,8 +45,13 @@ struct FileHandle {
   myfs_file* file = nullptr;
   std::atomic<int> flags{0};  // those of F_SETFL
 
-  // Of a directory: entries fetched and not delivered.
   std::mutex mutex;
+  // Who may hold locks that he asked for here, by the kernel's numbers. A process leaves with its
+  // close(). What is left at the release is the open file itself [F_OFD_SETLK]: of that the kernel
+  // says nothing more.
+  std::set<uint64_t> lock_owners;
+
+  // Of a directory: entries fetched and not delivered.
   std::vector<myfs_dirent> batch;
   size_t next = 0;
   int64_t position = -1;  // that batch[next] follows

@@ -84,9 +84,9 @@ void on_write(fuse_req_t req, fuse_ino_t, const char* data, size_t size, off_t o
 
 void on_flush(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
   Request request(req);
-  myfs_file* file = FileHandle::of(info)->file;
-  const int result = myfs_ll_flush(file, request.call());
-  unlock_all(request, file, info->lock_owner);
+  FileHandle& handle = *FileHandle::of(info);
+  const int result = myfs_ll_flush(handle.file, request.call());
+  unlock_all(handle, info->lock_owner, result == -ECANCELED ? kUnlockKilled_ms : kUnlock_ms);
   request.error(result);
 }
 
@@ -96,7 +96,9 @@ void on_fsync(fuse_req_t req, fuse_ino_t, int datasync, fuse_file_info* info) {
 }
 
 void on_release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
-  static_cast<Bridge*>(fuse_req_userdata(req))->handles.drop(FileHandle::of(info));
+  FileHandle* const handle = FileHandle::of(info);
+  unlock_owners(*handle);
+  static_cast<Bridge*>(fuse_req_userdata(req))->handles.drop(handle);
   fuse_reply_err(req, 0);
 }
 

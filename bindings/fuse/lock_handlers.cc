@@ -11,11 +11,12 @@ namespace bridge {
 
 namespace {
 
-int lock_file(Request& request, myfs_file* file, int cmd, uint64_t owner, struct flock* lock) {
-  // Of open file descriptions, too, the kernel tells the owner. The top bit marks others.
+// Of open file descriptions, too, the kernel tells the owner, and not that it is one. The top bit
+// marks others.
+int lock_file(const myfs_call* call, myfs_file* file, int cmd, uint64_t owner, struct flock* lock) {
   owner &= UINT64_MAX >> 1;
   lock->l_whence = SEEK_SET;
-  return myfs_ll_lock(file, request.call(), cmd, owner, lock->l_pid, lock);
+  return myfs_ll_lock(file, call, cmd, owner, lock->l_pid, lock);
 }
 
 // Who waits for a lock would keep a thread from the requests that free it: he gets one of his own.
@@ -29,30 +30,36 @@ void serve(fuse_req_t req, bool waits, Attempt attempt) {
     request.leave();
   }
   Waits& all = static_cast<Bridge*>(fuse_req_userdata(req))->waits;
-  all.start([req, &all, attempt] {
+  const bool started = all.start([req, &all, attempt] {
     Request request(req, Request::Interrupt::kAnySignal);
     if (!all.enter(request.call()->cancel)) return request.error(-ENOTCONN);
     const int result = attempt(request, true);
     all.leave(request.call()->cancel);
     request.error(result);
   });
+  if (!started) Request(req).error(-ENOLCK);
 }
 
 void on_getlk(fuse_req_t req, fuse_ino_t, fuse_file_info* info, struct flock* lock) {
   Request request(req);
   const int result =
-      lock_file(request, FileHandle::of(info)->file, F_GETLK, info->lock_owner, lock);
+      lock_file(request.call(), FileHandle::of(info)->file, F_GETLK, info->lock_owner, lock);
   if (result < 0) return request.error(result);
   request.lock(*lock);
 }
 
 void on_setlk(fuse_req_t req, fuse_ino_t, fuse_file_info* info, struct flock* lock, int sleeps) {
-  serve(req, sleeps != 0,
-        [file = FileHandle::of(info)->file, owner = info->lock_owner, wanted = *lock](
-            Request& request, bool waits) {
-          struct flock copy = wanted;
-          return lock_file(request, file, waits ? F_SETLKW : F_SETLK, owner, &copy);
-        });
+  FileHandle& handle = *FileHandle::of(info);
+  if (lock->l_type != F_UNLCK) {
+    std::lock_guard guard(handle.mutex);
+    handle.lock_owners.insert(info->lock_owner);
+  }
+  serve(
+      req, sleeps != 0,
+      [file = handle.file, owner = info->lock_owner, wanted = *lock](Request& request, bool waits) {
+        struct flock copy = wanted;
+        return lock_file(request.call(), file, waits ? F_SETLKW : F_SETLK, owner, &copy);
+      });
 }
 
 void on_flock(fuse_req_t req, fuse_ino_t, fuse_file_info* info, int operation) {
@@ -64,10 +71,25 @@ void on_flock(fuse_req_t req, fuse_ino_t, fuse_file_info* info, int operation) {
 
 }  // namespace
 
-int unlock_all(Request& request, myfs_file* file, uint64_t owner) {
+void unlock_all(FileHandle& handle, uint64_t owner, int64_t limit_ms) {
+  {
+    std::lock_guard guard(handle.mutex);
+    handle.lock_owners.erase(owner);
+  }
+  const myfs_call call{
+      .size = sizeof call, .cred = nullptr, .deadline_ms = limit_ms, .cancel = nullptr};
   struct flock all {};
   all.l_type = F_UNLCK;
-  return lock_file(request, file, F_SETLK, owner, &all);
+  lock_file(&call, handle.file, F_SETLK, owner, &all);
+}
+
+void unlock_owners(FileHandle& handle) {
+  std::set<uint64_t> owners;
+  {
+    std::lock_guard guard(handle.mutex);
+    owners = handle.lock_owners;
+  }
+  for (uint64_t owner : owners) unlock_all(handle, owner, kUnlock_ms);
 }
 
 void set_lock_handlers(fuse_lowlevel_ops* ops) {

@@ -74,7 +74,13 @@ class Request {
   std::atomic<bool> fired_{false};
 };
 
-// Gives up the POSIX locks of `owner`, as each close() does; lock_handlers.cc.
-int unlock_all(Request& request, myfs_file* file, uint64_t owner);
+// Gives up the locks of `owner` on the file, as each close() does; lock_handlers.cc. It is not
+// cancelled with its caller, and ends after `limit_ms` at the latest: what the server has not
+// answered by then the library does later.
+void unlock_all(FileHandle& handle, uint64_t owner, int64_t limit_ms);
+// Those of all that are left, before the file is released.
+void unlock_owners(FileHandle& handle);
+inline constexpr int64_t kUnlock_ms = 10'000;
+inline constexpr int64_t kUnlockKilled_ms = 1'000;  // for a process that is being killed
 
 }  // namespace bridge

@@ -1,20 +1,32 @@
 #include "bindings/fuse/waits.h"
 
+#include <exception>
 #include <thread>
 #include <utility>
 
 namespace bridge {
 
-void Waits::start(std::function<void()> body) {
+// No exception may leave it: below are libfuse's frames.
+bool Waits::start(std::function<void()> body) {
   {
     std::lock_guard lock(mutex_);
+    if (stopped_ || threads_ == threads_max_) return false;
     ++threads_;
   }
-  std::thread([this, body = std::move(body)] {
-    body();
+  auto ended = [this] {
     std::lock_guard lock(mutex_);
     if (--threads_ == 0) ended_.notify_all();
-  }).detach();
+  };
+  try {
+    std::thread([ended, body = std::move(body)] {
+      body();
+      ended();
+    }).detach();
+  } catch (const std::exception&) {
+    ended();
+    return false;
+  }
+  return true;
 }
 
 bool Waits::enter(myfs_cancel* token) {

@@ -186,8 +186,9 @@ MYFS_API int myfs_ll_tmpfile(myfs_inode* dir, const myfs_call* call, int flags, 
                              mode_t umask, myfs_entry* entry, myfs_file** file);
 /* What each close() of a descriptor does: as myfs_close, but the file stays open. */
 MYFS_API int myfs_ll_flush(myfs_file* file, const myfs_call* call);
-/* The end of the open file; nothing is waited for. What nobody flushed is written soon all the
- * same. NULL: 0. */
+/* The end of the open file. What nobody flushed is written soon all the same; nothing is waited
+ * for, but with locks of the open file (flock, F_OFD_*) the server's answer that they are gone: at
+ * most 10 s for each of the two kinds. Then it goes on in the background. NULL: 0. */
 MYFS_API int myfs_ll_release(myfs_file* file);
 
 /* As myfs_preadv and myfs_pwritev. A file with O_APPEND is appended to, whatever `offset` says.

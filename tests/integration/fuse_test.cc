@@ -9,8 +9,10 @@
 #include <myfs/myfs.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -146,9 +148,9 @@ int as_user(uid_t uid, gid_t gid, const std::vector<gid_t>& groups,
 }
 
 // Until the process waits in a system call for the kernel's request to be answered.
-void wait_until_blocked(pid_t pid) {
+void wait_until_blocked(pid_t pid, long number = SYS_mkdir) {
   const std::string directory = "/proc/" + std::to_string(pid);
-  const std::string call = std::to_string(SYS_mkdir) + " ";
+  const std::string call = std::to_string(number) + " ";
   while (get(directory + "/syscall").find(call) != 0) ::sched_yield();
 }
 
@@ -425,6 +427,157 @@ TEST_P(Fuse, a_read_only_mount_changes_nothing) {
   EXPECT_EQ(-EROFS, put(*reader / "g", "x"));
   EXPECT_EQ(-1, ::unlink((*reader / "f").c_str()));
   EXPECT_EQ(EROFS, errno);
+}
+
+// --- locks
+
+constexpr unsigned kPatience_s = 30;
+
+struct flock range(int type, off_t start = 0, off_t length = 0) {
+  struct flock lock {};
+  lock.l_type = static_cast<short>(type);
+  lock.l_start = start;
+  lock.l_len = length;
+  return lock;
+}
+int set_lock(int fd, int cmd, int type, off_t start = 0, off_t length = 0) {
+  struct flock lock = range(type, start, length);
+  return ::fcntl(fd, cmd, &lock) == 0 ? 0 : errno;
+}
+// The exit status of a process that does `fn`; it is killed if that takes too long.
+int in_process(const std::function<int()>& fn) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(kPatience_s);
+    ::_exit(fn());
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return exit_status(status);
+}
+// Whether another process gets the lock, sooner or later.
+int wait_in_process(const std::string& path, int cmd) {
+  return in_process([&] { return set_lock(::open(path.c_str(), O_RDWR), cmd, F_WRLCK); });
+}
+
+class FuseLocks : public Fuse {
+ protected:
+  void SetUp() override {
+    Fuse::SetUp();
+    ASSERT_EQ(0, put(*a_ / "f", "text"));
+    fd_a_ = ::open((*a_ / "f").c_str(), O_RDWR);
+    fd_b_ = ::open((*b_ / "f").c_str(), O_RDWR);
+  }
+  void TearDown() override {
+    ::close(fd_a_);
+    ::close(fd_b_);
+    Fuse::TearDown();
+  }
+  int fd_a_ = -1, fd_b_ = -1;
+};
+INSTANTIATE_TEST_SUITE_P(, FuseLocks, testing::Values(""), [](const auto&) { return "plain"; });
+
+TEST_P(FuseLocks, a_process_and_the_other_mount_keep_one_another_out) {
+  EXPECT_EQ(0, set_lock(fd_a_, F_SETLK, F_WRLCK, 0, 10));
+  EXPECT_EQ(EAGAIN, set_lock(fd_b_, F_SETLK, F_RDLCK, 5, 10));
+  EXPECT_EQ(0, set_lock(fd_b_, F_SETLK, F_WRLCK, 10, 10));
+  struct flock found = range(F_WRLCK);
+  ASSERT_EQ(0, ::fcntl(fd_b_, F_GETLK, &found));
+  EXPECT_EQ(F_WRLCK, found.l_type);
+  EXPECT_EQ(0, found.l_start);
+  EXPECT_EQ(10, found.l_len);
+  EXPECT_EQ(::getpid(), found.l_pid);
+  EXPECT_EQ(EAGAIN, in_process([&] { return set_lock(fd_a_, F_SETLK, F_WRLCK, 0, 1); }));
+  EXPECT_EQ(0, set_lock(fd_a_, F_SETLK, F_UNLCK, 0, 10));
+  EXPECT_EQ(0, set_lock(fd_b_, F_SETLK, F_RDLCK, 5, 10));
+}
+
+TEST_P(FuseLocks, any_close_by_the_process_gives_its_locks_up) {
+  ASSERT_EQ(0, set_lock(fd_a_, F_SETLK, F_WRLCK));
+  EXPECT_EQ(0, in_process([&] { return ::close(fd_a_); }));
+  EXPECT_EQ(EAGAIN, set_lock(fd_b_, F_SETLK, F_WRLCK)) << "another process has closed it";
+  ::close(::open((*a_ / "f").c_str(), O_RDONLY));
+  EXPECT_EQ(0, set_lock(fd_b_, F_SETLK, F_WRLCK));
+}
+
+TEST_P(FuseLocks, the_end_of_a_process_gives_its_locks_up) {
+  EXPECT_EQ(0, in_process([&] { return set_lock(fd_a_, F_SETLK, F_WRLCK); }));
+  EXPECT_EQ(0, set_lock(fd_b_, F_SETLK, F_WRLCK));
+}
+
+TEST_P(FuseLocks, a_wait_ends_with_the_lock) {
+  ASSERT_EQ(0, set_lock(fd_b_, F_SETLK, F_WRLCK));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(kPatience_s);
+    ::_exit(set_lock(fd_a_, F_SETLKW, F_WRLCK));
+  }
+  wait_until_blocked(child, SYS_fcntl);
+  EXPECT_EQ(0, set_lock(fd_b_, F_SETLK, F_UNLCK));
+  int status = 0;
+  EXPECT_EQ(child, ::waitpid(child, &status, 0));
+  EXPECT_EQ(0, exit_status(status));
+}
+
+TEST_P(FuseLocks, locks_of_an_open_file_go_with_its_last_close) {
+  ASSERT_EQ(0, set_lock(fd_a_, F_OFD_SETLK, F_WRLCK));
+  EXPECT_EQ(EAGAIN, set_lock(fd_b_, F_OFD_SETLK, F_RDLCK));
+  EXPECT_EQ(EAGAIN, set_lock(fd_b_, F_SETLK, F_RDLCK));
+  const int again = ::open((*a_ / "f").c_str(), O_RDWR);
+  EXPECT_EQ(EAGAIN, set_lock(again, F_OFD_SETLK, F_WRLCK)) << "another open file";
+  ::close(again);
+  const int copy = ::dup(fd_a_);
+  ::close(fd_a_);
+  EXPECT_EQ(EAGAIN, set_lock(fd_b_, F_OFD_SETLK, F_RDLCK)) << "it is open still";
+  ::close(copy);
+  EXPECT_EQ(0, wait_in_process(*b_ / "f", F_OFD_SETLKW));
+  fd_a_ = ::open((*a_ / "f").c_str(), O_RDWR);
+}
+
+TEST_P(FuseLocks, what_others_close_takes_no_lock_away) {
+  ASSERT_EQ(0, set_lock(fd_a_, F_OFD_SETLK, F_RDLCK, 0, 1));
+  ASSERT_EQ(0, set_lock(fd_a_, F_SETLK, F_WRLCK, 5, 1));
+  EXPECT_EQ(0, in_process([&] { return ::close(fd_a_); }));
+  EXPECT_EQ(EAGAIN, set_lock(fd_b_, F_SETLK, F_WRLCK, 5, 1));
+  EXPECT_EQ(EAGAIN, set_lock(fd_b_, F_SETLK, F_WRLCK, 0, 1));
+}
+
+TEST_P(FuseLocks, a_flock_goes_with_the_last_close) {
+  ASSERT_EQ(0, ::flock(fd_a_, LOCK_EX));
+  EXPECT_EQ(-1, ::flock(fd_b_, LOCK_SH | LOCK_NB));
+  EXPECT_EQ(EWOULDBLOCK, errno);
+  EXPECT_EQ(0, in_process([&] { return ::close(fd_a_); }));
+  EXPECT_EQ(-1, ::flock(fd_b_, LOCK_SH | LOCK_NB));
+  ::close(fd_a_);
+  EXPECT_EQ(0, in_process([&] { return ::flock(fd_b_, LOCK_EX); }));
+  fd_a_ = ::open((*a_ / "f").c_str(), O_RDWR);
+}
+
+TEST_P(FuseLocks, who_is_killed_while_he_closes_leaves_no_lock) {
+  int ends[2];
+  ASSERT_EQ(0, ::socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+  const std::string path = *a_ / "f";
+  char byte = 0;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // Else its end closes these, too, and waits for the server.
+    ::close(fd_a_);
+    ::close(fd_b_);
+    const int fd = ::open(path.c_str(), O_RDWR);
+    const bool done = set_lock(fd, F_SETLK, F_WRLCK) == 0 && ::write(fd, "more", 4) == 4;
+    if (!done || ::write(ends[1], &byte, 1) != 1 || ::read(ends[1], &byte, 1) != 1) ::_exit(1);
+    ::_exit(::close(fd));
+  }
+  ASSERT_EQ(1, ::read(ends[0], &byte, 1));
+  server_->send_signal(SIGSTOP);
+  ASSERT_EQ(1, ::write(ends[0], &byte, 1));
+  wait_until_blocked(child, SYS_close);
+  ASSERT_EQ(0, ::kill(child, SIGKILL));
+  int status = 0;
+  EXPECT_EQ(child, ::waitpid(child, &status, 0));
+  server_->send_signal(SIGCONT);
+  EXPECT_EQ(0, wait_in_process(*b_ / "f", F_SETLKW));
+  for (int end : ends) ::close(end);
 }
 
 // --- the command

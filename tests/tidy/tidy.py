@@ -141,7 +141,7 @@ def room_under_test(path):
     parts = path.split('/')
     if parts[:2] != ['tests', 'unit'] or len(parts) < 4:
         return None
-    return {'store': 'server', 'shell': 'cli'}.get(parts[2], parts[2])
+    return {'store': 'server', 'shell': 'cli', 'fuse': 'bindings'}.get(parts[2], parts[2])
 
 
 def room_of_header(header):
