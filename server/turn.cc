@@ -192,8 +192,8 @@ Grant Turn::grant(uint64_t ino, const InodeRecord& record, Parts want, const Ope
   if (free == 0) return none;
   // A lease that lets the client open the file by itself lets it keep the file as well.
   Parts after = free | shard_.leases_.held(me.id, ino);
-  if (record.is_regular() && (after & kPartA) != 0 && (after & (kPartR | kPartW)) != 0)
-    free |= kPartP;
+  const bool opens = record.is_dir() || (after & (kPartR | kPartW)) != 0;
+  if ((record.is_dir() || record.is_regular()) && (after & kPartA) != 0 && opens) free |= kPartP;
   Grant grant = shard_.leases_.grant(me.id, ino, free);
   if ((grant.parts & kPartW) != 0) grant.space_bytes = shard_.write_space();
   return grant;

@@ -291,5 +291,27 @@ TEST_F(Listing, dirstats_EACCES) {
   EXPECT_EQ(-EACCES, myfs_dirstats_x(task_, user(), "d", 1, &stat));
 }
 
+// Removed by another client, open here.
+TEST_F(ApiTest, AnOpenDirectoryOutlivesItsRemoval) {
+  make_dir("d");
+  const int dir = open("d", O_RDONLY | O_DIRECTORY);
+  ASSERT_GE(dir, 0);
+  myfs_task* other = nullptr;
+  ASSERT_EQ(0, myfs_open_url(server_->url().c_str(), nullptr, &other)) << last_message();
+  EXPECT_EQ(0, myfs_rmdir(other, (home() + "/d").c_str())) << last_message();
+  EXPECT_EQ(0, myfs_fchmod(task_, dir, 0700)) << last_message();
+  EXPECT_EQ(0, myfs_fsetxattr(task_, dir, "user.a", "x", 1, 0)) << last_message();
+  const timespec times[2] = {{1, 0}, {2, 0}};
+  EXPECT_EQ(0, myfs_futimens(task_, dir, times)) << last_message();
+  struct stat st {};
+  EXPECT_EQ(0, myfs_fstat(task_, dir, &st)) << last_message();
+  EXPECT_EQ(S_IFDIR | 0700u, st.st_mode);
+  EXPECT_EQ(0u, st.st_nlink);
+  EXPECT_EQ(2, st.st_mtim.tv_sec);
+  EXPECT_EQ(-ENOENT, myfs_mkdirat(task_, dir, "x", 0755));
+  EXPECT_EQ(0, myfs_close(task_, dir)) << last_message();
+  EXPECT_EQ(0, myfs_task_destroy(other)) << last_message();
+}
+
 }  // namespace
 }  // namespace myfs::test
