@@ -8,6 +8,9 @@
 
 namespace myfs::server {
 
+// A bit of Opener::access, with kAccessRead: opened to be executed (myfs.capnp).
+constexpr uint8_t kAccessExec = 8;
+
 Errno check_name(std::string_view name) {
   if (name.size() > kNameMax_bytes) return Errno(ENAMETOOLONG);
   if (name.empty() || name == "." || name == "..") return Errno(EINVAL);
@@ -17,9 +20,11 @@ Errno check_name(std::string_view name) {
 
 Errno check_open(const InodeRecord& inode, const Opener& opener) {
   int mask = 0;
-  if ((opener.access & kAccessRead) != 0) mask |= kMayRead;
+  const bool executes = (opener.access & kAccessExec) != 0;
+  if ((opener.access & kAccessRead) != 0) mask |= executes ? kMayExec : kMayRead;
   if ((opener.access & (kAccessWrite | kAccessAppendOnly)) != 0) mask |= kMayWrite;
   if (inode.is_dir() && (mask & kMayWrite) != 0) return Errno(EISDIR);
+  if (executes && !inode.is_regular()) return Errno(EACCES);
   return may(owner_of(inode), opener.cred, mask);
 }
 
@@ -59,7 +64,7 @@ Errno may_access_data(Turn& turn, uint64_t ino, const InodeRecord& inode, const 
     return (open->access & access) != 0 ? Errno() : Errno(EBADF);
   }
   Opener mine = forced(turn, opener);
-  mine.access = access;
+  mine.access = access | (opener.access & kAccessExec);
   bool permitted = opener.open_id != 0 ? may_open(inode, mine) : check_open(inode, mine).ok();
   return permitted ? Errno() : Errno(EACCES);
 }

@@ -171,8 +171,12 @@ MYFS_API int myfs_ll_rename(myfs_inode* from_dir, const myfs_call* call, const c
 
 /* ---- Open files ---- */
 
-/* flags: of myfs_open, without O_CREAT and O_EXCL; O_NOFOLLOW has no effect. Errors: [change];
- * EACCES, EISDIR, ELOOP (symbolic link), ENXIO (fifo, socket or device). */
+/* To execute the file: it can be read, and permission to execute decides instead of that to read.
+ * Only with O_RDONLY (EINVAL); of what is no regular file EACCES. */
+#define MYFS_O_EXEC 040
+/* flags: of myfs_open, without O_CREAT and O_EXCL, and MYFS_O_EXEC; O_NOFOLLOW has no effect.
+ * Errors: [change]; EACCES, EISDIR, ELOOP (symbolic link), ENXIO (fifo, socket or device), EINVAL.
+ */
 MYFS_API int myfs_ll_open(myfs_inode* inode, const myfs_call* call, int flags, myfs_file** file);
 /* Opens `name`, and makes it if it is not there; O_CREAT is implied. Errors: [change]; EEXIST
  * (O_EXCL), EISDIR, ELOOP (symbolic link), ENXIO. */
@@ -198,6 +202,13 @@ MYFS_API ssize_t myfs_ll_read(myfs_file* file, const myfs_call* call, const stru
 /* Errors: EBADF (not open for writing), EFBIG, EINVAL; as myfs_pwrite. */
 MYFS_API ssize_t myfs_ll_write(myfs_file* file, const myfs_call* call, const struct iovec* iov,
                                int count, off_t offset);
+/* What a page of a mapping holds: it goes to `offset` whatever O_APPEND says, and need not be
+ * aligned for O_DIRECT. */
+#define MYFS_RWF_PAGE 0x80000000u
+/* As myfs_ll_write, for this write alone with RWF_DSYNC, RWF_SYNC, RWF_APPEND (of pwritev2(2)) or
+ * MYFS_RWF_PAGE. Errors: EOPNOTSUPP (other flags). */
+MYFS_API ssize_t myfs_ll_pwritev2(myfs_file* file, const myfs_call* call, const struct iovec* iov,
+                                  int count, off_t offset, unsigned flags);
 /* O_APPEND, O_NONBLOCK, O_NOATIME and O_DIRECT of the open file from now on [F_SETFL]. */
 MYFS_API int myfs_ll_set_flags(myfs_file* file, int flags);
 /* As myfs_fsync, or myfs_fdatasync; of a directory, too. datasync: 0 or 1. */

@@ -98,7 +98,8 @@ struct Extent { off @0 :UInt64; len @1 :UInt64; server @2 :UInt32; hole @3 :Bool
   # need not share this very extent
 struct Layout { epoch @0 :UInt64; stripes @1 :List(Extent); }        # one entry: this server
 struct Opener { openId @0 :UInt64; cred @1 :Cred; access @2 :UInt8; }
-  # access: 1 read, 2 write, 4 append-only. cred absent: nobody, who may what everybody may
+  # access: 1 read, 2 write, 4 append-only, 8 (with 1) execute: X is asked for in place of R.
+  # cred absent: nobody, who may what everybody may
 struct OpenRecord { openId @0 :UInt64; access @1 :UInt8; cred @2 :Cred; }
 struct Entry { name @0 :Data; cookie @1 :UInt64; ino @2 :UInt64; type @3 :UInt8; node @4 :Node; }
   # type: DT_*

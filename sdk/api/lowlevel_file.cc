@@ -100,11 +100,17 @@ ssize_t myfs_ll_read(myfs_file* file, const myfs_call* call, const struct iovec*
 
 ssize_t myfs_ll_write(myfs_file* file, const myfs_call* call, const struct iovec* iov, int count,
                       off_t offset) {
+  return myfs_ll_pwritev2(file, call, iov, count, offset, 0);
+}
+
+ssize_t myfs_ll_pwritev2(myfs_file* file, const myfs_call* call, const struct iovec* iov, int count,
+                         off_t offset, unsigned flags) {
+  static_assert(MYFS_RWF_PAGE == fs::kRwfPage && MYFS_O_EXEC == fs::kOpenExec);
   CallScope scope(api::task_of(file), call, "write");
   const ssize_t done = scope.run([&]() -> Result<size_t> {
     MYFS_ASSIGN(const fs::IoVec from, io_vec(iov, count));
     MYFS_ASSIGN(const fs::WriteResult written,
-                fs::vfs_iter_write(scope.ctx(), *file->file, from, offset));
+                fs::vfs_iter_write(scope.ctx(), *file->file, from, offset, flags));
     return written.count;
   });
   if (done > 0) file->task->bytes_written.add(done);

@@ -151,7 +151,9 @@ int myfs_ll_link(myfs_inode* inode, const myfs_call* call, myfs_inode* dir, cons
     MYFS_TRY(check_same_task(inode, dir));
     MYFS_ASSIGN(const fs::At at, api::name_at(dir, name));
     MYFS_TRY(fs::vfs_link(scope.ctx(), scope.task(), api::at_inode(*inode), at, AT_EMPTY_PATH));
-    return api::fill_entry(scope.ctx(), inode->task->lowlevel, inode->place, nullptr, entry);
+    MYFS_TRY(api::fill_entry(scope.ctx(), inode->task->lowlevel, inode->place, nullptr, entry));
+    entry->keep_name_ms = 0;  // the place is that of another name
+    return ok_result();
   });
 }
 

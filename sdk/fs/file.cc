@@ -4,6 +4,7 @@
 
 #include "sdk/base/rcu.h"
 #include "sdk/fs/locks.h"
+#include "sdk/fs/open.h"
 #include "sdk/fs/readdir.h"
 #include "sdk/fs/super_block.h"
 
@@ -81,7 +82,8 @@ void File::set_status_flags(uint32_t flags) {
 }
 
 uint32_t File::access() const {
-  return ((f_mode & kRead) != 0 ? 1 : 0) | ((f_mode & kWrite) != 0 ? 2 : 0);
+  return ((f_mode & kRead) != 0 ? 1 : 0) | ((f_mode & kWrite) != 0 ? 2 : 0) |
+         ((f_flags() & kOpenExec) != 0 ? 8 : 0);
 }
 
 void File::last_ref_dropped() {

@@ -143,6 +143,7 @@ Result<void> may_open(const CallContext& ctx, const Path& path, const OpenFlags&
   *permitted = false;
   if (inode.is_symlink()) return Errno(ELOOP);
   if (inode.is_dir() && (how.access & MAY_WRITE) != 0) return Errno(EISDIR);
+  if ((how.flags & kOpenExec) != 0 && !inode.is_regular()) return Errno(EACCES);
   // Devices, pipes and sockets live in a kernel; here they are names only.
   if (!inode.is_dir() && !inode.is_regular()) return Errno(ENXIO);
   if ((how.access & MAY_WRITE) != 0 && is_read_only(path)) return Errno(EROFS);
@@ -428,8 +429,13 @@ Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uin
 
 Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags) {
   if ((flags & kTmpfile) != 0) return Errno(EOPNOTSUPP);
-  MYFS_ASSIGN(const OpenFlags how,
+  MYFS_ASSIGN(OpenFlags how,
               build_open_flags(build_open_how(flags & ~uint32_t{O_CREAT | O_EXCL}, 0), 0));
+  if ((flags & kOpenExec) != 0) {
+    if (how.access != MAY_READ) return Errno(EINVAL);
+    how.flags |= kOpenExec;
+    how.access = MAY_EXEC;
+  }
   if ((flags & O_DIRECTORY) != 0 && !path.inode().is_dir()) return Errno(ENOTDIR);
   return show_truncated(ctx, open_path(ctx, std::move(path), how, nullptr), how.flags);
 }

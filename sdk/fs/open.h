@@ -28,6 +28,9 @@ enum Resolve : uint64_t {    // RESOLVE_* of <linux/openat2.h>
   kResolveCached = 32,       // EAGAIN where the walk would have to ask, and for what makes or cuts
 };
 
+// Of f_flags: opened to be executed [__FMODE_EXEC].
+inline constexpr uint32_t kOpenExec = 040;
+
 // As open(2): what flags and mode do not know is ignored.
 Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                      uint32_t mode);
@@ -39,7 +42,8 @@ Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uin
 // The same with a umask of the caller's own.
 Result<Ref<File>> filp_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,
                             uint32_t mode, uint32_t umask);
-// [dentry_open] Opens what a place holds, without a walk. flags: O_*; nothing is created.
+// [dentry_open] Opens what a place holds, without a walk. flags: O_*, kOpenExec; nothing is
+// created.
 Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags);
 // The descriptor is free whatever the result; the result is that of flush.
 Result<void> vfs_close(const CallContext& ctx, TaskStruct& task, int fd);

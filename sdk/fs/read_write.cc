@@ -128,10 +128,11 @@ Result<WriteResult> write_file(const CallContext& ctx, uint64_t lock_owner, File
   if (locks_lost(file, lock_owner)) return Errno(EIO);
   Inode& inode = file.f_inode();
   if (!inode.is_regular() || overflows(from, offset)) return Errno(EINVAL);
-  const bool append = (file.f_flags() & O_APPEND) != 0 || (rwf & RWF_APPEND) != 0;
+  const bool page = (rwf & kRwfPage) != 0;
+  const bool append = !page && ((file.f_flags() & O_APPEND) != 0 || (rwf & RWF_APPEND) != 0);
   if ((rwf & RWF_NOWAIT) != 0) return Errno(is_direct(file) ? EAGAIN : EOPNOTSUPP);
   if (iov_length_bytes(from) == 0) return WriteResult{0, offset};
-  if (is_direct(file) && !is_aligned(from, append ? 0 : offset)) return Errno(EINVAL);
+  if (is_direct(file) && !page && !is_aligned(from, append ? 0 : offset)) return Errno(EINVAL);
   IoVector copy;
   if (!append) {
     if (offset >= kFileSizeMax_bytes) return Errno(EFBIG);
@@ -362,12 +363,14 @@ Result<size_t> vfs_iter_read(const CallContext& ctx, File& file, IoVec to, int64
   return shown(checked, count);
 }
 
-Result<WriteResult> vfs_iter_write(const CallContext& ctx, File& file, IoVec from, int64_t offset) {
+Result<WriteResult> vfs_iter_write(const CallContext& ctx, File& file, IoVec from, int64_t offset,
+                                   uint32_t rwf) {
   IoVector copy;
+  if ((rwf & ~(kRwfKnown | kRwfPage)) != 0) return Errno(EOPNOTSUPP);
   if (offset < 0) return Errno(EINVAL);
   MYFS_TRY(check_vector(from));
   return write_file(ctx, kNoOwner, file, clip(from, kRwCountMax_bytes, &copy),
-                    static_cast<uint64_t>(offset));
+                    static_cast<uint64_t>(offset), rwf);
 }
 
 Result<int64_t> vfs_llseek(const CallContext& ctx, File& file, int64_t offset, int whence) {

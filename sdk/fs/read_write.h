@@ -59,7 +59,11 @@ Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int f
 
 // The same by open file, for callers without descriptors [vfs_iter_read, vfs_llseek].
 Result<size_t> vfs_iter_read(const CallContext& ctx, File& file, IoVec to, int64_t offset);
-Result<WriteResult> vfs_iter_write(const CallContext& ctx, File& file, IoVec from, int64_t offset);
+// rwf: RWF_* as above; kRwfPage: what a mapping's page holds goes to `offset`, whatever O_APPEND
+// and O_DIRECT say.
+inline constexpr uint32_t kRwfPage = 1U << 31;
+Result<WriteResult> vfs_iter_write(const CallContext& ctx, File& file, IoVec from, int64_t offset,
+                                   uint32_t rwf = 0);
 Result<int64_t> vfs_llseek(const CallContext& ctx, File& file, int64_t offset, int whence);
 Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t offset,
                            int64_t length);

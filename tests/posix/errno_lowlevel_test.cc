@@ -411,6 +411,11 @@ TEST_F(LowLevel, ll_open_EACCES) {
   EXPECT_EQ(-EACCES, myfs_ll_open(file("f", 0600), user(), O_RDONLY, &opened));
 }
 
+TEST_F(LowLevel, ll_open_EINVAL) {
+  myfs_file* opened;
+  EXPECT_EQ(-EINVAL, myfs_ll_open(file("f", 0755), nullptr, O_RDWR | MYFS_O_EXEC, &opened));
+}
+
 TEST_F(LowLevel, ll_open_EISDIR) {
   myfs_file* opened;
   EXPECT_EQ(-EISDIR, myfs_ll_open(directory("d"), nullptr, O_RDWR, &opened));
@@ -482,6 +487,11 @@ TEST_F(LowLevel, ll_write_EBADF) {
 
 TEST_F(LowLevel, ll_write_EFBIG) {
   EXPECT_EQ(-EFBIG, write_at(open_inode(file("f")), "x", (1LL << 54) - 1));
+}
+
+TEST_F(LowLevel, ll_pwritev2_EOPNOTSUPP) {
+  myfs_file* opened = open_inode(file("f"));
+  EXPECT_EQ(-EOPNOTSUPP, myfs_ll_pwritev2(opened, nullptr, nullptr, 0, 0, 1U << 30));
 }
 
 TEST_F(LowLevel, ll_write_EINVAL) { EXPECT_EQ(-EINVAL, write_at(open_inode(file("f")), "x", -1)); }

@@ -234,6 +234,41 @@ TEST_F(LowLevel, appends_go_to_the_end_whatever_the_offset) {
   EXPECT_EQ("ONEtwothree", read_at(a, 20, 0));
 }
 
+TEST_F(LowLevel, a_page_goes_to_its_place_however_the_file_is_open) {
+  for (int flags : {O_APPEND, O_DIRECT}) {
+    myfs_inode* f = file(flags == O_APPEND ? "append" : "direct");
+    myfs_file* plain = open_inode(f);
+    EXPECT_EQ(9, write_at(plain, "onetwosix", 0));
+    const std::string text = "TWO";
+    const iovec from{const_cast<char*>(text.data()), text.size()};
+    myfs_file* opened = open_inode(f, O_RDWR | flags);
+    EXPECT_EQ(3, myfs_ll_pwritev2(opened, nullptr, &from, 1, 3, MYFS_RWF_PAGE)) << last_message();
+    EXPECT_EQ("oneTWOsix", read_at(plain, 20, 0));
+  }
+}
+
+TEST_F(LowLevel, who_may_execute_opens_to_execute_and_reads) {
+  const myfs_cred user{sizeof user, 1000, 1000, nullptr, 0};
+  const myfs_call call{sizeof call, &user, 0, nullptr};
+  myfs_inode* f = file("f");
+  EXPECT_EQ(4, write_at(open_inode(f), "text", 0));
+  myfs_file* opened = nullptr;
+  ASSERT_EQ(0, set(f, MYFS_SET_MODE, 0711));
+  EXPECT_EQ(-EACCES, myfs_ll_open(f, &call, O_RDONLY, &opened));
+  ASSERT_EQ(0, myfs_ll_open(f, &call, O_RDONLY | MYFS_O_EXEC, &opened)) << last_message();
+  EXPECT_EQ("text", read_at(opened, 9, 0));
+  Client other(server_->url());
+  ASSERT_EQ(0, other.put(home() + "/f", "more"));
+  EXPECT_EQ("more", read_at(opened, 9, 0));
+  ASSERT_EQ(0, set(f, MYFS_SET_MODE, 0744));
+  EXPECT_EQ(-EACCES, myfs_ll_open(f, &call, O_RDONLY | MYFS_O_EXEC, &opened));
+  ASSERT_EQ(0, myfs_chmod(other, (home() + "/f").c_str(), 0755));
+  EXPECT_EQ(0, myfs_ll_open(f, &call, O_RDONLY | MYFS_O_EXEC, &opened)) << last_message();
+  ASSERT_EQ(0, myfs_chmod(other, (home() + "/f").c_str(), 0644));
+  EXPECT_EQ(-EACCES, myfs_ll_open(f, &call, O_RDONLY | MYFS_O_EXEC, &opened));
+  EXPECT_EQ(-EACCES, myfs_ll_open(dir_, nullptr, O_RDONLY | MYFS_O_EXEC, &opened));
+}
+
 TEST_F(LowLevel, truncation_at_open) {
   myfs_inode* f = file("f");
   myfs_file* a = open_inode(f);
@@ -382,6 +417,20 @@ TEST_F(LowLevel, names_are_not_kept_where_not_everybody_may_search) {
   ASSERT_EQ(0, myfs_ll_lookup(d, nullptr, "f", &entry));
   EXPECT_EQ(0, entry.keep_name_ms);
   EXPECT_EQ(-ENOENT, myfs_ll_lookup(d, nullptr, "missing", &entry));
+  EXPECT_EQ(0, entry.keep_name_ms);
+  EXPECT_EQ(0, myfs_ll_unlisten(listener));
+}
+
+TEST_F(LowLevel, a_new_name_is_not_kept_because_the_old_one_is) {
+  myfs_inode* f = file("f");
+  myfs_inode* d = directory("d", 0700);
+  Heard heard;
+  myfs_listener* listener;
+  ASSERT_EQ(0, myfs_ll_listen(dir_, &Heard::hear, &heard, &listener));
+  myfs_entry entry = new_entry();
+  ASSERT_EQ(0, myfs_ll_lookup(dir_, nullptr, "f", &entry));
+  EXPECT_GT(entry.keep_name_ms, 0);
+  ASSERT_EQ(0, myfs_ll_link(f, nullptr, d, "g", &entry));
   EXPECT_EQ(0, entry.keep_name_ms);
   EXPECT_EQ(0, myfs_ll_unlisten(listener));
 }

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "sdk/fs/open.h"
 #include "sdk/fs/permission.h"
 #include "sdk/mm/filemap.h"
 #include "tests/support/ramfs/ramfs.h"
@@ -14,7 +15,8 @@ Result<void> Ramfs::open(const CallContext& ctx, Inode& inode, File& file, bool 
   ++calls.open;
   if (!permitted) {
     MutexLock lock(mutex_);
-    const uint32_t mask = (file.may_read() ? MAY_READ : 0) | (file.may_write() ? MAY_WRITE : 0);
+    const uint32_t reads = (file.f_flags() & kOpenExec) != 0 ? MAY_EXEC : MAY_READ;
+    const uint32_t mask = (file.may_read() ? reads : 0) | (file.may_write() ? MAY_WRITE : 0);
     Errno error = generic_permission(*ctx.cred, Perm(node_of(inode).stat), mask);
     if (!error.ok()) return error;
   }
