@@ -1,6 +1,7 @@
 // Requests about attributes.
 
 #include <errno.h>
+#include <string.h>
 #include <sys/statfs.h>
 
 #include <vector>
@@ -61,6 +62,12 @@ myfs_setattr to_setattr(const struct stat& attr, int to_set) {
   return out;
 }
 
+// Who may search the directory may have changed.
+void forget_names(Request& request, fuse_ino_t ino) {
+  LeaseCache* kept = request.bridge().lease_cache.get();
+  if (kept != nullptr) kept->forget_names(ino);
+}
+
 void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set,
                 fuse_file_info* info) {
   Request request(req);
@@ -70,11 +77,11 @@ void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat* attr, int to_set,
   struct stat now;
   const int result = myfs_ll_setattr(inode, request.call(), file_of(info), &change, &now);
   if (result < 0) return request.error(result);
-  LeaseCache* kept = request.bridge().lease_cache.get();
+  if (S_ISDIR(now.st_mode) && (change.valid & ~kTimes) != 0) forget_names(request, ino);
   request.attr(now, 0);
-  // After the answer: until then the kernel holds the directory's lock.
-  if (kept != nullptr && (change.valid & ~kTimes) != 0) kept->forget_names(ino);
 }
+
+bool is_acl(const char* name) { return strcmp(name, "system.posix_acl_access") == 0; }
 
 void on_access(fuse_req_t req, fuse_ino_t ino, int mask) {
   Request request(req);
@@ -123,13 +130,18 @@ void on_setxattr(fuse_req_t req, fuse_ino_t ino, const char* name, const char* v
   Request request(req);
   myfs_inode* inode = request.node(ino);
   if (inode == nullptr) return;
-  request.error(myfs_ll_setxattr(inode, request.call(), name, value, size, flags));
+  const int result = myfs_ll_setxattr(inode, request.call(), name, value, size, flags);
+  if (result == 0 && is_acl(name)) forget_names(request, ino);
+  request.error(result);
 }
 
 void on_removexattr(fuse_req_t req, fuse_ino_t ino, const char* name) {
   Request request(req);
   myfs_inode* inode = request.node(ino);
-  if (inode != nullptr) request.error(myfs_ll_removexattr(inode, request.call(), name));
+  if (inode == nullptr) return;
+  const int result = myfs_ll_removexattr(inode, request.call(), name);
+  if (result == 0 && is_acl(name)) forget_names(request, ino);
+  request.error(result);
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "bindings/fuse/calls.h"
+
 namespace bridge {
 
 namespace {
@@ -45,6 +47,11 @@ void turn_tmpfile_into_create(void* data, size_t size) {
 
 ssize_t read_device(int fd, void* data, size_t size, void*) {
   const ssize_t got = read(fd, data, size);
+  // The mount has ended (umount -f): nobody hears an answer any more.
+  if (got < 0 && errno == ENODEV) {
+    Calls::all().stop();
+    errno = ENODEV;
+  }
   if (got > 0) turn_tmpfile_into_create(data, static_cast<size_t>(got));
   if (got > 0 && init_unique.load(std::memory_order_relaxed) == 0) {
     note_init(data, static_cast<size_t>(got));

@@ -6,8 +6,9 @@
 // (Window). An invalidation first ends all windows, then has the kernel forget by its own thread,
 // and returns when the kernel has, or when every time-out that was given has run out: the
 // kernel takes a name back only under the lock of the directory, which a request may hold that
-// waits for the very recall. So a recall may take kTimeout longer than without this option, and no
-// more.
+// waits for the very recall. Meanwhile no time-out is given, so what was given has run out for
+// all recalls at one moment: however many there are, they may take kTimeout + kSlack longer than
+// without this option, and no more.
 //
 // Thread safety: all. Callbacks of the library run on its threads, never on one that serves a
 // request.
@@ -28,14 +29,21 @@
 #include <shared_mutex>
 #include <string>
 #include <thread>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "bindings/fuse/fuse_api.h"
+#include "bindings/fuse/kept_names.h"
 #include "bindings/fuse/nodes.h"
 
 namespace bridge {
+
+// What keeps the answers; it is told by one thread, and may take its time.
+class KernelCache {
+ public:
+  virtual ~KernelCache() = default;
+  virtual void forget_attr(fuse_ino_t ino) = 0;
+  virtual void forget_name(fuse_ino_t dir, const std::string& name) = 0;
+};
 
 class LeaseCache {
  public:
@@ -44,8 +52,9 @@ class LeaseCache {
   LeaseCache(const LeaseCache&) = delete;
   LeaseCache& operator=(const LeaseCache&) = delete;
 
-  // False: the library refused.
-  bool start(fuse_session* session, myfs_inode* root);
+  void start(std::unique_ptr<KernelCache> kernel);
+  // From now on what the library says about the mount of `root` is heard. False: it refused.
+  bool listen(myfs_inode* root);
   void stop();
 
   // While it lives no invalidation begins; short: around the writing of one answer.
@@ -54,7 +63,7 @@ class LeaseCache {
     // `since`: moment() when the request came. `cache` null: nothing may be kept.
     Window(LeaseCache* cache, uint64_t since);
     // Seconds for what may be kept that long; 0: not at all.
-    double timeout(int64_t keep_ms) const;
+    double timeout(int64_t keep_ms);
     // The same for a name in `dir`, which is remembered.
     double name_timeout(fuse_ino_t dir, const char* name, int64_t keep_ms);
 
@@ -64,15 +73,21 @@ class LeaseCache {
     bool open_ = false;
   };
   uint64_t moment() const { return moment_.load(std::memory_order_acquire); }
-  // The caller changed who may search the directory: its names are to be asked for again.
+  // myfs_invalidate_fn.
+  static void on_invalidate(void* self, const myfs_invalidation* what);
+  // The caller has changed who may search the directory: its names are to be asked for again. Waits
+  // for nobody: the kernel holds the directory's lock until it is answered.
   void forget_names(fuse_ino_t dir);
 
  private:
+  void invalidate(const myfs_invalidation& what);
+
   static constexpr std::chrono::milliseconds kTimeout{1000};
   // Beyond the time-outs, for an answer that the kernel takes in late.
   static constexpr std::chrono::milliseconds kSlack{500};
   static constexpr size_t kNamesMax = 1'000'000;
-  using Names = std::unordered_set<std::string>;
+  using Clock = KeptNames::Clock;
+  using Names = KeptNames::Names;
   struct Job {
     fuse_ino_t ino = 0;
     bool attr = false;
@@ -80,22 +95,23 @@ class LeaseCache {
     bool done = false;  // under queue_mutex_
   };
 
-  static void on_invalidate(void* self, const myfs_invalidation* what);
-  void invalidate(const myfs_invalidation& what);
   Names take_names(fuse_ino_t dir);
+  void end_windows();
   std::shared_ptr<Job> post(fuse_ino_t ino, bool attr, Names names);
   void notify();
 
   const Nodes& nodes_;
-  fuse_session* session_ = nullptr;
+  std::unique_ptr<KernelCache> kernel_;
   myfs_listener* listener_ = nullptr;
 
   std::atomic<uint64_t> moment_{0};
+  std::atomic<size_t> jobs_{0};  // posted and not done
+  // When the last time-out that was given runs out.
+  std::atomic<Clock::rep> run_out_{0};
   std::shared_mutex replies_;
 
   std::mutex names_mutex_;
-  std::unordered_map<fuse_ino_t, Names> names_;
-  size_t names_count_ = 0;
+  KeptNames names_{kTimeout + kSlack, kNamesMax};
 
   std::mutex queue_mutex_;
   std::condition_variable queue_changed_, job_done_;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,10 +10,13 @@
 #include <unistd.h>
 
 #include <exception>
+#include <iterator>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "bindings/fuse/bridge.h"
+#include "bindings/fuse/calls.h"
 #include "bindings/fuse/command_line.h"
 #include "bindings/fuse/device.h"
 
@@ -23,6 +27,7 @@ namespace {
 constexpr unsigned kBackgroundRequests = 64;
 // Requests that wait for other clients must not keep those out that these wait for.
 constexpr unsigned kThreadsMax = 1024, kThreadsIdle = 16;
+constexpr int kEndSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
 // Tells the parent that the mount stands, and leaves the terminal.
 void detach(int ready_fd) {
@@ -81,7 +86,7 @@ int library_failed(const std::string& what, int result) {
 sigset_t end_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
+  for (int number : kEndSignals) sigaddset(&set, number);
   return set;
 }
 
@@ -100,6 +105,69 @@ std::string mount_options(const CommandLine& line) {
   if (!line.kernel_options.empty()) options += "," + line.kernel_options;
   return options;
 }
+
+// What the kernel keeps of a session. What it does not know is no error.
+class SessionCache final : public KernelCache {
+ public:
+  explicit SessionCache(fuse_session* session) : session_(session) {}
+  // Attributes alone: it keeps no content (bridge.h).
+  void forget_attr(fuse_ino_t ino) override {
+    fuse_lowlevel_notify_inval_inode(session_, ino, -1, 0);
+  }
+  void forget_name(fuse_ino_t dir, const std::string& name) override {
+    fuse_lowlevel_notify_inval_entry(session_, dir, name.data(), name.size());
+  }
+
+ private:
+  fuse_session* const session_;
+};
+
+// Ends the session on a signal: libfuse's loop is told, and so are the calls that wait for a
+// server: the loop joins their threads.
+class Ending {
+ public:
+  explicit Ending(fuse_session* session) {
+    sem_init(&told_, 0, 0);
+    session_ = session;
+    ending_ = this;
+    struct sigaction action {};
+    action.sa_handler = on_signal;  // without SA_RESTART: the loop's wait is interrupted
+    for (size_t i = 0; i < std::size(kEndSignals); ++i) {
+      sigaction(kEndSignals[i], &action, &before_[i]);
+    }
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, nullptr);
+    thread_ = std::thread([this] {
+      while (sem_wait(&told_) != 0) {
+      }
+      Calls::all().stop();
+    });
+  }
+  ~Ending() {
+    for (size_t i = 0; i < std::size(kEndSignals); ++i) {
+      sigaction(kEndSignals[i], &before_[i], nullptr);
+    }
+    sem_post(&told_);
+    thread_.join();
+    sem_destroy(&told_);
+  }
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+
+ private:
+  static void on_signal(int) {
+    const int saved = errno;
+    fuse_session_exit(ending_->session_);
+    sem_post(&ending_->told_);
+    errno = saved;
+  }
+
+  static inline Ending* ending_ = nullptr;
+  fuse_session* session_ = nullptr;
+  sem_t told_;
+  struct sigaction before_[std::size(kEndSignals)];
+  std::thread thread_;
+};
 
 // The session between mount and umount.
 class Session {
@@ -122,24 +190,29 @@ class Session {
 
   // False: libfuse has said why.
   bool mount(const std::string& at) {
-    if (session_ == nullptr || fuse_set_signal_handlers(session_) != 0) return false;
+    if (session_ == nullptr) return false;
     mounted_ = fuse_session_mount(session_, at.c_str()) == 0;
     return mounted_ && take_over_device(session_);
   }
   // Until the mount ends, or a signal comes. `caches`: for the time of it the kernel may keep what
   // leases cover; or null.
-  int run(Bridge* caches) {
+  int run(Bridge* caches, Waits* waits) {
     if (caches != nullptr) {
       caches->lease_cache = std::make_unique<LeaseCache>(caches->nodes);
-      if (!caches->lease_cache->start(session_, caches->nodes.find(FUSE_ROOT_ID))) return -EINVAL;
+      caches->lease_cache->start(std::make_unique<SessionCache>(session_));
+      if (!caches->lease_cache->listen(caches->nodes.find(FUSE_ROOT_ID))) return -EINVAL;
     }
+    const sigset_t signals = end_signals();
+    const Ending ending(session_);
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     fuse_loop_config* config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_clone_fd(config, 0);
     fuse_loop_cfg_set_max_threads(config, kThreadsMax);
     fuse_loop_cfg_set_idle_threads(config, kThreadsIdle);
     const int result = fuse_session_loop_mt(session_, config);
     fuse_loop_cfg_destroy(config);
-    fuse_remove_signal_handlers(session_);
+    // Whoever waits for a lock asks what may be kept when he gets it.
+    waits->stop();
     if (caches != nullptr) caches->lease_cache = nullptr;
     return result;
   }
@@ -177,12 +250,10 @@ int serve(const CommandLine& line, int ready_fd) {
   int status = connect(line, &bridge);
   if (status == kExitOk) {
     Session session(line, &bridge);
-    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     if (!session.mount(line.mountpoint)) {
       status = fail("could not mount at " + line.mountpoint);
     } else {
-      const int result = session.run(line.lease_cache ? &bridge : nullptr);
-      bridge.waits.stop();
+      const int result = session.run(line.lease_cache ? &bridge : nullptr, &bridge.waits);
       if (result < 0) status = fail(std::string("the device failed: ") + strerror(-result));
     }
   }

@@ -8,18 +8,20 @@
 
 #include <utility>
 
+#include "bindings/fuse/calls.h"
+
 namespace bridge {
 
 namespace {
 
 // A token of this thread's: made once, and again after it was fired.
 struct ThreadCancel {
-  ~ThreadCancel() { myfs_cancel_destroy(token); }
+  ~ThreadCancel() { Calls::all().drop(token); }
   void renew() {
-    myfs_cancel_destroy(token);
-    token = myfs_cancel_create();
+    Calls::all().drop(token);
+    token = Calls::all().make();
   }
-  myfs_cancel* token = myfs_cancel_create();
+  myfs_cancel* token = Calls::all().make();
 };
 thread_local ThreadCancel thread_cancel;
 

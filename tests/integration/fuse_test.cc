@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -342,6 +343,75 @@ TEST_P(Fuse, mapped_files_are_read_and_written) {
   ::close(fd);
 }
 
+TEST_P(Fuse, what_a_mapping_holds_goes_to_its_place_however_the_file_is_open) {
+  for (int flags : {O_APPEND, O_DIRECT}) {
+    std::string expected(5000, 'x');
+    ASSERT_EQ(0, put(*a_ / "f", expected));
+    const int fd = ::open((*a_ / "f").c_str(), O_RDWR | flags);
+    void* map = ::mmap(nullptr, expected.size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ASSERT_NE(MAP_FAILED, map) << strerror(errno);
+    auto* bytes = static_cast<char*>(map);
+    bytes[0] = expected[0] = 'y';
+    bytes[4999] = expected[4999] = 'z';
+    EXPECT_EQ(0, ::msync(map, expected.size(), MS_SYNC)) << flags << strerror(errno);
+    ::munmap(map, expected.size());
+    ::close(fd);
+    EXPECT_TRUE(expected == get(*b_ / "f")) << flags << ", " << stat_of(*b_ / "f").st_size;
+  }
+}
+
+TEST_P(Fuse, the_x_bit_of_the_caller_decides_who_executes) {
+  const std::string path = *a_ / "program";
+  std::filesystem::copy_file("/bin/true", path);
+  const auto run_as = [&](uid_t uid) {
+    return as_user(uid, uid, {}, [&] {
+      ::execl(path.c_str(), path.c_str(), nullptr);
+      return errno;
+    });
+  };
+  ASSERT_EQ(0, ::chmod(path.c_str(), 0754));
+  EXPECT_EQ(0, run_as(0));
+  EXPECT_EQ(EACCES, run_as(1000));
+  ASSERT_EQ(0, ::chmod(path.c_str(), 0711));
+  EXPECT_EQ(0, run_as(1000));
+  EXPECT_EQ(EACCES, as_user(1000, 1000, {}, [&] { return open_errno(path, O_RDONLY); }));
+}
+
+TEST_P(Fuse, fcntl_changes_how_an_open_file_is_read_and_copied_to) {
+  ASSERT_EQ(0, put(*a_ / "f", "0123456789"));
+  const int from = ::open((*a_ / "f").c_str(), O_RDONLY | O_DIRECT);
+  ASSERT_EQ(0, ::fcntl(from, F_SETFL, 0));
+  char bytes[4] = {};
+  EXPECT_EQ(3, ::pread(from, bytes, 3, 1)) << strerror(errno);
+  EXPECT_STREQ("123", bytes);
+  const int to = ::open((*a_ / "g").c_str(), O_RDWR | O_CREAT | O_APPEND, 0644);
+  ASSERT_EQ(0, ::fcntl(to, F_SETFL, 0));
+  off_t from_offset = 0, to_offset = 0;
+  EXPECT_EQ(10, ::copy_file_range(from, &from_offset, to, &to_offset, 10, 0)) << strerror(errno);
+  ASSERT_EQ(0, ::fcntl(to, F_SETFL, O_APPEND));
+  EXPECT_EQ(3, ::pwrite(to, "end", 3, 0));
+  EXPECT_EQ("0123456789end", get(*b_ / "g"));
+  ::close(from);
+  ::close(to);
+}
+
+TEST_P(Fuse, an_acl_that_closes_a_directory_counts_at_once) {
+  ASSERT_EQ(0, ::mkdir((*a_ / "d").c_str(), 0755));
+  ASSERT_EQ(0, put(*a_ / "d/f", "x"));
+  ASSERT_EQ(0, put(*a_ / "g", "x"));
+  const std::string path = *a_ / "d/f";
+  const auto open_it = [&] {
+    return as_user(1000, 1000, {}, [&] { return open_errno(path, O_RDONLY); });
+  };
+  (void)mode(*a_ / "g");
+  EXPECT_EQ(0, open_it());
+  const std::string list = acl_bytes({{1, 7}, {2, 0, 1000}, {4, 5}, {16, 7}, {32, 5}});
+  ASSERT_EQ(0, ::setxattr((*a_ / "d").c_str(), kAclAccess, list.data(), list.size(), 0));
+  // Let happen when the kernel has forgotten all that it was to forget before.
+  ASSERT_EQ(0, ::chmod((*b_ / "g").c_str(), 0600));
+  EXPECT_EQ(EACCES, open_it());
+}
+
 TEST_P(Fuse, extended_attributes_and_ranges) {
   ASSERT_EQ(0, put(*a_ / "f", std::string(1 << 20, 'x')));
   ASSERT_EQ(0, ::setxattr((*a_ / "f").c_str(), "user.a", "value", 5, 0));
@@ -648,6 +718,45 @@ TEST_F(FuseCommand, says_what_to_do_where_the_device_is_missing) {
   EXPECT_EQ(1, result.status);
   EXPECT_NE(std::string::npos, result.err.find("/dev/fuse: No such file")) << result.err;
   EXPECT_NE(std::string::npos, result.err.find("modprobe fuse")) << result.err;
+}
+
+TEST_F(FuseCommand, a_write_that_is_asked_to_be_durable_outlives_the_bridge) {
+  MyfsdProcess server(dir_ / "short", {"--lease-term", "1"});
+  ASSERT_TRUE(server.start()) << server.output();
+  struct {
+    const char* options;
+    int rwf;
+  } const cases[] = {{"", RWF_DSYNC}, {"", RWF_SYNC}, {"sync", 0}};
+  for (const auto& each : cases) {
+    SCOPED_TRACE(std::string(each.options) + " " + std::to_string(each.rwf));
+    FuseMount writer(server.url(), dir_ / "w", each.options);
+    const int fd = ::open((writer / "f").c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0644);
+    char text[] = "text";
+    const iovec part{text, 4};
+    EXPECT_EQ(4, ::pwritev2(fd, &part, 1, 0, each.rwf)) << strerror(errno);
+    EXPECT_EQ(128 + SIGKILL, writer.end(SIGKILL));
+    ::close(fd);
+    EXPECT_EQ(0, ::umount2(writer.path().c_str(), MNT_DETACH));
+    const FuseMount reader(server.url(), dir_ / "r", "");
+    EXPECT_EQ("text", get(reader / "f"));
+  }
+}
+
+// What may have been written is waited for within the bounds of an unmount, then said to be lost.
+TEST_F(FuseCommand, a_signal_ends_a_mount_whose_callers_wait_for_a_silent_server) {
+  FuseMount mount(server_->url(), mountpoint(), "");
+  const std::string path = mount / "new";
+  server_->send_signal(SIGSTOP);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::_exit(::mkdir(path.c_str(), 0755) == 0 ? 0 : errno);
+  }
+  wait_until_blocked(child);
+  EXPECT_EQ(1, mount.end(SIGTERM));
+  int status = 0;
+  EXPECT_EQ(child, ::waitpid(child, &status, 0));
+  EXPECT_NE(0, exit_status(status));
+  EXPECT_FALSE(is_fuse(mountpoint()));
 }
 
 // The kernel's FUSE_TMPFILE.

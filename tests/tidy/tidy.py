@@ -49,7 +49,7 @@ LAYERS = {
     'examples': {'public'},
     'support': EVERYTHING,
     'posix': {'support', 'public'},
-    'tests': EVERYTHING,
+    'tests': EVERYTHING | {'bindings'},
 }
 SEES_KJ = {'uv', 'rpc', 'server', 'testing', 'support', 'tests', 'cmake'}
 # Packages whose headers are written in quotes, as their own manuals do.
