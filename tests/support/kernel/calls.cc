@@ -137,7 +137,7 @@ int64_t control(int fd, int cmd, int64_t arg) {
 int64_t lock_from_here(int fd, int cmd, off_t size) {
   if (cmd != F_TEST) return ::lockf(fd, cmd, size);
   struct flock lock {};
-  lock.l_type = F_WRLCK;
+  lock.l_type = F_RDLCK;  // as lockf(3)
   lock.l_whence = SEEK_CUR;
   lock.l_len = size;
   if (::fcntl(fd, F_GETLK, &lock) != 0) return -1;
