@@ -276,6 +276,11 @@ void Dcache::reposition_locked(Shard& from, Shard& to, Dentry& dentry, Dentry& p
   if (old != dentry.own_position()) removed.positions.push_back(old);
 }
 
+// Of the shards that are locked: others charge for theirs at the same time.
+int64_t Dcache::hashed_in_locked(const Shard& one, const Shard& other) {
+  return static_cast<int64_t>(one.hashed + (&one == &other ? 0 : other.hashed));
+}
+
 void Dcache::d_move(Dentry& old_parent, std::string_view old_name, DirVersion old_version,
                     Dentry& new_parent, std::string_view new_name, DirVersion new_version,
                     const Inode* inode) {
@@ -288,7 +293,7 @@ void Dcache::d_move(Dentry& old_parent, std::string_view old_name, DirVersion ol
   {
     Removed removed;
     PairLock lock(from, to);
-    int64_t before = size();
+    const int64_t before = hashed_in_locked(from, to);
     Dentry* moved = find_locked(old_dir, old_name, old_hash);
     Dentry* target = find_locked(new_dir, new_name, new_hash);
     const bool is_it = moved != nullptr && inode != nullptr && moved->d_inode() == inode;
@@ -308,7 +313,7 @@ void Dcache::d_move(Dentry& old_parent, std::string_view old_name, DirVersion ol
           put_locked(from, old_parent, old_name, old_hash, nullptr, old_version, true, removed)
               .leak());
     }
-    charge(static_cast<int64_t>(size()) - before);
+    charge(hashed_in_locked(from, to) - before);
   }
   maybe_grow();
 }
@@ -340,10 +345,10 @@ void Dcache::d_exchange(Dentry& a_parent, std::string_view a_name, DirVersion a_
   }
   clear_complete(a_dir);
   clear_complete(b_dir);
-  int64_t before = size();
+  const int64_t before = hashed_in_locked(a_shard, b_shard);
   if (a != nullptr) removed.dentries.push_back(unhash_locked(a_shard, *a));
   if (b != nullptr) removed.dentries.push_back(unhash_locked(b_shard, *b));
-  charge(static_cast<int64_t>(size()) - before);
+  charge(hashed_in_locked(a_shard, b_shard) - before);
 }
 
 void Dcache::d_drop(Inode& dir, std::string_view name) {

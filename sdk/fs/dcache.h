@@ -145,6 +145,7 @@ class Dcache {
   Dentry* unhash_locked(Shard& shard, Dentry& dentry);
   void reposition_locked(Shard& from, Shard& to, Dentry& dentry, Dentry& parent,
                          std::string_view name, uint32_t hash, Removed& removed);
+  static int64_t hashed_in_locked(const Shard& one, const Shard& other);
   static void lru_unlink_locked(Shard& shard, Dentry& dentry);
   static void lru_append_locked(Shard& shard, Dentry& dentry);
 

@@ -488,7 +488,9 @@ Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task, const Sup
 
 Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to) {
   if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) == 0) return {};
+  // Whole pages: of a word of which only a part changes, the rest may be a store, too.
   from = from / kPageSize_bytes * kPageSize_bytes;
+  to = MmapPages::page_up(std::min(to, kFileSizeMax_bytes));
   return inode.i_mmap()->write_out(ctx, {from, to});
 }
 

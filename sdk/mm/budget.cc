@@ -25,8 +25,11 @@ const char* mem_class_name(MemClass cls) {
 
 void Budget::set_limit(size_t bytes) {
   limit_.store(bytes, std::memory_order_relaxed);
-  while (used() > bytes && make_room(used() - bytes)) {
-  }
+  give_back_above(bytes);
+}
+
+void Budget::give_back_above(size_t goal_bytes) {
+  for (size_t now = used(); now > goal_bytes && make_room(now - goal_bytes);) now = used();
 }
 
 bool Budget::try_charge(MemClass cls, size_t bytes, From from) {

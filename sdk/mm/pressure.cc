@@ -137,12 +137,7 @@ PressureWatch::Signs PressureWatch::wait(int64_t deadline_ns) {
 void PressureWatch::give_back(PressureLevel level) {
   const size_t share = level == PressureLevel::kCritical ? 2 : 8;
   const size_t used = budget_.used();
-  give_back_above(used - used / share);
-}
-
-void PressureWatch::give_back_above(size_t goal_bytes) {
-  while (budget_.used() > goal_bytes && budget_.make_room(budget_.used() - goal_bytes)) {
-  }
+  budget_.give_back_above(used - used / share);
 }
 
 void PressureWatch::tell(PressureLevel level) {
@@ -174,7 +169,8 @@ void PressureWatch::run() {
       MutexLock lock(mutex_);
       if (stopping_) return;
     }
-    if (exceeded_.exchange(false, std::memory_order_acq_rel)) give_back_above(budget_.limit());
+    if (exceeded_.exchange(false, std::memory_order_acq_rel))
+      budget_.give_back_above(budget_.limit());
     const PressureLevel before = level();
     PressureLevel now = before;
     if (seen != PressureLevel::kNone) {

@@ -79,7 +79,6 @@ class PressureWatch {
   };
   Signs wait(int64_t deadline_ns);
   void give_back(PressureLevel level);
-  void give_back_above(size_t goal_bytes);
   void tell(PressureLevel level);
 
   Budget& budget_;

@@ -80,6 +80,9 @@ class Budget {
   // returns true if any progress. Never waits.
   bool make_room(size_t bytes);
 
+  // make_room() until used() is at most `goal_bytes`, or nothing more can be had.
+  void give_back_above(size_t goal_bytes);
+
   void register_shrinker(Shrinker* shrinker);
   // Waits until no call of it runs.
   void unregister_shrinker(Shrinker* shrinker);

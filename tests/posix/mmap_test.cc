@@ -478,6 +478,19 @@ TEST_F(MmapOfTwo, WordsOfBothStay) {
   EXPECT_EQ(0, myfs_munmap(*other_, theirs, kPage));
 }
 
+// A word of which a part is stored and a part is written keeps both.
+TEST_F(MmapOfTwo, AWriteNextToAStoreInOneWordStays) {
+  char* mine = map(kPage);
+  std::memset(mine, '0', kPage);
+  sync(mine, kPage);
+  mine[7] = 'A';
+  ASSERT_EQ(4, myfs_pwrite(task_, fd_, "BBBB", 4, 0));
+  EXPECT_EQ("BBBB000A", std::string(mine, 8));
+  sync(mine, kPage);
+  EXPECT_EQ("BBBB000A", seen_elsewhere().substr(0, 8));
+  unmap(mine, kPage);
+}
+
 TEST_F(MmapOfTwo, StoresSurviveAnInvalidate) {
   char* at = map(2 * kPage);
   std::memcpy(at, "mine, not written", 17);

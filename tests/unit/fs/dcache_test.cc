@@ -145,6 +145,45 @@ TEST_F(DcacheTest, the_budget_is_charged_and_given_back) {
 
 // --- threads ---
 
+// Renames charge for what they change themselves, and not for what others do at the same time.
+TEST_F(DcacheTest, the_budget_is_exact_with_renames_beside_other_changes) {
+  mm::Budget budget(size_t{1} << 30);
+  Ramfs::Options options;
+  options.super.budget = &budget;
+  TaskStruct other(root.cred);
+  auto sb = Ramfs::create(options, nullptr);
+  ASSERT_TRUE(other.mount(root, sb, "/", false).ok());
+  auto make_dir = [&](const std::string& path) {
+    return errno_of(vfs_mkdir(root, other, {AT_FDCWD, path}, 0755));
+  };
+  for (const char* dir : {"/a", "/b", "/a/x", "/c", "/d", "/e", "/f", "/f/g"})
+    ASSERT_EQ(make_dir(dir), 0);
+  std::atomic<int> wrong{0};
+  auto renames = [&](const char* from, const char* to, unsigned flags) {
+    for (int i = 0; i < 4000; ++i) {
+      const char* one = i % 2 == 0 ? from : to;
+      const char* two = i % 2 == 0 ? to : from;
+      if (!vfs_rename(root, other, {AT_FDCWD, one}, {AT_FDCWD, two}, flags).ok()) ++wrong;
+    }
+  };
+  auto changes = [&](const std::string& dir) {
+    for (int i = 0; i < 4000; ++i) {
+      const std::string name = dir + "/" + std::to_string(i % 50);
+      if (make_dir(name) != 0) ++wrong;
+      if (!vfs_rmdir(root, other, {AT_FDCWD, name}).ok()) ++wrong;
+    }
+  };
+  std::vector<std::thread> threads;
+  threads.emplace_back([&] { renames("/a/x", "/b/z", 0); });
+  threads.emplace_back([&] { renames("/e", "/f/g", RENAME_EXCHANGE); });
+  threads.emplace_back([&] { changes("/c"); });
+  threads.emplace_back([&] { changes("/d"); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  const size_t dentries = sb->s_dcache.size();
+  EXPECT_EQ(budget.used(mm::MemClass::kDentries), dentries * Dcache::kBytesPerDentry);
+}
+
 // A name that is always somewhere is always found at one of its places, and never as something
 // else.
 TEST_F(DcacheTest, look_ups_during_renames) {
