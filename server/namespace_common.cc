@@ -8,9 +8,6 @@
 
 namespace myfs::server {
 
-// A bit of Opener::access, with kAccessRead: opened to be executed (myfs.capnp).
-constexpr uint8_t kAccessExec = 8;
-
 Errno check_name(std::string_view name) {
   if (name.size() > kNameMax_bytes) return Errno(ENAMETOOLONG);
   if (name.empty() || name == "." || name == "..") return Errno(EINVAL);

@@ -61,6 +61,7 @@ struct Grant {
 inline constexpr uint8_t kAccessRead = 1;
 inline constexpr uint8_t kAccessWrite = 2;
 inline constexpr uint8_t kAccessAppendOnly = 4;
+inline constexpr uint8_t kAccessExec = 8;  // with kAccessRead: X is asked for in place of R
 
 struct Opener {
   uint64_t open_id = 0;  // 0: none

@@ -6,6 +6,7 @@
 #include <climits>
 
 #include "sdk/base/limits.h"
+#include "sdk/fs/file_position.h"
 #include "sdk/fs/locks.h"
 #include "sdk/fs/mmap.h"
 #include "sdk/fs/namei_ops.h"
@@ -45,34 +46,6 @@ Result<void> sync_as_opened(const CallContext& ctx, File& file) {
   return file.f_op().fsync(ctx, file, (file.f_flags() & O_SYNC) != O_SYNC);
 }
 
-// A position given by the caller, or the file's own.
-class Position {
- public:
-  Position(File& file, int64_t* given) : file_(file), given_(given) {
-    if (given != nullptr) {
-      start_ = *given;
-      return;
-    }
-    MutexLock lock(file.f_pos_lock);
-    start_ = file.f_pos;
-  }
-  int64_t start() const { return start_; }
-  void advance(size_t count) {
-    const int64_t end = start_ + static_cast<int64_t>(count);
-    if (given_ != nullptr) {
-      *given_ = end;
-      return;
-    }
-    MutexLock lock(file_.f_pos_lock);
-    file_.f_pos = end;
-  }
-
- private:
-  File& file_;
-  int64_t* const given_;
-  int64_t start_ = 0;
-};
-
 }  // namespace
 
 Result<size_t> vfs_copy_file_range(const CallContext& ctx, const TaskStruct& task, int fd_in,
@@ -82,9 +55,8 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, const TaskStruct& tas
   MYFS_ASSIGN(Ref<File> out, file_of(task, fd_out));
   if (Errno error = check_files(*in, *out); !error.ok()) return error;
   if (length > SSIZE_MAX) return Errno(EINVAL);
-  Position from(*in, offset_in), to(*out, offset_out);
-  MYFS_ASSIGN(const size_t count,
-              vfs_copy_file_range(ctx, *in, from.start(), *out, to.start(), length));
+  FilePosition from(*in, offset_in), to(*out, offset_out);
+  MYFS_ASSIGN(const size_t count, vfs_copy_file_range(ctx, *in, from.at(), *out, to.at(), length));
   if (count == 0) return size_t{0};
   from.advance(count);
   to.advance(count);

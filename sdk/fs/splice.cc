@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "sdk/base/error_detail.h"
+#include "sdk/fs/file_position.h"
 #include "sdk/fs/locks.h"
 #include "sdk/fs/read_write.h"
 
@@ -205,34 +206,6 @@ class KernelEnd {
   std::optional<CancelToken::Listener> cancelled_;
 };
 
-// Where our file is read or written.
-class FilePosition {
- public:
-  FilePosition(File& file, int64_t* given) : file_(file), given_(given) {
-    if (given != nullptr) {
-      at_ = *given;
-      return;
-    }
-    MutexLock lock(file.f_pos_lock);
-    at_ = file.f_pos;
-  }
-  int64_t at() const { return at_; }
-  void move_to(uint64_t at) {
-    at_ = static_cast<int64_t>(at);
-    if (given_ != nullptr) {
-      *given_ = at_;
-      return;
-    }
-    MutexLock lock(file_.f_pos_lock);
-    file_.f_pos = at_;
-  }
-
- private:
-  File& file_;
-  int64_t* const given_;
-  int64_t at_ = 0;
-};
-
 IoVec vector_of(iovec* part, std::byte* data, size_t size) {
   *part = {data, size};
   return IoVec(part, 1);
@@ -253,7 +226,7 @@ Result<size_t> step_out(const CallContext& ctx, File& file, FilePosition& positi
     }
     done += *written;
   }
-  if (done != 0) position.move_to(static_cast<uint64_t>(position.at()) + done);
+  if (done != 0) position.advance(done);
   return done;
 }
 
@@ -272,7 +245,7 @@ Result<size_t> step_in(const CallContext& ctx, File& file, FilePosition& positio
       break;
     }
     done += written->count;
-    position.move_to(written->offset + written->count);
+    position.move_to(static_cast<int64_t>(written->offset + written->count));
   }
   kernel.unread(got - done);
   // What came out of a pipe or socket is gone: the caller is to know at once.

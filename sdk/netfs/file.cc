@@ -39,11 +39,8 @@ IoVecs slice(fs::IoVec all, size_t skip, size_t count) {
   return part;
 }
 
-// A bit of Opener::access, with kAccessRead (myfs.capnp).
-constexpr uint32_t kAccessExec = 8;
-
 uint32_t may_mask(uint32_t access) {
-  const uint32_t reads = (access & kAccessExec) != 0 ? fs::MAY_EXEC : fs::MAY_READ;
+  const uint32_t reads = (access & rpc::kAccessExec) != 0 ? fs::MAY_EXEC : fs::MAY_READ;
   return ((access & rpc::kAccessRead) != 0 ? reads : 0) |
          ((access & rpc::kAccessWrite) != 0 ? fs::MAY_WRITE : 0);
 }

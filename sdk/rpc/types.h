@@ -68,8 +68,9 @@ struct Layout {
   std::vector<Extent> stripes{};
 };
 
-// Bits of Opener::access and OpenRecord::access.
-inline constexpr uint8_t kAccessRead = 1, kAccessWrite = 2, kAccessAppendOnly = 4;
+// Bits of Opener::access and OpenRecord::access. kAccessExec, with kAccessRead: opened to be
+// executed, so that X is asked for in place of R.
+inline constexpr uint8_t kAccessRead = 1, kAccessWrite = 2, kAccessAppendOnly = 4, kAccessExec = 8;
 
 // Who does data I/O. open_id 0: no registered open, cred decides.
 struct Opener {

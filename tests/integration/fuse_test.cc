@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/flock.h"
 #include "tests/support/myfsd/acl_bytes.h"
 #include "tests/support/myfsd/process.h"
 #include "tests/support/myfsd/program.h"
@@ -503,15 +504,8 @@ TEST_P(Fuse, a_read_only_mount_changes_nothing) {
 
 constexpr unsigned kPatience_s = 30;
 
-struct flock range(int type, off_t start = 0, off_t length = 0) {
-  struct flock lock {};
-  lock.l_type = static_cast<short>(type);
-  lock.l_start = start;
-  lock.l_len = length;
-  return lock;
-}
 int set_lock(int fd, int cmd, int type, off_t start = 0, off_t length = 0) {
-  struct flock lock = range(type, start, length);
+  struct flock lock = flock_range(type, start, length);
   return ::fcntl(fd, cmd, &lock) == 0 ? 0 : errno;
 }
 // The exit status of a process that does `fn`; it is killed if that takes too long.
@@ -551,7 +545,7 @@ TEST_P(FuseLocks, a_process_and_the_other_mount_keep_one_another_out) {
   EXPECT_EQ(0, set_lock(fd_a_, F_SETLK, F_WRLCK, 0, 10));
   EXPECT_EQ(EAGAIN, set_lock(fd_b_, F_SETLK, F_RDLCK, 5, 10));
   EXPECT_EQ(0, set_lock(fd_b_, F_SETLK, F_WRLCK, 10, 10));
-  struct flock found = range(F_WRLCK);
+  struct flock found = flock_range(F_WRLCK);
   ASSERT_EQ(0, ::fcntl(fd_b_, F_GETLK, &found));
   EXPECT_EQ(F_WRLCK, found.l_type);
   EXPECT_EQ(0, found.l_start);

@@ -10,17 +10,10 @@
 #include <thread>
 
 #include "tests/integration/two_clients.h"
+#include "tests/support/flock.h"
 
 namespace myfs::test {
 namespace {
-
-struct flock range(int type, off_t start = 0, off_t length = 0) {
-  struct flock lock {};
-  lock.l_type = static_cast<short>(type);
-  lock.l_start = start;
-  lock.l_len = length;
-  return lock;
-}
 
 // A short lease term: what a dead client holds ends soon.
 class Locks : public TwoClients {
@@ -71,13 +64,13 @@ TEST_P(Locks, TheNextHolderSeesWhatTheLastOneWrote) {
   constexpr int kRounds = 200;
   auto add = [](Client& client, int fd) {
     for (int i = 0; i < kRounds; ++i) {
-      ASSERT_EQ(0, wait(client, fd, range(F_WRLCK))) << last_message();
+      ASSERT_EQ(0, wait(client, fd, flock_range(F_WRLCK))) << last_message();
       char text[16] = {};
       ASSERT_LT(0, myfs_pread(client, fd, text, sizeof text - 1, 0));
       const std::string next = std::to_string(std::stoi(text) + 1);
       ASSERT_EQ(static_cast<ssize_t>(next.size()),
                 myfs_pwrite(client, fd, next.data(), next.size(), 0));
-      ASSERT_EQ(0, set(client, fd, range(F_UNLCK)));
+      ASSERT_EQ(0, set(client, fd, flock_range(F_UNLCK)));
     }
   };
   std::thread other([&] { add(b(), fd_b_); });
@@ -116,10 +109,10 @@ TEST_P(Locks, ManyWhoWaitGetItOneAfterTheOther) {
       Client& client = i % 2 == 0 ? a() : b();
       const int fd = client.open("/f", O_RDWR);  // an owner of its own, by F_OFD
       for (int round = 0; round < kRounds; ++round) {
-        ASSERT_EQ(0, set(client, fd, range(F_WRLCK), F_OFD_SETLKW)) << last_message();
+        ASSERT_EQ(0, set(client, fd, flock_range(F_WRLCK), F_OFD_SETLKW)) << last_message();
         EXPECT_EQ(0, inside.fetch_add(1));
         inside.fetch_sub(1);
-        ASSERT_EQ(0, set(client, fd, range(F_UNLCK), F_OFD_SETLK));
+        ASSERT_EQ(0, set(client, fd, flock_range(F_UNLCK), F_OFD_SETLK));
       }
       done.fetch_add(1);
       EXPECT_EQ(0, myfs_close(client, fd));
@@ -130,16 +123,16 @@ TEST_P(Locks, ManyWhoWaitGetItOneAfterTheOther) {
 }
 
 TEST_P(Locks, ACircleOverTwoClientsIsRefused) {
-  ASSERT_EQ(0, set(a(), fd_a_, range(F_WRLCK, 0, 1)));
-  ASSERT_EQ(0, set(b(), fd_b_, range(F_WRLCK, 1, 1)));
+  ASSERT_EQ(0, set(a(), fd_a_, flock_range(F_WRLCK, 0, 1)));
+  ASSERT_EQ(0, set(b(), fd_b_, flock_range(F_WRLCK, 1, 1)));
   auto first = std::async(std::launch::async, [&] {
-    int result = wait(a(), fd_a_, range(F_WRLCK, 1, 1));
-    if (result == -EDEADLK) set(a(), fd_a_, range(F_UNLCK));
+    int result = wait(a(), fd_a_, flock_range(F_WRLCK, 1, 1));
+    if (result == -EDEADLK) set(a(), fd_a_, flock_range(F_UNLCK));
     return result;
   });
-  const int second = wait(b(), fd_b_, range(F_WRLCK, 0, 1));
+  const int second = wait(b(), fd_b_, flock_range(F_WRLCK, 0, 1));
   if (second == -EDEADLK) {
-    EXPECT_EQ(0, set(b(), fd_b_, range(F_UNLCK)));
+    EXPECT_EQ(0, set(b(), fd_b_, flock_range(F_UNLCK)));
   }
   EXPECT_EQ(-EDEADLK, first.get() + second);
 }
@@ -149,11 +142,11 @@ TEST_P(Locks, TheDeathOfAHolderFreesItsLock) {
   ASSERT_EQ("0", peer.mounted());
   const std::string fd = peer("open /f " + std::to_string(O_RDWR));
   ASSERT_EQ("0", peer("lock " + fd));
-  EXPECT_EQ(-EAGAIN, set(a(), fd_a_, range(F_RDLCK)));
-  auto waits = start_wait(b(), fd_b_, range(F_WRLCK));
+  EXPECT_EQ(-EAGAIN, set(a(), fd_a_, flock_range(F_RDLCK)));
+  auto waits = start_wait(b(), fd_b_, flock_range(F_WRLCK));
   peer.program().kill(SIGKILL);
   EXPECT_EQ(0, waits.get());
-  EXPECT_EQ(-EAGAIN, set(a(), fd_a_, range(F_RDLCK)));
+  EXPECT_EQ(-EAGAIN, set(a(), fd_a_, flock_range(F_RDLCK)));
 }
 
 // He was away for longer than his lease, and somebody else has got what he had locked.
@@ -163,7 +156,7 @@ TEST_P(Locks, AStoppedHolderLearnsThatItsLockIsLost) {
   const std::string fd = peer("open /f " + std::to_string(O_RDWR));
   ASSERT_EQ("0", peer("lock " + fd));
   peer.program().kill(SIGSTOP);
-  EXPECT_EQ(0, wait(a(), fd_a_, range(F_WRLCK)));
+  EXPECT_EQ(0, wait(a(), fd_a_, flock_range(F_WRLCK)));
   ASSERT_EQ(1, myfs_pwrite(a(), fd_a_, "1", 1, 0));
   peer.program().kill(SIGCONT);
   EXPECT_EQ("<EIO>", peer("write " + fd + " late"));
@@ -174,43 +167,43 @@ TEST_P(Locks, AStoppedHolderLearnsThatItsLockIsLost) {
 }
 
 TEST_P(Locks, ACancelledWaitGetsNothing) {
-  ASSERT_EQ(0, set(a(), fd_a_, range(F_WRLCK)));
+  ASSERT_EQ(0, set(a(), fd_a_, flock_range(F_WRLCK)));
   myfs_cancel* cancel = myfs_cancel_create();
   const uint64_t before = a().server_operations();
-  auto waits =
-      std::async(std::launch::async, [&] { return wait(b(), fd_b_, range(F_WRLCK), cancel); });
+  auto waits = std::async(std::launch::async,
+                          [&] { return wait(b(), fd_b_, flock_range(F_WRLCK), cancel); });
   after_next_call(a(), before);
   myfs_cancel_fire(cancel);
   EXPECT_EQ(-ECANCELED, waits.get());
   myfs_cancel_destroy(cancel);
-  ASSERT_EQ(0, set(a(), fd_a_, range(F_UNLCK)));
+  ASSERT_EQ(0, set(a(), fd_a_, flock_range(F_UNLCK)));
   Client c(url());
   const int fd = c.open("/f", O_RDWR);
-  EXPECT_EQ(0, set(c, fd, range(F_WRLCK))) << "nobody has got it";
+  EXPECT_EQ(0, set(c, fd, flock_range(F_WRLCK))) << "nobody has got it";
 }
 
 TEST_P(Locks, AWaitGoesOnOverACutConnection) {
   for (int round = 0; round < 5; ++round) {
-    ASSERT_EQ(0, set(a(), fd_a_, range(F_WRLCK)));
+    ASSERT_EQ(0, set(a(), fd_a_, flock_range(F_WRLCK)));
     const uint64_t before = a().server_operations();
-    auto waits = start_wait(b(), fd_b_, range(F_WRLCK));
+    auto waits = start_wait(b(), fd_b_, flock_range(F_WRLCK));
     after_next_call(a(), before);
     cut_connections();
-    EXPECT_EQ(0, set(a(), fd_a_, range(F_UNLCK)));
+    EXPECT_EQ(0, set(a(), fd_a_, flock_range(F_UNLCK)));
     EXPECT_EQ(0, waits.get());
-    EXPECT_EQ(-EAGAIN, set(a(), fd_a_, range(F_WRLCK)));
-    EXPECT_EQ(0, set(b(), fd_b_, range(F_UNLCK)));
+    EXPECT_EQ(-EAGAIN, set(a(), fd_a_, flock_range(F_WRLCK)));
+    EXPECT_EQ(0, set(b(), fd_b_, flock_range(F_UNLCK)));
   }
   EXPECT_EQ(0u, a().stats().sessions_lost + b().stats().sessions_lost);
 }
 
 TEST_P(Locks, AWaitEndsAtItsDeadline) {
-  ASSERT_EQ(0, set(a(), fd_a_, range(F_WRLCK)));
-  EXPECT_EQ(-ETIMEDOUT, wait(b(), fd_b_, range(F_WRLCK), nullptr, 50));
-  ASSERT_EQ(0, set(a(), fd_a_, range(F_UNLCK)));
-  EXPECT_EQ(0, set(a(), fd_a_, range(F_WRLCK)));
-  EXPECT_EQ(0, set(a(), fd_a_, range(F_UNLCK)));
-  EXPECT_EQ(0, set(b(), fd_b_, range(F_WRLCK)));
+  ASSERT_EQ(0, set(a(), fd_a_, flock_range(F_WRLCK)));
+  EXPECT_EQ(-ETIMEDOUT, wait(b(), fd_b_, flock_range(F_WRLCK), nullptr, 50));
+  ASSERT_EQ(0, set(a(), fd_a_, flock_range(F_UNLCK)));
+  EXPECT_EQ(0, set(a(), fd_a_, flock_range(F_WRLCK)));
+  EXPECT_EQ(0, set(a(), fd_a_, flock_range(F_UNLCK)));
+  EXPECT_EQ(0, set(b(), fd_b_, flock_range(F_WRLCK)));
 }
 
 }  // namespace

@@ -434,38 +434,28 @@ class AsyncEnds : public AsyncTest {
       ASSERT_EQ(0, myfs_async_mkdir(queue_, &change, ("d" + std::to_string(i)).c_str(), 0755));
     }
   }
+  void destroy_with_calls_under_way() {
+    make_file("f", pages(600));
+    forget_everything();
+    int fd = open("f", O_RDONLY);
+    std::deque<Told> told;
+    {
+      Silence silence;
+      submit_some(told, fd);
+      EXPECT_EQ(0, myfs_async_destroy(queue_));
+    }
+    queue_ = make_queue();
+    expect_each_told_once(told, {-ECANCELED});
+    close(fd);
+  }
   char bytes_[600];
 };
 
-TEST_F(AsyncEnds, DestroyTellsAllThatIsUnderWay) {
-  make_file("f", pages(600));
-  forget_everything();
-  int fd = open("f", O_RDONLY);
-  std::deque<Told> told;
-  {
-    Silence silence;
-    submit_some(told, fd);
-    EXPECT_EQ(0, myfs_async_destroy(queue_));
-  }
-  queue_ = make_queue();
-  expect_each_told_once(told, {-ECANCELED});
-  close(fd);
-}
+TEST_F(AsyncEnds, DestroyTellsAllThatIsUnderWay) { destroy_with_calls_under_way(); }
 
 TEST_F(AsyncEnds, DestroyOfAQueueWithAThreadTellsAllThatIsUnderWay) {
-  make_file("f", pages(600));
-  forget_everything();
   use_queue(MYFS_ASYNC_THREAD, 4);
-  int fd = open("f", O_RDONLY);
-  std::deque<Told> told;
-  {
-    Silence silence;
-    submit_some(told, fd);
-    EXPECT_EQ(0, myfs_async_destroy(queue_));
-  }
-  queue_ = make_queue();
-  expect_each_told_once(told, {-ECANCELED});
-  close(fd);
+  destroy_with_calls_under_way();
 }
 
 TEST_F(AsyncEnds, TheEndOfTheTaskEndsWhatIsUnderWay) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/posix/api_test.h"
+#include "tests/support/flock.h"
 
 namespace myfs::test {
 namespace {
@@ -27,14 +28,6 @@ class Locks : public ApiTest {
     }
     ApiTest::TearDown();
   }
-  static struct flock range(int type, off_t start = 0, off_t length = 0, int whence = SEEK_SET) {
-    struct flock lock {};
-    lock.l_type = static_cast<short>(type);
-    lock.l_whence = static_cast<short>(whence);
-    lock.l_start = start;
-    lock.l_len = length;
-    return lock;
-  }
   static int set(myfs_task* task, int fd, struct flock lock, int cmd = F_SETLK) {
     return myfs_lock(task, fd, cmd, &lock);
   }
@@ -48,7 +41,7 @@ class Locks : public ApiTest {
   }
   // Whether the other task could lock this.
   bool is_free(off_t start = 0, off_t length = 0) {
-    struct flock lock = range(F_WRLCK, start, length);
+    struct flock lock = flock_range(F_WRLCK, start, length);
     EXPECT_EQ(0, myfs_lock(other_, other_fd_, F_GETLK, &lock)) << last_message();
     return lock.l_type == F_UNLCK;
   }
@@ -58,15 +51,15 @@ class Locks : public ApiTest {
 };
 
 TEST_F(Locks, lock_EAGAIN) {
-  ASSERT_EQ(0, set(task_, fd_, range(F_WRLCK, 0, 5)));
-  EXPECT_EQ(-EAGAIN, set(other_, other_fd_, range(F_RDLCK)));
-  EXPECT_EQ(-EAGAIN, set(other_, other_fd_, range(F_WRLCK, 4, 1)));
-  EXPECT_EQ(-EAGAIN, set(other_, other_fd_, range(F_RDLCK), F_OFD_SETLK));
-  EXPECT_EQ(0, set(other_, other_fd_, range(F_WRLCK, 5, 1)));
+  ASSERT_EQ(0, set(task_, fd_, flock_range(F_WRLCK, 0, 5)));
+  EXPECT_EQ(-EAGAIN, set(other_, other_fd_, flock_range(F_RDLCK)));
+  EXPECT_EQ(-EAGAIN, set(other_, other_fd_, flock_range(F_WRLCK, 4, 1)));
+  EXPECT_EQ(-EAGAIN, set(other_, other_fd_, flock_range(F_RDLCK), F_OFD_SETLK));
+  EXPECT_EQ(0, set(other_, other_fd_, flock_range(F_WRLCK, 5, 1)));
 }
 
 TEST_F(Locks, fcntl_takes_the_address_of_a_lock) {
-  struct flock lock = range(F_WRLCK, 3, 4);
+  struct flock lock = flock_range(F_WRLCK, 3, 4);
   EXPECT_EQ(0, myfs_fcntl(task_, fd_, F_SETLK, reinterpret_cast<intptr_t>(&lock)));
   EXPECT_FALSE(is_free(3, 1));
   EXPECT_EQ(-EAGAIN, myfs_fcntl(other_, other_fd_, F_SETLK, reinterpret_cast<intptr_t>(&lock)));
@@ -75,18 +68,18 @@ TEST_F(Locks, fcntl_takes_the_address_of_a_lock) {
 
 TEST_F(Locks, lock_EDEADLK) {
   const int g = open("g"), other_g = other_open("g");
-  ASSERT_EQ(0, set(task_, fd_, range(F_WRLCK)));
-  ASSERT_EQ(0, set(other_, other_g, range(F_WRLCK)));
+  ASSERT_EQ(0, set(task_, fd_, flock_range(F_WRLCK)));
+  ASSERT_EQ(0, set(other_, other_g, flock_range(F_WRLCK)));
   int first = -1;
   std::thread waiter([&] {
-    first = wait(task_, g, range(F_WRLCK));
+    first = wait(task_, g, flock_range(F_WRLCK));
     if (first == -EDEADLK) {
-      EXPECT_EQ(0, set(task_, fd_, range(F_UNLCK)));
+      EXPECT_EQ(0, set(task_, fd_, flock_range(F_UNLCK)));
     }
   });
-  const int second = wait(other_, other_fd_, range(F_WRLCK));
+  const int second = wait(other_, other_fd_, flock_range(F_WRLCK));
   if (second == -EDEADLK) {
-    EXPECT_EQ(0, set(other_, other_g, range(F_UNLCK)));
+    EXPECT_EQ(0, set(other_, other_g, flock_range(F_UNLCK)));
   }
   waiter.join();
   EXPECT_EQ(-EDEADLK, first + second) << "one of them, and the other one has got it";
@@ -94,34 +87,34 @@ TEST_F(Locks, lock_EDEADLK) {
 
 TEST_F(Locks, lock_EBADF) {
   const int reads = open("f", O_RDONLY), writes = open("f", O_WRONLY), path = open("f", O_PATH);
-  EXPECT_EQ(-EBADF, set(task_, reads, range(F_WRLCK)));
-  EXPECT_EQ(-EBADF, set(task_, writes, range(F_RDLCK)));
-  EXPECT_EQ(-EBADF, set(task_, path, range(F_RDLCK)));
-  EXPECT_EQ(-EBADF, set(task_, 4711, range(F_RDLCK)));
-  EXPECT_EQ(0, set(task_, reads, range(F_RDLCK)));
+  EXPECT_EQ(-EBADF, set(task_, reads, flock_range(F_WRLCK)));
+  EXPECT_EQ(-EBADF, set(task_, writes, flock_range(F_RDLCK)));
+  EXPECT_EQ(-EBADF, set(task_, path, flock_range(F_RDLCK)));
+  EXPECT_EQ(-EBADF, set(task_, 4711, flock_range(F_RDLCK)));
+  EXPECT_EQ(0, set(task_, reads, flock_range(F_RDLCK)));
   make_dir("d");
   const int dir = open("d", O_RDONLY | O_DIRECTORY);
-  EXPECT_EQ(0, set(task_, dir, range(F_RDLCK)));
-  EXPECT_EQ(-EBADF, set(task_, dir, range(F_WRLCK)));
+  EXPECT_EQ(0, set(task_, dir, flock_range(F_RDLCK)));
+  EXPECT_EQ(-EBADF, set(task_, dir, flock_range(F_WRLCK)));
 }
 
 TEST_F(Locks, lock_EINVAL) {
-  EXPECT_EQ(-EINVAL, set(task_, fd_, range(F_WRLCK, -1, 2)));
-  EXPECT_EQ(-EINVAL, set(task_, fd_, range(F_WRLCK, 2, -3)));
-  EXPECT_EQ(-EINVAL, set(task_, fd_, range(F_WRLCK, 0, 1, 7)));
-  EXPECT_EQ(-EINVAL, set(task_, fd_, range(7)));
-  EXPECT_EQ(-EINVAL, set(task_, fd_, range(F_WRLCK), F_DUPFD));
-  EXPECT_EQ(-EINVAL, set(task_, fd_, range(F_UNLCK), F_GETLK));
+  EXPECT_EQ(-EINVAL, set(task_, fd_, flock_range(F_WRLCK, -1, 2)));
+  EXPECT_EQ(-EINVAL, set(task_, fd_, flock_range(F_WRLCK, 2, -3)));
+  EXPECT_EQ(-EINVAL, set(task_, fd_, flock_range(F_WRLCK, 0, 1, 7)));
+  EXPECT_EQ(-EINVAL, set(task_, fd_, flock_range(7)));
+  EXPECT_EQ(-EINVAL, set(task_, fd_, flock_range(F_WRLCK), F_DUPFD));
+  EXPECT_EQ(-EINVAL, set(task_, fd_, flock_range(F_UNLCK), F_GETLK));
   EXPECT_EQ(-EINVAL, myfs_lock(task_, fd_, F_SETLK, nullptr));
-  struct flock lock = range(F_WRLCK);
+  struct flock lock = flock_range(F_WRLCK);
   lock.l_pid = 1;
   EXPECT_EQ(-EINVAL, set(task_, fd_, lock, F_OFD_SETLK));
 }
 
 TEST_F(Locks, lock_EOVERFLOW_lockf_EOVERFLOW) {
-  EXPECT_EQ(-EOVERFLOW, set(task_, fd_, range(F_WRLCK, INT64_MAX, 2)));
-  EXPECT_EQ(-EOVERFLOW, set(task_, fd_, range(F_WRLCK, INT64_MAX, 0, SEEK_END)));
-  EXPECT_EQ(0, set(task_, fd_, range(F_WRLCK, INT64_MAX, 1)));
+  EXPECT_EQ(-EOVERFLOW, set(task_, fd_, flock_range(F_WRLCK, INT64_MAX, 2)));
+  EXPECT_EQ(-EOVERFLOW, set(task_, fd_, flock_range(F_WRLCK, INT64_MAX, 0, SEEK_END)));
+  EXPECT_EQ(0, set(task_, fd_, flock_range(F_WRLCK, INT64_MAX, 1)));
   ASSERT_EQ(5, myfs_lseek(task_, fd_, 5, SEEK_SET));
   EXPECT_EQ(-EOVERFLOW, myfs_lockf(task_, fd_, F_TLOCK, INT64_MAX));
 }
@@ -133,29 +126,29 @@ TEST_F(Locks, lock_ENOLCK_flock_ENOLCK_lockf_ENOLCK) {
   for (int i = 0; i < kFiles; ++i) {
     files.push_back(open(("many" + std::to_string(i)).c_str()));
     for (int j = 0; j < kOfEach; ++j)
-      ASSERT_EQ(0, set(task_, files.back(), range(F_WRLCK, 2 * j, 1))) << i << " " << j;
+      ASSERT_EQ(0, set(task_, files.back(), flock_range(F_WRLCK, 2 * j, 1))) << i << " " << j;
   }
-  EXPECT_EQ(-ENOLCK, set(task_, fd_, range(F_WRLCK)));
+  EXPECT_EQ(-ENOLCK, set(task_, fd_, flock_range(F_WRLCK)));
   EXPECT_EQ(-ENOLCK, myfs_flock(task_, fd_, LOCK_SH));
   EXPECT_EQ(-ENOLCK, myfs_lockf(task_, fd_, F_LOCK, 1));
-  EXPECT_EQ(0, set(other_, other_fd_, range(F_WRLCK))) << "another mount's affair";
-  EXPECT_EQ(0, set(other_, other_fd_, range(F_UNLCK)));
+  EXPECT_EQ(0, set(other_, other_fd_, flock_range(F_WRLCK))) << "another mount's affair";
+  EXPECT_EQ(0, set(other_, other_fd_, flock_range(F_UNLCK)));
   close(files.back());
-  EXPECT_EQ(0, set(task_, fd_, range(F_WRLCK)));
+  EXPECT_EQ(0, set(task_, fd_, flock_range(F_WRLCK)));
 }
 
 TEST_F(Locks, lock_EIO) {
-  ASSERT_EQ(0, set(task_, fd_, range(F_WRLCK)));
+  ASSERT_EQ(0, set(task_, fd_, flock_range(F_WRLCK)));
   restart_server();
   struct statfs stat;
   ASSERT_EQ(0, myfs_statfs(task_, "f", &stat)) << "by now it knows: " << last_message();
   char byte;
   EXPECT_EQ(-EIO, myfs_pread(task_, fd_, &byte, 1, 0));
   EXPECT_EQ(-EIO, myfs_pwrite(task_, fd_, "x", 1, 0));
-  EXPECT_EQ(-EIO, set(task_, fd_, range(F_RDLCK)));
-  EXPECT_EQ(0, set(task_, fd_, range(F_UNLCK)));
+  EXPECT_EQ(-EIO, set(task_, fd_, flock_range(F_RDLCK)));
+  EXPECT_EQ(0, set(task_, fd_, flock_range(F_UNLCK)));
   EXPECT_EQ(1, myfs_pread(task_, fd_, &byte, 1, 0));
-  EXPECT_EQ(0, set(task_, fd_, range(F_RDLCK)));
+  EXPECT_EQ(0, set(task_, fd_, flock_range(F_RDLCK)));
 }
 
 TEST_F(Locks, flock_EAGAIN) {
@@ -203,18 +196,18 @@ TEST_F(Locks, lockf_EAGAIN_lockf_EACCES) {
 
 TEST_F(Locks, lockf_EDEADLK) {
   ASSERT_EQ(0, myfs_lockf(task_, fd_, F_LOCK, 1));
-  ASSERT_EQ(0, set(other_, other_fd_, range(F_WRLCK, 1, 1)));
+  ASSERT_EQ(0, set(other_, other_fd_, flock_range(F_WRLCK, 1, 1)));
   int first = -1;
   std::thread waiter([&] {
-    first = wait(other_, other_fd_, range(F_WRLCK, 0, 1));
+    first = wait(other_, other_fd_, flock_range(F_WRLCK, 0, 1));
     if (first == -EDEADLK) {
-      EXPECT_EQ(0, set(other_, other_fd_, range(F_UNLCK)));
+      EXPECT_EQ(0, set(other_, other_fd_, flock_range(F_UNLCK)));
     }
   });
   ASSERT_EQ(1, myfs_lseek(task_, fd_, 1, SEEK_SET));
   const int second = myfs_lockf(task_, fd_, F_LOCK, 1);
   if (second == -EDEADLK) {
-    EXPECT_EQ(0, set(task_, fd_, range(F_UNLCK)));
+    EXPECT_EQ(0, set(task_, fd_, flock_range(F_UNLCK)));
   }
   waiter.join();
   EXPECT_EQ(-EDEADLK, first + second);
@@ -229,7 +222,7 @@ TEST_F(Locks, lockf_EBADF_lockf_EINVAL) {
 
 TEST_F(Locks, any_close_gives_up_the_posix_locks_of_the_task) {
   const int second = open("f", O_RDONLY);
-  ASSERT_EQ(0, set(task_, fd_, range(F_WRLCK)));
+  ASSERT_EQ(0, set(task_, fd_, flock_range(F_WRLCK)));
   EXPECT_FALSE(is_free());
   close(second);
   EXPECT_TRUE(is_free());
@@ -237,7 +230,7 @@ TEST_F(Locks, any_close_gives_up_the_posix_locks_of_the_task) {
 
 TEST_F(Locks, those_of_an_open_file_go_with_its_last_close) {
   const int copy = myfs_dup(task_, fd_);
-  ASSERT_EQ(0, set(task_, fd_, range(F_WRLCK), F_OFD_SETLK));
+  ASSERT_EQ(0, set(task_, fd_, flock_range(F_WRLCK), F_OFD_SETLK));
   ASSERT_EQ(0, myfs_flock(task_, fd_, LOCK_EX));
   close(open("f"));
   close(fd_);
@@ -249,11 +242,11 @@ TEST_F(Locks, those_of_an_open_file_go_with_its_last_close) {
 }
 
 TEST_F(Locks, the_end_of_a_task_gives_up_what_it_has) {
-  ASSERT_EQ(0, set(other_, other_fd_, range(F_WRLCK)));
+  ASSERT_EQ(0, set(other_, other_fd_, flock_range(F_WRLCK)));
   ASSERT_EQ(0, myfs_flock(other_, other_fd_, LOCK_EX));
-  EXPECT_EQ(-EAGAIN, set(task_, fd_, range(F_WRLCK)));
+  EXPECT_EQ(-EAGAIN, set(task_, fd_, flock_range(F_WRLCK)));
   EXPECT_EQ(0, myfs_task_destroy(std::exchange(other_, nullptr)));
-  EXPECT_EQ(0, set(task_, fd_, range(F_WRLCK)));
+  EXPECT_EQ(0, set(task_, fd_, flock_range(F_WRLCK)));
   EXPECT_EQ(0, myfs_flock(task_, fd_, LOCK_EX | LOCK_NB));
 }
 
@@ -267,8 +260,8 @@ TEST_F(Locks, an_open_directory_can_be_locked_after_another_client_removed_it) {
   ASSERT_EQ(0, myfs_rmdir(other_, (home() + "/d").c_str()));
   EXPECT_EQ(-EAGAIN, myfs_flock(task_, dir, LOCK_EX | LOCK_NB)) << last_message();
   EXPECT_EQ(0, myfs_flock(task_, dir, LOCK_SH)) << last_message();
-  EXPECT_EQ(0, set(task_, dir, range(F_RDLCK), F_OFD_SETLK)) << last_message();
-  struct flock lock = range(F_WRLCK);
+  EXPECT_EQ(0, set(task_, dir, flock_range(F_RDLCK), F_OFD_SETLK)) << last_message();
+  struct flock lock = flock_range(F_WRLCK);
   EXPECT_EQ(0, myfs_lock(other_, other_dir, F_GETLK, &lock)) << last_message();
   EXPECT_EQ(F_RDLCK, lock.l_type);
   EXPECT_EQ(0, myfs_close(task_, dir)) << last_message();
@@ -282,27 +275,27 @@ TEST_F(Locks, an_open_directory_that_its_client_alone_knows_can_be_locked_after_
   ASSERT_GE(dir, 0);
   ASSERT_EQ(0, myfs_rmdir(other_, (home() + "/d").c_str()));
   EXPECT_EQ(0, myfs_flock(task_, dir, LOCK_EX | LOCK_NB)) << last_message();
-  EXPECT_EQ(0, set(task_, dir, range(F_RDLCK))) << last_message();
+  EXPECT_EQ(0, set(task_, dir, flock_range(F_RDLCK))) << last_message();
   EXPECT_EQ(0, myfs_close(task_, dir)) << last_message();
 }
 
 TEST_F(Locks, getlk_tells_the_first_lock_in_the_way) {
-  ASSERT_EQ(0, set(other_, other_fd_, range(F_WRLCK, 100)));
-  ASSERT_EQ(0, set(other_, other_fd_, range(F_RDLCK, 10, 10)));
-  struct flock lock = range(F_WRLCK);
+  ASSERT_EQ(0, set(other_, other_fd_, flock_range(F_WRLCK, 100)));
+  ASSERT_EQ(0, set(other_, other_fd_, flock_range(F_RDLCK, 10, 10)));
+  struct flock lock = flock_range(F_WRLCK);
   ASSERT_EQ(0, myfs_lock(task_, fd_, F_GETLK, &lock));
   EXPECT_EQ(F_RDLCK, lock.l_type);
   EXPECT_EQ(SEEK_SET, lock.l_whence);
   EXPECT_EQ(10, lock.l_start);
   EXPECT_EQ(10, lock.l_len);
   EXPECT_EQ(getpid(), lock.l_pid);
-  lock = range(F_RDLCK);
+  lock = flock_range(F_RDLCK);
   ASSERT_EQ(0, myfs_lock(task_, fd_, F_GETLK, &lock));
   EXPECT_EQ(100, lock.l_start);
   EXPECT_EQ(0, lock.l_len);
-  ASSERT_EQ(0, set(other_, other_fd_, range(F_UNLCK)));
-  ASSERT_EQ(0, set(other_, other_fd_, range(F_WRLCK), F_OFD_SETLK));
-  lock = range(F_RDLCK);
+  ASSERT_EQ(0, set(other_, other_fd_, flock_range(F_UNLCK)));
+  ASSERT_EQ(0, set(other_, other_fd_, flock_range(F_WRLCK), F_OFD_SETLK));
+  lock = flock_range(F_RDLCK);
   ASSERT_EQ(0, myfs_lock(task_, fd_, F_OFD_GETLK, &lock));
   EXPECT_EQ(-1, lock.l_pid);
 }
@@ -312,11 +305,12 @@ TEST_F(Locks, flock_stands_alone_and_the_others_see_one_another) {
   enum Kind { kPosix, kOfd, kFlock };
   auto take = [&](myfs_task* task, int fd, Kind kind, bool write) {
     if (kind == kFlock) return myfs_flock(task, fd, (write ? LOCK_EX : LOCK_SH) | LOCK_NB);
-    return set(task, fd, range(write ? F_WRLCK : F_RDLCK), kind == kOfd ? F_OFD_SETLK : F_SETLK);
+    return set(task, fd, flock_range(write ? F_WRLCK : F_RDLCK),
+               kind == kOfd ? F_OFD_SETLK : F_SETLK);
   };
   auto drop = [&](myfs_task* task, int fd, Kind kind) {
     if (kind == kFlock) return myfs_flock(task, fd, LOCK_UN);
-    return set(task, fd, range(F_UNLCK), kind == kOfd ? F_OFD_SETLK : F_SETLK);
+    return set(task, fd, flock_range(F_UNLCK), kind == kOfd ? F_OFD_SETLK : F_SETLK);
   };
   for (Kind held : {kPosix, kOfd, kFlock}) {
     for (Kind wanted : {kPosix, kOfd, kFlock}) {

@@ -7,10 +7,13 @@
 #include <set>
 
 #include "sdk/base/clock.h"
+#include "tests/support/flock.h"
 #include "tests/unit/fs/fs_fixture.h"
 
 namespace myfs::fs {
 namespace {
+
+using test::flock_range;
 
 constexpr int64_t kPatience_ns = 20 * kNsPerSec;
 
@@ -27,14 +30,6 @@ class Locks : public FsFixture {
     Result<int> opened = vfs_open(root, in, {AT_FDCWD, path}, flags, 0644);
     EXPECT_TRUE(opened.ok());
     return opened.ok() ? *opened : -1;
-  }
-  static struct flock range(int type, off_t start = 0, off_t length = 0, int whence = SEEK_SET) {
-    struct flock lock {};
-    lock.l_type = static_cast<short>(type);
-    lock.l_whence = static_cast<short>(whence);
-    lock.l_start = start;
-    lock.l_len = length;
-    return lock;
   }
   int set(const TaskStruct& by, int at, struct flock lock, int cmd = F_SETLK) {
     return errno_of(vfs_fcntl_lock(root, by, at, cmd, &lock));
@@ -56,7 +51,7 @@ class Locks : public FsFixture {
     std::string text;
     off_t at = 0;
     while (true) {
-      struct flock lock = get(other, other_fd, range(F_WRLCK, at));
+      struct flock lock = get(other, other_fd, flock_range(F_WRLCK, at));
       if (lock.l_type == F_UNLCK) return text;
       text += (text.empty() ? "" : ", ") + std::to_string(lock.l_start) + "+" +
               (lock.l_len == 0 ? "" : std::to_string(lock.l_len)) +
@@ -71,63 +66,63 @@ class Locks : public FsFixture {
 };
 
 TEST_F(Locks, readers_share_and_writers_exclude) {
-  EXPECT_EQ(0, set(task, fd, range(F_RDLCK, 0, 10)));
-  EXPECT_EQ(0, set(other, other_fd, range(F_RDLCK, 5, 10)));
-  EXPECT_EQ(EAGAIN, set(other, other_fd, range(F_WRLCK, 9, 1)));
-  EXPECT_EQ(0, set(other, other_fd, range(F_WRLCK, 10, 1)));
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, 0, 5)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_RDLCK, 0, 10)));
+  EXPECT_EQ(0, set(other, other_fd, flock_range(F_RDLCK, 5, 10)));
+  EXPECT_EQ(EAGAIN, set(other, other_fd, flock_range(F_WRLCK, 9, 1)));
+  EXPECT_EQ(0, set(other, other_fd, flock_range(F_WRLCK, 10, 1)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, 0, 5)));
 }
 
 TEST_F(Locks, the_ranges_of_an_owner_split_and_join) {
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, 0, 100)));
-  EXPECT_EQ(0, set(task, fd, range(F_UNLCK, 40, 20)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, 0, 100)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_UNLCK, 40, 20)));
   EXPECT_EQ("0+40 W, 60+40 W", map());
-  EXPECT_EQ(0, set(task, fd, range(F_RDLCK, 30, 40)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_RDLCK, 30, 40)));
   EXPECT_EQ("0+30 W, 30+40 R, 70+30 W", map());
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, 30, 40)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, 30, 40)));
   EXPECT_EQ("0+100 W", map());
-  EXPECT_EQ(0, set(task, fd, range(F_RDLCK, 200)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_RDLCK, 200)));
   EXPECT_EQ("0+100 W, 200+ R", map());
-  EXPECT_EQ(0, set(task, fd, range(F_UNLCK)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_UNLCK)));
   EXPECT_EQ("", map());
 }
 
 TEST_F(Locks, a_range_is_counted_from_where_it_says) {
   ASSERT_EQ(10, write(fd, "0123456789"));
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, -4, 2, SEEK_CUR)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, -4, 2, SEEK_CUR)));
   EXPECT_EQ("6+2 W", map());
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, -10, 1, SEEK_END)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, -10, 1, SEEK_END)));
   EXPECT_EQ("0+1 W, 6+2 W", map());
-  EXPECT_EQ(0, set(task, fd, range(F_UNLCK)));
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, 5, -3)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_UNLCK)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, 5, -3)));
   EXPECT_EQ("2+3 W", map());
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, INT64_MAX, 1)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, INT64_MAX, 1)));
   EXPECT_EQ("2+3 W, 9223372036854775807+ W", map());
 }
 
 TEST_F(Locks, ranges_that_are_none_are_refused) {
-  EXPECT_EQ(EINVAL, set(task, fd, range(F_WRLCK, -1, 2)));
-  EXPECT_EQ(EINVAL, set(task, fd, range(F_WRLCK, 2, -3)));
-  EXPECT_EQ(EINVAL, set(task, fd, range(F_WRLCK, -1, 1, SEEK_CUR)));
-  EXPECT_EQ(EINVAL, set(task, fd, range(F_WRLCK, 0, 1, 7)));
-  EXPECT_EQ(EINVAL, set(task, fd, range(7)));
-  EXPECT_EQ(EOVERFLOW, set(task, fd, range(F_WRLCK, INT64_MAX, 2)));
+  EXPECT_EQ(EINVAL, set(task, fd, flock_range(F_WRLCK, -1, 2)));
+  EXPECT_EQ(EINVAL, set(task, fd, flock_range(F_WRLCK, 2, -3)));
+  EXPECT_EQ(EINVAL, set(task, fd, flock_range(F_WRLCK, -1, 1, SEEK_CUR)));
+  EXPECT_EQ(EINVAL, set(task, fd, flock_range(F_WRLCK, 0, 1, 7)));
+  EXPECT_EQ(EINVAL, set(task, fd, flock_range(7)));
+  EXPECT_EQ(EOVERFLOW, set(task, fd, flock_range(F_WRLCK, INT64_MAX, 2)));
   ASSERT_EQ(1, write(fd, "x"));
-  EXPECT_EQ(EOVERFLOW, set(task, fd, range(F_WRLCK, INT64_MAX, 0, SEEK_CUR)));
-  EXPECT_EQ(EINVAL, set(task, fd, range(F_WRLCK), F_DUPFD));
-  struct flock none = range(F_UNLCK);
+  EXPECT_EQ(EOVERFLOW, set(task, fd, flock_range(F_WRLCK, INT64_MAX, 0, SEEK_CUR)));
+  EXPECT_EQ(EINVAL, set(task, fd, flock_range(F_WRLCK), F_DUPFD));
+  struct flock none = flock_range(F_UNLCK);
   EXPECT_EQ(EINVAL, errno_of(vfs_fcntl_lock(root, task, fd, F_GETLK, &none)));
 }
 
 TEST_F(Locks, a_lock_needs_the_access_that_it_guards) {
   const int reads = open("/f", O_RDONLY), writes = open("/f", O_WRONLY), path = open("/f", O_PATH);
-  EXPECT_EQ(EBADF, set(task, reads, range(F_WRLCK)));
-  EXPECT_EQ(EBADF, set(task, writes, range(F_RDLCK)));
-  EXPECT_EQ(EBADF, set(task, path, range(F_RDLCK)));
-  EXPECT_EQ(EBADF, set(task, 4711, range(F_RDLCK)));
-  EXPECT_EQ(0, set(task, reads, range(F_RDLCK)));
-  EXPECT_EQ(0, set(task, reads, range(F_UNLCK)));
-  EXPECT_EQ(0, set(task, writes, range(F_WRLCK)));
+  EXPECT_EQ(EBADF, set(task, reads, flock_range(F_WRLCK)));
+  EXPECT_EQ(EBADF, set(task, writes, flock_range(F_RDLCK)));
+  EXPECT_EQ(EBADF, set(task, path, flock_range(F_RDLCK)));
+  EXPECT_EQ(EBADF, set(task, 4711, flock_range(F_RDLCK)));
+  EXPECT_EQ(0, set(task, reads, flock_range(F_RDLCK)));
+  EXPECT_EQ(0, set(task, reads, flock_range(F_UNLCK)));
+  EXPECT_EQ(0, set(task, writes, flock_range(F_WRLCK)));
   EXPECT_EQ(EBADF, flock(task, path, LOCK_SH));
   EXPECT_EQ(0, flock(task, reads, LOCK_EX));
   EXPECT_EQ(EINVAL, flock(task, reads, LOCK_NB));
@@ -135,53 +130,53 @@ TEST_F(Locks, a_lock_needs_the_access_that_it_guards) {
 
 TEST_F(Locks, any_close_of_the_task_gives_up_its_posix_locks) {
   const int second = open("/f", O_RDONLY);
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK)));
-  EXPECT_EQ(EAGAIN, set(other, other_fd, range(F_RDLCK)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK)));
+  EXPECT_EQ(EAGAIN, set(other, other_fd, flock_range(F_RDLCK)));
   EXPECT_EQ(0, close(second));
-  EXPECT_EQ(0, set(other, other_fd, range(F_RDLCK)));
-  EXPECT_EQ(0, set(task, open("/g", O_RDWR), range(F_WRLCK)));
+  EXPECT_EQ(0, set(other, other_fd, flock_range(F_RDLCK)));
+  EXPECT_EQ(0, set(task, open("/g", O_RDWR), flock_range(F_WRLCK)));
   ASSERT_TRUE(vfs_dup2(root, task, fd, fd + 1).ok());
-  EXPECT_EQ(0, set(other, open_in(other, "/g"), range(F_RDLCK))) << "dup2 closed it";
+  EXPECT_EQ(0, set(other, open_in(other, "/g"), flock_range(F_RDLCK))) << "dup2 closed it";
 }
 
 TEST_F(Locks, those_of_an_open_file_go_with_its_last_close) {
   Result<int> copy = vfs_dup(task, fd, 0);
   ASSERT_TRUE(copy.ok());
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK), F_OFD_SETLK));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK), F_OFD_SETLK));
   EXPECT_EQ(0, flock(task, fd, LOCK_EX));
   EXPECT_EQ(0, close(open("/f", O_RDWR)));
   EXPECT_EQ(0, close(fd));
-  EXPECT_EQ(EAGAIN, set(other, other_fd, range(F_RDLCK)));
+  EXPECT_EQ(EAGAIN, set(other, other_fd, flock_range(F_RDLCK)));
   EXPECT_EQ(EAGAIN, flock(other, other_fd, LOCK_SH | LOCK_NB));
   EXPECT_EQ(0, close(*copy));
-  EXPECT_EQ(0, set(other, other_fd, range(F_RDLCK)));
+  EXPECT_EQ(0, set(other, other_fd, flock_range(F_RDLCK)));
   EXPECT_EQ(0, flock(other, other_fd, LOCK_SH | LOCK_NB));
 }
 
 // Two open files of one task are two owners; the task and its open files are, too.
 TEST_F(Locks, an_open_file_is_an_owner_of_its_own) {
   const int second = open("/f", O_RDWR);
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, 0, 10), F_OFD_SETLK));
-  EXPECT_EQ(EAGAIN, set(task, second, range(F_WRLCK, 0, 10), F_OFD_SETLK));
-  EXPECT_EQ(EAGAIN, set(task, fd, range(F_WRLCK, 0, 10)));
-  struct flock found = get(task, second, range(F_RDLCK), F_OFD_GETLK);
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, 0, 10), F_OFD_SETLK));
+  EXPECT_EQ(EAGAIN, set(task, second, flock_range(F_WRLCK, 0, 10), F_OFD_SETLK));
+  EXPECT_EQ(EAGAIN, set(task, fd, flock_range(F_WRLCK, 0, 10)));
+  struct flock found = get(task, second, flock_range(F_RDLCK), F_OFD_GETLK);
   EXPECT_EQ(F_WRLCK, found.l_type);
   EXPECT_EQ(-1, found.l_pid);
-  EXPECT_EQ(F_UNLCK, get(task, fd, range(F_RDLCK), F_OFD_GETLK).l_type);
-  struct flock with_pid = range(F_WRLCK);
+  EXPECT_EQ(F_UNLCK, get(task, fd, flock_range(F_RDLCK), F_OFD_GETLK).l_type);
+  struct flock with_pid = flock_range(F_WRLCK);
   with_pid.l_pid = 1;
   EXPECT_EQ(EINVAL, set(task, fd, with_pid, F_OFD_SETLK));
 }
 
 TEST_F(Locks, getlk_tells_the_lock_in_the_way) {
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK, 10, 10)));
-  struct flock found = get(other, other_fd, range(F_RDLCK, 15, 100));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK, 10, 10)));
+  struct flock found = get(other, other_fd, flock_range(F_RDLCK, 15, 100));
   EXPECT_EQ(F_WRLCK, found.l_type);
   EXPECT_EQ(SEEK_SET, found.l_whence);
   EXPECT_EQ(10, found.l_start);
   EXPECT_EQ(10, found.l_len);
   EXPECT_EQ(getpid(), found.l_pid);
-  struct flock free = get(other, other_fd, range(F_RDLCK, 20, 100));
+  struct flock free = get(other, other_fd, flock_range(F_RDLCK, 20, 100));
   EXPECT_EQ(F_UNLCK, free.l_type);
   EXPECT_EQ(20, free.l_start);
   EXPECT_EQ(100, free.l_len);
@@ -189,7 +184,7 @@ TEST_F(Locks, getlk_tells_the_lock_in_the_way) {
 
 TEST_F(Locks, flock_knows_nothing_of_the_others) {
   EXPECT_EQ(0, flock(task, fd, LOCK_EX));
-  EXPECT_EQ(0, set(other, other_fd, range(F_WRLCK)));
+  EXPECT_EQ(0, set(other, other_fd, flock_range(F_WRLCK)));
   EXPECT_EQ(EAGAIN, flock(other, other_fd, LOCK_SH | LOCK_NB));
 }
 
@@ -203,46 +198,46 @@ TEST_F(Locks, a_flock_that_changes_its_type_is_given_up_first) {
 }
 
 TEST_F(Locks, who_waits_gets_it_when_it_is_free) {
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK)));
   std::atomic<int> result{-1};
-  Thread waiter("waiter", [&] { result.store(wait(other, other_fd, range(F_WRLCK, 5, 5))); });
-  EXPECT_EQ(0, set(task, fd, range(F_UNLCK, 0, 6)));
-  EXPECT_EQ(0, set(task, fd, range(F_RDLCK, 6, 10)));
+  Thread waiter("waiter", [&] { result.store(wait(other, other_fd, flock_range(F_WRLCK, 5, 5))); });
+  EXPECT_EQ(0, set(task, fd, flock_range(F_UNLCK, 0, 6)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_RDLCK, 6, 10)));
   EXPECT_EQ(-1, result.load());
-  EXPECT_EQ(0, set(task, fd, range(F_UNLCK)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_UNLCK)));
   waiter.join();
   EXPECT_EQ(0, result.load());
-  EXPECT_EQ(EAGAIN, set(task, fd, range(F_RDLCK, 9, 1)));
+  EXPECT_EQ(EAGAIN, set(task, fd, flock_range(F_RDLCK, 9, 1)));
 }
 
 TEST_F(Locks, a_wait_ends_with_its_deadline_or_its_token) {
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK)));
   CallContext late = root;
   late.deadline_ns = boottime_ns() + kNsPerMs;
-  struct flock lock = range(F_WRLCK);
+  struct flock lock = flock_range(F_WRLCK);
   EXPECT_EQ(ETIMEDOUT, errno_of(vfs_fcntl_lock(late, other, other_fd, F_SETLKW, &lock)));
   CancelToken token;
   CallContext cancelled = root;
   cancelled.cancel = &token;
   Thread canceller("cancel", [&] { token.cancel(); });
   EXPECT_EQ(EINTR, errno_of(vfs_fcntl_lock(cancelled, other, other_fd, F_SETLKW, &lock)));
-  EXPECT_EQ(0, set(task, fd, range(F_UNLCK)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_UNLCK)));
   EXPECT_EQ("", map());
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK))) << "who gave up got nothing";
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK))) << "who gave up got nothing";
 }
 
 TEST_F(Locks, a_circle_of_waits_is_refused) {
   const int g = open("/g", O_RDWR), other_g = open_in(other, "/g");
-  EXPECT_EQ(0, set(task, fd, range(F_WRLCK)));
-  EXPECT_EQ(0, set(other, other_g, range(F_WRLCK)));
+  EXPECT_EQ(0, set(task, fd, flock_range(F_WRLCK)));
+  EXPECT_EQ(0, set(other, other_g, flock_range(F_WRLCK)));
   std::atomic<int> first{-1};
   Thread waiter("waiter", [&] {
-    first.store(wait(task, g, range(F_WRLCK)));
-    if (first.load() == EDEADLK) set(task, fd, range(F_UNLCK));
+    first.store(wait(task, g, flock_range(F_WRLCK)));
+    if (first.load() == EDEADLK) set(task, fd, flock_range(F_UNLCK));
   });
-  const int second = wait(other, other_fd, range(F_WRLCK));
+  const int second = wait(other, other_fd, flock_range(F_WRLCK));
   if (second == EDEADLK) {
-    EXPECT_EQ(0, set(other, other_g, range(F_UNLCK)));
+    EXPECT_EQ(0, set(other, other_g, flock_range(F_UNLCK)));
   }
   waiter.join();
   // Whoever came second was refused, and the other one got what he waited for.
