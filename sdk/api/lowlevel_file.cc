@@ -127,8 +127,7 @@ int myfs_ll_set_flags(myfs_file* file, int flags) {
 
 int myfs_ll_fsync(myfs_file* file, const myfs_call* call, int datasync) {
   CallScope scope(api::task_of(file), call, "fsync");
-  return scope.run(
-      [&] { return file->file->f_op().fsync(scope.ctx(), *file->file, datasync != 0); });
+  return scope.run([&] { return fs::vfs_fsync(scope.ctx(), *file->file, datasync != 0); });
 }
 
 off_t myfs_ll_lseek(myfs_file* file, const myfs_call* call, off_t offset, int whence) {

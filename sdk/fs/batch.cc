@@ -162,11 +162,12 @@ class Chunk {
     if (!found.ok()) return false;
     Inode& inode = found->path.inode();
     Kstat stat;
-    // What is cached in part, or was written here, is not the server's alone to tell; locks fail
-    // reads when they are lost, and end with a close.
-    if (!inode.is_regular() || inode.i_mapping == nullptr || inode.i_mapping->nr_pages() != 0 ||
-        inode.i_flctx() != nullptr || !inode.attr_hit(&stat) || stat.size > kSmallMax_bytes ||
-        !inode_permission(ctx_, inode, MAY_READ).ok()) {
+    // What is cached in part, or was written or stored here, is not the server's alone to tell;
+    // locks fail reads when they are lost, and end with a close.
+    const uint32_t flags = inode.i_flags.load(std::memory_order_acquire);
+    if ((flags & Inode::kMappedStores) != 0 || !inode.is_regular() || inode.i_mapping == nullptr ||
+        inode.i_mapping->nr_pages() != 0 || inode.i_flctx() != nullptr || !inode.attr_hit(&stat) ||
+        stat.size > kSmallMax_bytes || !inode_permission(ctx_, inode, MAY_READ).ok()) {
       return false;
     }
     if (!items_.empty() && (items_.size() == kReadManyMax || bytes_ + stat.size > kChunk_bytes ||

@@ -93,7 +93,10 @@ Result<WantWrite> WantWrite::get(const CallContext& ctx, const Path& path) {
 }
 
 Result<WantWrite> WantWrite::get(const CallContext& ctx, const File& file) {
-  SuperBlock& sb = file.f_inode().i_sb();
+  return get(ctx, file.f_inode().i_sb());
+}
+
+Result<WantWrite> WantWrite::get(const CallContext& ctx, SuperBlock& sb) {
   MYFS_TRY(Result<void>(sb.s_writers.start_write(ctx)));
   return WantWrite(nullptr, &sb);
 }

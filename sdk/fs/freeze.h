@@ -74,6 +74,8 @@ class WantWrite {
   static Result<WantWrite> get(const CallContext& ctx, const Path& path);
   // [file_start_write] Of a file that is open for writing.
   static Result<WantWrite> get(const CallContext& ctx, const File& file);
+  // Of a super block with something open for writing.
+  static Result<WantWrite> get(const CallContext& ctx, SuperBlock& sb);
   // [mnt_get_write_access] As long as a file is open for writing; no freeze ends it. EROFS.
   static Errno open_for_writing(const Path& path);
   static void close_for_writing(const Path& path);

@@ -45,6 +45,11 @@ Result<void> write_fully(const CallContext& ctx, File& file, const MmapPages::Ch
   return {};
 }
 
+void add_once(std::vector<Ref<SuperBlock>>& to, SuperBlock& sb) {
+  auto same = [&](const Ref<SuperBlock>& known) { return known.get() == &sb; };
+  if (std::none_of(to.begin(), to.end(), same)) to.push_back(Ref<SuperBlock>(sb));
+}
+
 // Copies to where byte `at` of `to` lies.
 void copy_into(IoVec to, size_t at, const std::byte* from, size_t size_bytes) {
   for (const iovec& part : to) {
@@ -204,9 +209,13 @@ void InodeMappings::settle_locked() {
   uint32_t flags = 0;
   if (!areas_.empty()) flags |= Inode::kMapped;
   if (stores) flags |= Inode::kMappedStores;
-  inode_.i_flags.fetch_or(flags, std::memory_order_acq_rel);
+  const uint32_t before = inode_.i_flags.fetch_or(flags, std::memory_order_acq_rel);
   inode_.i_flags.fetch_and(~((Inode::kMapped | Inode::kMappedStores) & ~flags),
                            std::memory_order_acq_rel);
+  std::atomic<size_t>& counted = inode_.i_sb().s_mapped_stores;
+  const bool stored = (before & Inode::kMappedStores) != 0;
+  if (stores && !stored) counted.fetch_add(1, std::memory_order_acq_rel);
+  if (!stores && stored) counted.fetch_sub(1, std::memory_order_acq_rel);
   if (!stores) pages_.untrack();
   if (areas_.empty()) pages_.close();
 }
@@ -253,6 +262,20 @@ Result<void> InodeMappings::write_out(const CallContext& ctx, MmapRange range) {
     }
   }
   return {};
+}
+
+Result<bool> InodeMappings::has_stores(MmapRange range) {
+  MutexLock lock(mutex_);
+  if (area_with_stores_locked() == nullptr) return false;
+  range.to = std::min(range.to, pages_.length_bytes());
+  for (const MmapRange& part : covered_locked(range)) {
+    for (uint64_t at = part.from; at < part.to; at += mm::kMmapChunk_bytes) {
+      MYFS_ASSIGN(const auto changes,
+                  pages_.changes({at, std::min(part.to, at + mm::kMmapChunk_bytes)}));
+      if (!changes.empty()) return true;
+    }
+  }
+  return false;
 }
 
 Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range) {
@@ -331,12 +354,11 @@ std::vector<Ref<VmArea>> MmStruct::find(uintptr_t start, uintptr_t end, bool* wh
   return found;
 }
 
-std::vector<Ref<VmArea>> MmStruct::with_stores(const SuperBlock* sb) const {
-  std::vector<Ref<VmArea>> found;
+std::vector<Ref<SuperBlock>> MmStruct::with_stores() const {
+  std::vector<Ref<SuperBlock>> found;
   MutexLock lock(mmap_lock_);
   for (const auto& [end, area] : areas_) {
-    const bool wanted = sb == nullptr || &area->vm_file->f_inode().i_sb() == sb;
-    if (area->vm_stores && wanted) found.push_back(area);
+    if (area->vm_stores) add_once(found, area->vm_file->f_inode().i_sb());
   }
   return found;
 }
@@ -347,11 +369,33 @@ namespace {
 
 constexpr int kMapIgnored =
     MAP_DENYWRITE | MAP_EXECUTABLE | MAP_STACK | MAP_POPULATE | MAP_NONBLOCK;
+constexpr MmapRange kWhole{0, UINT64_MAX};
 constexpr int kMapPassed = MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE;
 
-Result<void> write_stores(const CallContext& ctx, Inode& inode, MmapRange range) {
+Result<void> write_stores_unheld(const CallContext& ctx, Inode& inode, MmapRange range) {
   WriteLock lock(inode.i_rwsem);
   return inode.i_mmap()->write_out(ctx, range);
+}
+
+Result<void> write_stores(const CallContext& ctx, Inode& inode, MmapRange range) {
+  // Who has stored nothing waits for no thaw.
+  MYFS_ASSIGN(const bool any, inode.i_mmap()->has_stores(range));
+  if (!any) return {};
+  MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, inode.i_sb()));
+  return write_stores_unheld(ctx, inode, range);
+}
+
+bool may_have_stores(const Inode& inode) {
+  return (inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) != 0;
+}
+
+std::vector<Ref<Inode>> inodes_with_stores(SuperBlock& sb) {
+  std::vector<Ref<Inode>> found;
+  if (sb.s_mapped_stores.load(std::memory_order_acquire) == 0) return found;
+  sb.s_inodes.for_each([&](Inode& inode) {
+    if (may_have_stores(inode)) found.push_back(Ref<Inode>(inode));
+  });
+  return found;
 }
 
 // What the kernel's do_mmap and file_mmap_ok refuse before it asks the file.
@@ -469,25 +513,48 @@ Result<void> vfs_munmap(const CallContext& ctx, TaskStruct& task, void* address,
 }
 
 Result<void> exit_mmap(const CallContext& ctx, TaskStruct& task) {
+  // What has no mount but this task's thaws with its end: its last stores do not wait for that.
+  for (const Ref<SuperBlock>& sb : task.nsproxy->super_blocks()) {
+    if (sb->mount_count() == task.nsproxy->count(*sb)) (void)sb->thaw();
+  }
   return unmap_range(ctx, task, 0, UINTPTR_MAX);
 }
 
 Result<void> mmap_write_out(const CallContext& ctx, Inode& inode) {
-  if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) == 0) return {};
-  return write_stores(ctx, inode, {0, UINT64_MAX});
+  return may_have_stores(inode) ? write_stores(ctx, inode, kWhole) : ok_result();
 }
 
-Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task, const SuperBlock* sb) {
+Result<void> mmap_sync(const CallContext& ctx, SuperBlock& sb) {
   Result<void> first;
-  for (const Ref<VmArea>& area : task.mm.with_stores(sb)) {
-    Result<void> written = write_stores(ctx, area->vm_file->f_inode(), area->bytes());
+  for (const Ref<Inode>& inode : inodes_with_stores(sb)) {
+    Result<void> written = write_stores(ctx, *inode, kWhole);
+    if (first.ok()) first = written;
+  }
+  return first;
+}
+
+Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task) {
+  std::vector<Ref<SuperBlock>> all = task.mm.with_stores();
+  for (const Ref<SuperBlock>& sb : task.nsproxy->super_blocks()) add_once(all, *sb);
+  Result<void> first;
+  for (const Ref<SuperBlock>& sb : all) {
+    Result<void> written = mmap_sync(ctx, *sb);
+    if (first.ok()) first = written;
+  }
+  return first;
+}
+
+Result<void> mmap_sync_frozen(const CallContext& ctx, SuperBlock& sb) {
+  Result<void> first;
+  for (const Ref<Inode>& inode : inodes_with_stores(sb)) {
+    Result<void> written = write_stores_unheld(ctx, *inode, kWhole);
     if (first.ok()) first = written;
   }
   return first;
 }
 
 Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to) {
-  if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) == 0) return {};
+  if (!may_have_stores(inode)) return {};
   // Whole pages: of a word of which only a part changes, the rest may be a store, too.
   from = from / kPageSize_bytes * kPageSize_bytes;
   to = MmapPages::page_up(std::min(to, kFileSizeMax_bytes));
@@ -500,7 +567,7 @@ void mmap_changed(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t 
 }
 
 void mmap_overlay(Inode& inode, IoVec to, uint64_t offset, size_t count) {
-  if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) == 0) return;
+  if (!may_have_stores(inode)) return;
   inode.i_mmap()->overlay(to, offset, count);
 }
 

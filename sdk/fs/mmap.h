@@ -80,6 +80,8 @@ class InodeMappings {
   // Writes what was stored in these bytes. i_rwsem exclusive. The error of the write; then what was
   // not written stays to be written.
   Result<void> write_out(const CallContext& ctx, mm::MmapRange range);
+  // Whether write_out would write.
+  Result<bool> has_stores(mm::MmapRange range);
   // Brings in what the file holds now. i_rwsem.
   Result<void> refresh(const CallContext& ctx, mm::MmapRange range);
   // Puts what was stored over the first `count` bytes of what was read at `offset`. i_rwsem.
@@ -125,8 +127,8 @@ class MmStruct {
   std::vector<Removed> remove(uintptr_t start, uintptr_t end);
   // The areas of [start, end), ascending. `whole`: there is no gap.
   std::vector<Ref<VmArea>> find(uintptr_t start, uintptr_t end, bool* whole) const;
-  // Those that are shared and writable; of one super block, or of all.
-  std::vector<Ref<VmArea>> with_stores(const SuperBlock* sb) const;
+  // Those of which areas are shared and writable, each once.
+  std::vector<Ref<SuperBlock>> with_stores() const;
 
  private:
   mutable Mutex mmap_lock_{LockRank::kFdTable};
@@ -150,10 +152,15 @@ Result<void> vfs_munmap(const CallContext& ctx, TaskStruct& task, void* address,
 Result<void> exit_mmap(const CallContext& ctx, TaskStruct& task);
 
 // --- for the calls that mappings must see, or must be seen by
-// Writes what was stored in the inode's mappings, if anything can have been. i_rwsem not held.
+// Writes what was stored in the inode's mappings, if anything was; that waits for a thaw. Neither
+// i_rwsem nor a WantWrite is held.
 Result<void> mmap_write_out(const CallContext& ctx, Inode& inode);
-// The same for the task's mappings of `sb`, or of all; the first error.
-Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task, const SuperBlock* sb);
+// The same for all inodes of the super block, whoever has mapped them; or of all super blocks that
+// the task has mounted or mapped. The first error.
+Result<void> mmap_sync(const CallContext& ctx, SuperBlock& sb);
+Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task);
+// The same, by who freezes it: nobody else changes anything.
+Result<void> mmap_sync_frozen(const CallContext& ctx, SuperBlock& sb);
 // This client is going to change [from, to): what was stored there before comes before. i_rwsem
 // exclusive. Errors of a write.
 Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to);

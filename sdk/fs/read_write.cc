@@ -383,8 +383,12 @@ Result<int64_t> vfs_llseek(const CallContext& ctx, File& file, int64_t offset, i
 
 Result<void> vfs_fsync(const CallContext& ctx, const TaskStruct& task, int fd, bool datasync) {
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
-  MYFS_TRY(mmap_write_out(ctx, file->f_inode()));
-  return file->f_op().fsync(ctx, *file, datasync);
+  return vfs_fsync(ctx, *file, datasync);
+}
+
+Result<void> vfs_fsync(const CallContext& ctx, File& file, bool datasync) {
+  MYFS_TRY(mmap_write_out(ctx, file.f_inode()));
+  return file.f_op().fsync(ctx, file, datasync);
 }
 
 Result<void> vfs_fallocate(const CallContext& ctx, const TaskStruct& task, int fd, int mode,
@@ -466,7 +470,7 @@ Result<void> sync_filesystem(const CallContext& ctx, SuperBlock& sb) {
 }
 
 Result<void> vfs_sync(const CallContext& ctx, const TaskStruct& task) {
-  Errno first = mmap_sync(ctx, task, nullptr).error();
+  Errno first = mmap_sync(ctx, task).error();
   for (const Ref<SuperBlock>& sb : task.nsproxy->super_blocks()) {
     Result<void> result = sync_filesystem(ctx, *sb);
     if (!result.ok() && first.ok()) first = result.error();
@@ -477,7 +481,7 @@ Result<void> vfs_sync(const CallContext& ctx, const TaskStruct& task) {
 Result<void> vfs_syncfs(const CallContext& ctx, const TaskStruct& task, int fd) {
   MYFS_ASSIGN(Ref<File> file, file_of(task, fd));
   SuperBlock& sb = file->f_inode().i_sb();
-  Result<void> stored = mmap_sync(ctx, task, &sb);
+  Result<void> stored = mmap_sync(ctx, sb);
   Result<void> synced = sync_filesystem(ctx, sb);
   return stored.ok() ? synced : stored;
 }

@@ -47,6 +47,7 @@ Result<size_t> vfs_writev(const CallContext& ctx, const TaskStruct& task, int fd
 Result<int64_t> vfs_lseek(const CallContext& ctx, const TaskStruct& task, int fd, int64_t offset,
                           int whence);
 Result<void> vfs_fsync(const CallContext& ctx, const TaskStruct& task, int fd, bool datasync);
+Result<void> vfs_fsync(const CallContext& ctx, File& file, bool datasync);
 // flags: SYNC_FILE_RANGE_*. length 0: to the end.
 Result<void> vfs_sync_file_range(const CallContext& ctx, const TaskStruct& task, int fd,
                                  int64_t offset, int64_t length, uint32_t flags);

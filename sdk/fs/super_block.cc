@@ -3,6 +3,7 @@
 #include "sdk/base/limits.h"
 #include "sdk/base/log.h"
 #include "sdk/base/rcu.h"
+#include "sdk/fs/mmap.h"
 
 namespace myfs::fs {
 
@@ -72,7 +73,11 @@ Result<void> SuperBlock::reconfigure(const CallContext& ctx, const Reconfigure& 
 Result<void> SuperBlock::freeze(const CallContext& ctx) {
   MYFS_TRY(Result<void>(s_writers.freeze(ctx)));
   ReadLock lock(s_umount);
-  Result<void> synced = is_active() && !is_read_only() ? s_op_->sync_fs(ctx) : ok_result();
+  Result<void> synced;
+  if (is_active() && !is_read_only()) {
+    synced = mmap_sync_frozen(ctx, *this);
+    if (synced.ok()) synced = s_op_->sync_fs(ctx);
+  }
   if (!synced.ok()) (void)s_writers.thaw();
   return synced;
 }

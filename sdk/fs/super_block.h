@@ -165,12 +165,14 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   SbWriters s_writers;
   SharedMutex s_umount{LockRank::kSuperUmount};
   Mutex s_rename_mutex{LockRank::kRename};
+  std::atomic<size_t> s_mapped_stores{0};  // inodes with kMappedStores
   uint64_t next_open_id() { return next_open_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
 
   // [reconfigure_super] EBUSY: to be read-only while something is open for writing or being
   // changed; EROFS: the server lets nobody write. Then nothing is changed.
   Result<void> reconfigure(const CallContext& ctx, const Reconfigure& change);
-  // [freeze_super] Waits for the changes under way, makes everything durable; then changes wait
+  // [freeze_super] Waits for the changes under way, makes everything durable, what was stored into
+  // mappings included; then changes wait
   // until the thaw, or the end of the last mount. EBUSY: it is frozen, or being frozen; what
   // sync_fs says; ETIMEDOUT, EINTR: it is not.
   Result<void> freeze(const CallContext& ctx);

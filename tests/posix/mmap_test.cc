@@ -1,5 +1,7 @@
 // mmap, msync, munmap: errnos, what the client itself sees, what another client sees and when.
 
+#include <myfs/async.h>
+#include <myfs/lowlevel.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -226,6 +228,34 @@ TEST_F(Mmap, StoresAreSeenByReadAndOtherMappings) {
   unmap(at, 2 * kPage);
 }
 
+// Pages of the cache may go, mapped memory does not.
+TEST_F(Mmap, ReadingManyFilesSeesStores) {
+  char* at = map(kPage);
+  std::memcpy(at, "stored", 6);
+  ASSERT_EQ(0, myfs_posix_fadvise(task_, fd_, 0, 0, POSIX_FADV_DONTNEED));
+  stat("f");
+  std::string text(6, '?');
+  myfs_read_entry entry{"f", text.data(), text.size(), 0};
+  EXPECT_EQ(1, myfs_open_read_close_many(task_, &entry, 1)) << last_message();
+  EXPECT_EQ(6, entry.result);
+  EXPECT_EQ("stored", text);
+  unmap(at, kPage);
+}
+
+TEST_F(Mmap, SyncByInodeWritesStores) {
+  myfs_entry entry{};
+  entry.size = sizeof entry;
+  ASSERT_EQ(0, myfs_ll_open_path(task_, nullptr, "f", &entry)) << last_message();
+  myfs_file* file = nullptr;
+  ASSERT_EQ(0, myfs_ll_open(entry.inode, nullptr, O_RDONLY, &file)) << last_message();
+  char* at = map(kPage);
+  std::memcpy(at, "stored", 6);
+  EXPECT_EQ(0, myfs_ll_fsync(file, nullptr, 0)) << last_message();
+  EXPECT_EQ("stored", seen_elsewhere().substr(0, 6));
+  EXPECT_EQ(0, myfs_ll_release(file));
+  unmap(at, kPage);
+}
+
 TEST_F(Mmap, WritesAreSeenAndKeepTheirOrder) {
   char* at = map(2 * kPage);
   pwrite(fd_, "written", 100);
@@ -343,6 +373,54 @@ TEST_F(Mmap, ForcedUmountLeavesTheMemory) {
   myfs_close(task_, fd_);
 }
 
+// --- freezing
+
+constexpr myfs_call kBrief{sizeof kBrief, nullptr, 50, nullptr};
+
+TEST_F(Mmap, FreezingWritesStores) {
+  char* at = map(2 * kPage);
+  std::memcpy(at + kPage, "before", 6);
+  ASSERT_EQ(0, myfs_freeze(task_, "/")) << last_message();
+  EXPECT_EQ("before", seen_elsewhere().substr(kPage, 6));
+  ASSERT_EQ(0, myfs_thaw(task_, "/"));
+  unmap(at, 2 * kPage);
+}
+
+TEST_F(Mmap, StoresWaitForTheThaw) {
+  char* at = map(2 * kPage);
+  ASSERT_EQ(0, myfs_freeze(task_, "/")) << last_message();
+  std::memcpy(at, "frozen", 6);
+  EXPECT_EQ(-ETIMEDOUT, myfs_msync_x(task_, &kBrief, at, kPage, MS_SYNC));
+  EXPECT_EQ(-ETIMEDOUT, myfs_fsync_x(task_, &kBrief, fd_));
+  EXPECT_EQ(-ETIMEDOUT, myfs_sync_file_range_x(task_, &kBrief, fd_, 0, 0, 0));
+  EXPECT_EQ(-ETIMEDOUT, myfs_syncfs_x(task_, &kBrief, fd_));
+  EXPECT_EQ(-ETIMEDOUT, myfs_sync_x(task_, &kBrief));
+  EXPECT_EQ("frozen", pread(fd_, 6, 0)) << "looking is free";
+  EXPECT_EQ(text_of(6, 1), seen_elsewhere().substr(0, 6));
+  ASSERT_EQ(0, myfs_thaw(task_, "/"));
+  sync(at, kPage);
+  EXPECT_EQ("frozen", seen_elsewhere().substr(0, 6));
+  unmap(at, 2 * kPage);
+}
+
+TEST_F(Mmap, WhoStoredNothingDoesNotWaitForTheThaw) {
+  char* at = map(2 * kPage);
+  ASSERT_EQ(0, myfs_freeze(task_, "/")) << last_message();
+  EXPECT_EQ(0, myfs_msync_x(task_, &kBrief, at, kPage, MS_SYNC)) << last_message();
+  EXPECT_EQ(0, myfs_fsync_x(task_, &kBrief, fd_)) << last_message();
+  EXPECT_EQ(0, myfs_munmap_x(task_, &kBrief, at, 2 * kPage)) << last_message();
+  ASSERT_EQ(0, myfs_thaw(task_, "/"));
+}
+
+TEST_F(Mmap, TheEndOfATaskThatIsFrozenWrites) {
+  char* at = map(kPage);
+  ASSERT_EQ(0, myfs_freeze(task_, "/")) << last_message();
+  std::memcpy(at, "last", 4);
+  ASSERT_EQ(0, myfs_task_destroy(task_)) << last_message();
+  task_ = nullptr;
+  EXPECT_EQ("last", seen_elsewhere().substr(0, 4));
+}
+
 TEST_F(Mmap, EndsWithTheTask) {
   auto* at = static_cast<char*>(map_at(nullptr, kPage, kReadWrite, MAP_SHARED, fd_));
   std::memcpy(at, "last", 4);
@@ -428,6 +506,23 @@ TEST_F(MmapOfTwo, StoresAreSeenAfterEachOfTheCallsThatWrite) {
   text = store();
   unmap(at, 2 * kPage);
   EXPECT_EQ(text, other_reads(text.size(), kPage - 3));
+}
+
+// Of tasks that share the mount, each syncs what the other has stored.
+TEST_F(MmapOfTwo, SyncIsOfAllTasksOfTheClient) {
+  char* at = map(kPage);
+  myfs_task* copy = nullptr;
+  ASSERT_EQ(0, myfs_task_clone(task_, nullptr, &copy)) << last_message();
+  const int fd = myfs_open(copy, "f", O_RDONLY, 0);
+  ASSERT_GE(fd, 0);
+  std::memcpy(at, "first", 5);
+  EXPECT_EQ(0, myfs_syncfs(copy, fd));
+  EXPECT_EQ("first", other_reads(5, 0));
+  std::memcpy(at, "again", 5);
+  EXPECT_EQ(0, myfs_sync(copy));
+  EXPECT_EQ("again", other_reads(5, 0));
+  EXPECT_EQ(0, myfs_task_destroy(copy));
+  unmap(at, kPage);
 }
 
 TEST_F(MmapOfTwo, WhatIsMappedAnewIsFresh) {
