@@ -85,15 +85,12 @@ int Model::open(int client, int dirfd, const std::string& path, int flags, mode_
   int error = 0;
   Node* from = start(client, dirfd, path, &error);
   if (from == nullptr) return error;
-  if (create) {
-    const Place named = tree_.walk(from, path, Tree::Last::kParent);
-    if (named.error == 0 && named.plain && named.slash) return -EISDIR;
-  }
   const bool follow = (flags & O_NOFOLLOW) == 0 && !exclusive;
   Place place = tree_.walk(from, path,
-                           follow   ? Tree::Last::kFollow
-                           : create ? Tree::Last::kParent
-                                    : Tree::Last::kNoFollow);
+                           create && follow ? Tree::Last::kCreate
+                           : create         ? Tree::Last::kParent
+                           : follow         ? Tree::Last::kFollow
+                                            : Tree::Last::kNoFollow);
   if (place.error != 0) return place.error;
   if (create && !place.plain) return exclusive ? -EEXIST : -EISDIR;
   if (create && place.slash) return -EISDIR;

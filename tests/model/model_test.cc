@@ -152,6 +152,18 @@ TEST(Model, LocksOutliveTheCloseOfAPathDescriptor) {
                         &at));
 }
 
+TEST(Model, ALinkThatEndsInASlashIsNoPlaceForAFile) {
+  std::vector<Op> ops;
+  for (const char* target : {"s0/", "f0/", "none/", "d0/"}) {
+    ops.push_back({.call = Call::kSymlink, .fd = AT_FDCWD, .path = "/s0", .other = target});
+    ops.push_back({.call = Call::kOpen, .client = 1, .fd = AT_FDCWD, .path = "/s0"});
+    ops.back().flags = O_RDWR | O_CREAT | O_TRUNC;
+    ops.push_back({.call = Call::kUnlink, .fd = AT_FDCWD, .path = "/s0"});
+  }
+  size_t at = 0;
+  EXPECT_EQ("", differs(ops, &at));
+}
+
 TEST(Model, OneEpisode) { check_episode(number("MYFS_MODEL_SEED", 1), kEpisode); }
 
 TEST(Model, TwoClientsAnswerAsOneFileSystem) {

@@ -113,11 +113,13 @@ Place Tree::walk(Node* from, std::string_view path, Last last, int* followed) {
     at = node;
     begin = next;
   }
-  const bool follow = last == Last::kFollow || (last == Last::kNoFollow && place.slash);
+  const bool create = last == Last::kCreate;
+  if (create && place.plain && place.slash) return failed(-EISDIR);
+  const bool follow = create || last == Last::kFollow || (last == Last::kNoFollow && place.slash);
   if (!follow || place.node == nullptr || !place.node->is_link()) return place;
   if (++*followed > kLinksFollowedMax) return failed(-ELOOP);
   const bool slash = place.slash;
-  place = walk(place.dir, place.node->target, Last::kFollow, followed);
+  place = walk(place.dir, place.node->target, create ? last : Last::kFollow, followed);
   place.slash |= slash;
   return place;
 }

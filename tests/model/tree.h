@@ -63,8 +63,9 @@ class Tree {
   Node* root() { return root_; }
 
   // Whether the last component is followed if it is a symbolic link. kParent: not even for the sake
-  // of a slash behind it.
-  enum class Last { kFollow, kNoFollow, kParent };
+  // of a slash behind it. kCreate: as kFollow, but what ends in a slash, in a link's target too, is
+  // EISDIR whatever there is.
+  enum class Last { kFollow, kNoFollow, kParent, kCreate };
   Place walk(Node* from, std::string_view path, Last last);
   // An existing node, or -errno in *error.
   Node* find(Node* from, std::string_view path, bool follow, int* error);
