@@ -236,7 +236,8 @@ Errno open(Turn& turn, const OpenArgs& args, ContentChangeRef change, ChangedRep
   if (!inode.ok()) return inode.error();
   uint64_t ino = args.node.ino;
   const InodeRecord& record = **inode;
-  if (record.is_symlink()) return Errno(ELOOP);
+  // An open for neither reading nor writing keeps an inode of any kind.
+  if (record.is_symlink() && args.opener.access != 0) return Errno(ELOOP);
   bool truncates = (args.flags & kCreateTrunc) != 0 && record.is_regular();
   bool must_grant = (args.flags & kOpenMustGrant) != 0;
   Parts must_have = must_grant ? args.want : Parts{0};

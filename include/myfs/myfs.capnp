@@ -230,7 +230,8 @@ interface MetadataService {
   open @8 (op :Op, cred :Cred, node :Handle, flags :UInt32, want :UInt16, opener :Opener) -> (reply
       :Changed);
     # flags: 8 TRUNC. Registers `opener`; recalls what conflicts with `want` as getattr with
-    # mustGrant does if flags has 64.
+    # mustGrant does if flags has 64. access 0 needs no permission and keeps an inode of any kind;
+    # else a symbolic link is ELOOP.
   statfs @9 (cred :Cred, node :Handle)
          -> (errno :Int32, blockSize :UInt32, blocks :UInt64, blocksFree :UInt64, blocksAvail
              :UInt64, files :UInt64, filesFree :UInt64, fsid :UInt64, nameMax :UInt32);

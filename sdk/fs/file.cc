@@ -108,6 +108,7 @@ size_t iov_length_bytes(IoVec iov) {
 }
 
 Result<void> FileOps::open(const CallContext&, Inode&, File&, bool) { return ok_result(); }
+Result<void> FileOps::open_path(const CallContext&, Inode&, File&) { return ok_result(); }
 Result<void> FileOps::flush(const CallContext&, File&) { return ok_result(); }
 void FileOps::release(File&) {}
 Result<size_t> FileOps::read(const CallContext&, File&, IoVec, uint64_t) { return Errno(EINVAL); }

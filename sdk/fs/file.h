@@ -137,6 +137,10 @@ class FileOps {
   // Checks permission for f_flags unless `permitted`, registers the opener, truncates if f_flags
   // has O_TRUNC. Locally if the leases allow (A, and R or W), else at the server.
   virtual Result<void> open(const CallContext& ctx, Inode& inode, File& file, bool permitted);
+  // O_PATH: from now on the inode lives as long as the file, with or without a name. Neither flush
+  // nor release follow: what it takes is in f_private and goes with it, as `release` may. Default:
+  // it lives anyway.
+  virtual Result<void> open_path(const CallContext& ctx, Inode& inode, File& file);
   // Each close() of a descriptor; its result is that of close.
   virtual Result<void> flush(const CallContext& ctx, File& file);
   // The last reference is gone. Must not fail and not wait without bound.

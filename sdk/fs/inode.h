@@ -192,7 +192,7 @@ struct LookupStep {
 using LookupChain = absl::InlinedVector<LookupStep, 4>;
 
 // What the walk is for: lets the file system ask for the leases that the next call will need.
-enum class LookupIntent : uint8_t { kWalk, kStat, kOpenRead, kOpenWrite };
+enum class LookupIntent : uint8_t { kWalk, kStat, kOpenPath, kOpenRead, kOpenWrite };
 
 struct CreateArgs {
   uint32_t mode = 0;        // with S_IFMT

@@ -100,7 +100,7 @@ Result<OpenFlags> build_open_flags(const OpenHow& asked, uint32_t umask) {
   how.cached = (asked.resolve & kResolveCached) != 0;
   how.lookup = how.resolve | ((flags & O_NOFOLLOW) == 0 ? uint32_t{LOOKUP_FOLLOW} : 0) |
                ((flags & O_DIRECTORY) != 0 ? uint32_t{LOOKUP_DIRECTORY} : 0);
-  how.intent = (flags & O_PATH) != 0           ? LookupIntent::kWalk
+  how.intent = (flags & O_PATH) != 0           ? LookupIntent::kOpenPath
                : (how.access & MAY_WRITE) != 0 ? LookupIntent::kOpenWrite
                                                : LookupIntent::kOpenRead;
   return how;
@@ -175,7 +175,11 @@ Result<void> may_open(const CallContext& ctx, const Path& path, const OpenFlags&
 Result<Ref<File>> open_path(const CallContext& ctx, Path path, const OpenFlags& how,
                             const Kstat* stat) {
   Inode& inode = path.inode();
-  if ((how.flags & O_PATH) != 0) return File::create(std::move(path), how.flags, ctx.cred);
+  if ((how.flags & O_PATH) != 0) {
+    Ref<File> place = File::create(std::move(path), how.flags, ctx.cred);
+    MYFS_TRY(inode.i_fop().open_path(ctx, inode, *place));
+    return place;
+  }
   bool permitted;
   MYFS_TRY(may_open(ctx, path, how, stat, &permitted));
   std::optional<WantWrite> truncating;

@@ -18,6 +18,7 @@ LeaseParts wanted_parts(fs::LookupIntent intent) {
     case fs::LookupIntent::kOpenWrite:
       return fs::kLeaseA | fs::kLeaseW | fs::kLeaseP;
     case fs::LookupIntent::kOpenRead:
+    case fs::LookupIntent::kOpenPath:
       return fs::kLeaseA | fs::kLeaseD | fs::kLeaseR | fs::kLeaseP;
     case fs::LookupIntent::kStat:
     case fs::LookupIntent::kWalk:

@@ -75,6 +75,17 @@ FileState::FileState(const fs::File& file) {
   open.access = static_cast<uint8_t>(file.access());
 }
 
+KeptState::KeptState(Super& super, NetInode& inode, const fs::File& file)
+    : super(super), inode(inode) {
+  open.open_id = file.f_open_id;
+  open.cred = opener_cred(file);
+  open.access = static_cast<uint8_t>(file.access());
+}
+
+KeptState::~KeptState() {
+  if (linked) super.file_ops().remove_open(inode, open);
+}
+
 void NetFileOps::opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket) {
   auto state = std::make_unique<FileState>(file);
   state->open.cred = inode.i_sb().server_cred(file.f_cred);
@@ -153,10 +164,10 @@ Result<void> NetFileOps::open(const CallContext& ctx, fs::Inode& vfs_inode, fs::
                               bool permitted) {
   NetInode& inode = net_inode(vfs_inode);
   if (!inode.is_regular()) {
-    if (permitted) return {};
     CallContext opener = ctx;
     opener.cred = file.f_cred;
-    return fs::inode_permission(opener, inode, may_mask(file.access()));
+    if (!permitted) MYFS_TRY(fs::inode_permission(opener, inode, may_mask(file.access())));
+    return keep(ctx, inode, file);
   }
   auto state = std::make_unique<FileState>(file);
   if (open_locally(inode, file, *state)) {
@@ -168,6 +179,34 @@ Result<void> NetFileOps::open(const CallContext& ctx, fs::Inode& vfs_inode, fs::
   }
   file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
   file.f_private = std::move(state);
+  return {};
+}
+
+Result<void> NetFileOps::open_path(const CallContext& ctx, fs::Inode& inode, fs::File& file) {
+  return keep(ctx, net_inode(inode), file);
+}
+
+// Under P, which comes with the look-up of a path that is opened and with most other grants, the
+// server need not know; else it registers the open.
+Result<void> NetFileOps::keep(const CallContext& ctx, NetInode& inode, fs::File& file) {
+  auto kept = std::make_unique<KeptState>(super_, inode, file);
+  if (!inode.lease.add_open_if_pinned(kept->open)) {
+    if (must_not_wait()) return refuse_to_wait();
+    auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+      MYFS_ASSIGN(
+          const rpc::Changed changed,
+          super_.client().open(
+              ctx, {.node = handle, .want = fs::kLeaseA | fs::kLeaseP, .opener = opener_of(file)}));
+      inode.lease.add_open(kept->open, ticket.generation);
+      // A replayed answer brings none.
+      if (changed.node.has_attr) inode.learn(changed.node, ticket);
+      return {};
+    };
+    super_.counters().server_opens.add();
+    MYFS_TRY(super_.call(ctx, inode, ask));
+  }
+  kept->linked = true;
+  file.f_private = std::move(kept);
   return {};
 }
 
@@ -218,9 +257,13 @@ Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
 void NetFileOps::release(fs::File& file) {
   NetInode& inode = net_inode(file.f_inode());
   if (!inode.is_regular()) return;
-  const uint16_t knows = inode.lease.remove_open(static_cast<FileState&>(*file.f_private).open);
+  remove_open(inode, static_cast<FileState&>(*file.f_private).open);
+}
+
+void NetFileOps::remove_open(NetInode& inode, LeaseRecord::Open& open) {
+  const uint16_t knows = inode.lease.remove_open(open);
   if (knows == 0) return;
-  const bool full = super_.leases().closed(file.f_open_id, knows);
+  const bool full = super_.leases().closed(open.open_id, knows);
   // A deleted file lives at the server until its last open goes.
   super_.returns_pending(full || inode.i_attr().nlink == 0);
 }

@@ -205,6 +205,15 @@ bool LeaseRecord::add_open_if_covered(Open& open) {
   return true;
 }
 
+bool LeaseRecord::add_open_if_pinned(Open& open) {
+  MutexLock lock(mu);
+  refresh_locked();
+  if ((held_ & fs::kLeaseP) == 0) return false;
+  open.registered_in = 0;
+  link_open_locked(open);
+  return true;
+}
+
 uint16_t LeaseRecord::remove_open(Open& open) {
   MutexLock lock(mu);
   refresh_locked();
@@ -218,7 +227,7 @@ uint16_t LeaseRecord::remove_open(Open& open) {
 size_t LeaseRecord::opens() {
   MutexLock lock(mu);
   size_t count = 0;
-  for (Open* open = opens_; open != nullptr; open = open->next) ++count;
+  for (Open* open = opens_; open != nullptr; open = open->next) count += open->access != 0;
   return count;
 }
 
@@ -231,6 +240,7 @@ rpc::Opener LeaseRecord::any_reader() {
     if ((open->access & rpc::kAccessRead) != 0) {
       return {.open_id = open->open_id, .cred = open->cred, .access = open->access};
     }
+    if (open->access == 0) continue;
     found = {.open_id = 0, .cred = open->cred, .access = rpc::kAccessRead};
   }
   return found;

@@ -122,7 +122,7 @@ class LeaseRecord {
   struct Open {
     uint64_t open_id = 0;
     CredRef cred;
-    uint8_t access = 0;
+    uint8_t access = 0;          // 0: it keeps the inode alive and does no I/O
     uint16_t registered_in = 0;  // generation of the session that knows it; 0: none
     Open* next = nullptr;
     Open* prev = nullptr;
@@ -133,8 +133,11 @@ class LeaseRecord {
   // Only if the word covers A and one of R and W at that moment: an open that the server does not
   // know of.
   bool add_open_if_covered(Open& open);
+  // Only if P is held: then the inode lives on although the server does not know of the open.
+  bool add_open_if_pinned(Open& open);
   // The generation of the session that knows it and must be told; 0: none.
   uint16_t remove_open(Open& open);
+  // Those that do I/O.
   size_t opens();
   // Some open for reading, for page fills and readahead, which serve everybody. If all are for
   // writing: the credentials of one, by which the server decides.

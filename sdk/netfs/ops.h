@@ -20,6 +20,7 @@ namespace myfs::netfs {
 
 class Super;
 struct FileState;
+struct KeptState;
 
 class NetInodeOps final : public fs::InodeOps {
  public:
@@ -73,6 +74,7 @@ class NetFileOps final : public fs::FileOps {
 
   Result<void> open(const CallContext& ctx, fs::Inode& inode, fs::File& file,
                     bool permitted) override;
+  Result<void> open_path(const CallContext& ctx, fs::Inode& inode, fs::File& file) override;
   Result<void> flush(const CallContext& ctx, fs::File& file) override;
   void release(fs::File& file) override;
   Result<size_t> read(const CallContext& ctx, fs::File& file, fs::IoVec to,
@@ -102,8 +104,12 @@ class NetFileOps final : public fs::FileOps {
   static void opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket);
   // The call with this ticket opened it at the server, but the caller's open fails all the same.
   void forget_open(const fs::File& file, const Ticket& ticket);
+  // The file of an open that was added to the inode's has gone.
+  void remove_open(NetInode& inode, LeaseRecord::Open& open);
 
  private:
+  // Has `file` keep the inode alive, and no more than that.
+  Result<void> keep(const CallContext& ctx, NetInode& inode, fs::File& file);
   Result<void> open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file,
                               FileState& state);
   Result<void> open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file,
@@ -146,6 +152,16 @@ class NetFileOps final : public fs::FileOps {
 // Of an open regular file.
 struct FileState final : fs::File::Private {
   explicit FileState(const fs::File& file);
+  LeaseRecord::Open open;
+};
+
+// Of a file that keeps its inode alive and no more: of O_PATH, of a directory.
+struct KeptState final : fs::File::Private {
+  KeptState(Super& super, NetInode& inode, const fs::File& file);
+  ~KeptState() override;
+  Super& super;
+  NetInode& inode;
+  bool linked = false;  // `open` is among the inode's
   LeaseRecord::Open open;
 };
 

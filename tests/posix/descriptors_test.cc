@@ -4,6 +4,7 @@
 
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "tests/posix/api_test.h"
 
@@ -190,6 +191,78 @@ TEST_F(Descriptors, O_PATH_names_a_place_and_does_no_io) {
   int dir = open("d", O_PATH);
   EXPECT_EQ(0, myfs_fchdir(task_, dir));
   close(place);
+}
+
+// What another client removes lives on for who names it by O_PATH, as within one kernel.
+class RemovedPlace : public Descriptors {
+ protected:
+  void SetUp() override {
+    Descriptors::SetUp();
+    ASSERT_EQ(0, myfs_open_url(server_->url().c_str(), nullptr, &other_)) << last_message();
+    ASSERT_EQ(0, myfs_chdir(other_, home().c_str()));
+  }
+  void TearDown() override {
+    if (other_ != nullptr) end_other();
+    Descriptors::TearDown();
+  }
+  // With him go his leases, which keep it, too.
+  void end_other() {
+    EXPECT_EQ(0, myfs_task_destroy(std::exchange(other_, nullptr))) << last_message();
+  }
+  // Names what the other client has made as `path`, which he removes then.
+  int open_and_remove(const char* path, int at_flags = 0) {
+    const int place = open(path, O_PATH | O_NOFOLLOW);
+    EXPECT_EQ(0, myfs_unlinkat(other_, AT_FDCWD, path, at_flags)) << last_message();
+    struct stat st {};
+    EXPECT_EQ(-ENOENT, myfs_lstat(task_, path, &st));
+    return place;
+  }
+  mode_t type_without_a_name(int place) {
+    struct stat st {};
+    EXPECT_EQ(0, myfs_fstat(task_, place, &st)) << last_message();
+    EXPECT_EQ(0u, st.st_nlink);
+    return st.st_mode & S_IFMT;
+  }
+  myfs_task* other_ = nullptr;
+};
+
+TEST_F(RemovedPlace, of_a_symbolic_link) {
+  ASSERT_EQ(0, myfs_symlink(other_, "target", "l"));
+  const int place = open_and_remove("l");
+  EXPECT_EQ(mode_t{S_IFLNK}, type_without_a_name(place));
+  char target[16];
+  EXPECT_EQ(6, myfs_readlinkat(task_, place, "", target, sizeof target));
+}
+
+TEST_F(RemovedPlace, of_a_fifo) {
+  ASSERT_EQ(0, myfs_mknod(other_, "p", S_IFIFO | 0600, 0));
+  EXPECT_EQ(mode_t{S_IFIFO}, type_without_a_name(open_and_remove("p")));
+}
+
+TEST_F(RemovedPlace, of_a_directory) {
+  ASSERT_EQ(0, myfs_mkdir(other_, "d", 0700));
+  EXPECT_EQ(mode_t{S_IFDIR}, type_without_a_name(open_and_remove("d", AT_REMOVEDIR)));
+}
+
+// Whoever writes it keeps others from every lease that would do.
+TEST_F(RemovedPlace, of_a_file_that_is_being_written) {
+  const int writer = myfs_open(other_, "w", O_RDWR | O_CREAT, 0600);
+  ASSERT_EQ(4, myfs_write(other_, writer, "text", 4));
+  const int place = open_and_remove("w");
+  EXPECT_EQ(0, myfs_close(other_, writer)) << last_message();
+  end_other();
+  EXPECT_EQ(mode_t{S_IFREG}, type_without_a_name(place));
+}
+
+// The first look at it was no open.
+TEST_F(RemovedPlace, of_what_was_cached_before) {
+  ASSERT_EQ(0, myfs_symlink(other_, "target", "l"));
+  ASSERT_EQ(0, myfs_mknod(other_, "p", S_IFIFO | 0600, 0));
+  struct stat st {};
+  ASSERT_EQ(0, myfs_lstat(task_, "l", &st));
+  ASSERT_EQ(0, myfs_lstat(task_, "p", &st));
+  EXPECT_EQ(mode_t{S_IFLNK}, type_without_a_name(open_and_remove("l")));
+  EXPECT_EQ(mode_t{S_IFIFO}, type_without_a_name(open_and_remove("p")));
 }
 
 class Tmpfile : public Descriptors {};

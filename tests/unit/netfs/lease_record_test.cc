@@ -235,6 +235,24 @@ TEST_F(LeaseRecordTest, ALocalOpenNeedsAAndData) {
   EXPECT_EQ(0u, record.opens());
 }
 
+TEST_F(LeaseRecordTest, AnOpenForNoIoNeedsPAndIsNoReader) {
+  LeaseRecord::Open place{.open_id = 31, .cred = cred, .access = 0};
+  grant(kLeaseA | kLeaseR, 5);
+  EXPECT_FALSE(record.add_open_if_pinned(place));
+  grant(kLeaseA | kLeaseP, 6);
+  EXPECT_TRUE(record.add_open_if_pinned(place));
+  EXPECT_EQ(0u, record.opens());
+  EXPECT_EQ(nullptr, record.any_reader().cred);
+  std::optional<rpc::AckArgs> ack = recall(1, kLeaseA, 7);
+  ASSERT_TRUE(ack.has_value());
+  EXPECT_EQ(kLeaseP, ack->kept);
+  ASSERT_EQ(1u, ack->opens.size());
+  EXPECT_EQ(0, ack->opens[0].access);
+  EXPECT_TRUE(record.remove_open(place));  // the server knows it now
+  validity.generation.store(2);
+  EXPECT_FALSE(record.add_open_if_pinned(place));
+}
+
 TEST_F(LeaseRecordTest, OpensOfALostSessionAreUnknownToTheNewOne) {
   LeaseRecord::Open open{.open_id = 32, .cred = cred, .access = rpc::kAccessWrite};
   record.add_open(open, 1);

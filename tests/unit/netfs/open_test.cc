@@ -61,6 +61,20 @@ TEST_F(NetOpen, AnOpenWhoseAttributesAreNotToBeHadLeavesNoneBehind) {
   EXPECT_EQ(inode(fd).lease.opens(), 1u);
 }
 
+// The server keeps what is open there, whatever it grants.
+TEST_F(NetOpen, APlaceThatNoLeaseKeepsIsRegistered) {
+  server_.script([](rpc_test::Script& s) { s.grants = false; });
+  for (const uint32_t flags : {uint32_t{O_PATH}, uint32_t{O_RDONLY | O_DIRECTORY}}) {
+    const int64_t before = super().counters().server_opens.value();
+    const int closed = server_.closed_opens.load();
+    const int fd = open((flags & O_PATH) != 0 ? "a" : "/", flags);
+    ASSERT_GE(fd, 0);
+    EXPECT_EQ(super().counters().server_opens.value(), before + 1);
+    EXPECT_EQ(close(fd), Errno());
+    EXPECT_TRUE(told_of_closed(closed + 1));
+  }
+}
+
 // Somebody else may have changed the file between the two sessions.
 TEST_F(NetOpen, AChangeThatIsMadeIsNotRepeatedInAnotherSession) {
   const int fd = open("made");

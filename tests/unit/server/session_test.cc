@@ -273,6 +273,36 @@ TEST_F(Sessions, an_orphan_lives_as_long_as_somebody_pins_it) {
   EXPECT_EQ(rig.records('I'), 1u);
 }
 
+TEST_F(Sessions, an_open_for_no_io_keeps_an_inode_of_any_kind) {
+  rig.boot();
+  Client a = rig.login();
+  Client b = rig.login();
+  ASSERT_EQ(rig.create(a, a.root.handle, "p", S_IFIFO | 0000).error, 0);
+  CreateArgs link{.dir = a.root.handle, .name = "l", .mode = S_IFLNK | 0777};
+  link.target = "target";
+  link.flags = kCreateExcl;
+  ASSERT_EQ(rig.finish(rig.start_create(a, link)).error, 0);
+  uint64_t id = 5;
+  for (const char* name : {"l", "p"}) {
+    const Handle node = rig.lookup(b, b.root.handle, {name}).nodes[0].handle;
+    const ChangedReply opened = rig.open(b, node, opener(id, 0));
+    EXPECT_EQ(opened.error, 0) << name;
+    rig.shard->release(*b.session, {Grant{.ino = node.ino, .parts = 0xffff, .seq = UINT64_MAX}},
+                       {});
+    rig.unlink(a, a.root.handle, name);
+    rig.shard->release(*a.session, {Grant{.ino = node.ino, .parts = 0xffff, .seq = UINT64_MAX}},
+                       {});
+    rig.settle();
+    EXPECT_EQ(rig.getattr(b, node).node.attr.nlink, 0u) << name;
+    rig.shard->release(*b.session, {Grant{.ino = node.ino, .parts = 0xffff, .seq = UINT64_MAX}},
+                       {id++});
+    rig.settle();
+    EXPECT_EQ(rig.getattr(b, node).error, ESTALE) << name;
+  }
+  const Handle again = rig.finish(rig.start_create(a, link)).node.handle;
+  EXPECT_EQ(rig.open(a, again, opener(id, kAccessRead)).error, ELOOP);
+}
+
 TEST_F(Sessions, the_death_of_its_session_lets_an_orphan_go) {
   rig.boot();
   Client a = rig.login();
