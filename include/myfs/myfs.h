@@ -336,6 +336,7 @@ MYFS_API void myfs_set_log(myfs_log_fn fn, void* context, int max_level);
  *     with its last descriptor, unless myfs_linkat with AT_EMPTY_PATH gives it a name, which O_EXCL
  *     forbids.
  *   - O_DIRECT: nothing is cached; offsets and lengths are multiples of 512 bytes.
+ *   - O_ACCMODE, access mode 3: permission to read and write is asked for, neither is possible.
  *
  * Returns the lowest free descriptor of the task. Errors: [change]; EEXIST, EISDIR, EMFILE (65536
  * open), ENXIO (fifo, socket or device), EPERM (O_NOATIME on what belongs to another), EINVAL

@@ -23,8 +23,10 @@ uint32_t mode_of(uint32_t flags) {
       return File::kRead;
     case O_WRONLY:
       return File::kWrite;
-    default:
+    case O_RDWR:
       return File::kRead | File::kWrite;
+    default:
+      return 0;  // access mode 3
   }
 }
 
@@ -82,8 +84,10 @@ void File::set_status_flags(uint32_t flags) {
 }
 
 uint32_t File::access() const {
-  return ((f_mode & kRead) != 0 ? 1 : 0) | ((f_mode & kWrite) != 0 ? 2 : 0) |
-         ((f_flags() & kOpenExec) != 0 ? 8 : 0);
+  const uint32_t flags = f_flags();
+  const bool neither = (f_mode & kPath) == 0 && (flags & O_ACCMODE) == O_ACCMODE;
+  return (neither || may_read() ? 1 : 0) | (neither || may_write() ? 2 : 0) |
+         ((flags & kOpenExec) != 0 ? 8 : 0);
 }
 
 void File::last_ref_dropped() {

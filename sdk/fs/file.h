@@ -68,7 +68,9 @@ class File final : public RefCounted<File> {
   uint32_t f_flags() const { return f_flags_.load(std::memory_order_relaxed); }
   // F_SETFL: O_APPEND, O_NONBLOCK, O_NOATIME, O_DIRECT.
   void set_status_flags(uint32_t flags);
-  uint32_t access() const;  // 1 read, 2 write, as the wire's opener says
+  // What the opener needed: 1 read, 2 write, 8 execute, as the wire's opener says. With access mode
+  // 3 both of the first, though neither is allowed.
+  uint32_t access() const;
 
   uint32_t f_mode;
   const CredRef f_cred;      // of the opener

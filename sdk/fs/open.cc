@@ -86,11 +86,8 @@ Result<OpenFlags> build_open_flags(const OpenHow& asked, uint32_t umask) {
     case O_WRONLY:
       how.access = MAY_WRITE;
       break;
-    case O_RDWR:
+    default:  // access mode 3, too, with which nothing is read or written
       how.access = MAY_READ | MAY_WRITE;
-      break;
-    default:
-      return Errno(EINVAL);
   }
   if ((flags & O_TRUNC) != 0) how.access |= MAY_WRITE;
   how.flags = flags;

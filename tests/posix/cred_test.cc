@@ -69,6 +69,17 @@ TEST_F(Cred, OwnerGroupAndOthers) {
   EXPECT_EQ(-EPERM, myfs_chmod_x(task_, friend_of_alice, "open/f", 0777));
 }
 
+TEST_F(Cred, AccessMode3NeedsBoth) {
+  ASSERT_EQ(0, put_as(alice_, "open/f"));
+  EXPECT_EQ(0, put_as(alice_, "open/f", O_ACCMODE));
+  for (const mode_t mode : {0604, 0602}) {
+    ASSERT_EQ(0, myfs_chmod_x(task_, alice_, "open/f", mode));
+    EXPECT_EQ(-EACCES, put_as(bob_, "open/f", O_ACCMODE)) << std::oct << mode;
+  }
+  ASSERT_EQ(0, myfs_chmod_x(task_, alice_, "open/f", 0606));
+  EXPECT_EQ(0, put_as(bob_, "open/f", O_ACCMODE));
+}
+
 TEST_F(Cred, DirectoriesNeedSearchAndWrite) {
   ASSERT_EQ(0, myfs_mkdir_x(task_, alice_, "open/d", 0755));
   ASSERT_EQ(0, put_as(alice_, "open/d/f"));

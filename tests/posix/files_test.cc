@@ -113,6 +113,22 @@ TEST_F(Open, FollowsLinksToWhatIsMissing) {
   EXPECT_EQ(-ELOOP, myfs_open(task_, "l", O_RDONLY | O_NOFOLLOW | O_CREAT, 0644));
 }
 
+// Access mode 3: may do both, and does neither.
+TEST_F(Open, ForNeitherReadingNorWriting) {
+  make_file("f", "content");
+  const int fd = open("f", O_ACCMODE);
+  ASSERT_GE(fd, 0);
+  char byte = 'x';
+  EXPECT_EQ(-EBADF, myfs_read(task_, fd, &byte, 1));
+  EXPECT_EQ(-EBADF, myfs_write(task_, fd, &byte, 1));
+  EXPECT_EQ(-EINVAL, myfs_ftruncate(task_, fd, 0));
+  EXPECT_EQ(O_ACCMODE, myfs_fcntl(task_, fd, F_GETFL, 0) & O_ACCMODE);
+  close(fd);
+  EXPECT_EQ("content", content("f"));
+  make_dir("d");
+  EXPECT_EQ(-EISDIR, myfs_open(task_, "d", O_ACCMODE, 0));
+}
+
 TEST_F(Open, OfADirectory) {
   make_dir("d");
   int fd = open("d", O_RDONLY | O_DIRECTORY);

@@ -49,7 +49,6 @@ TEST_F(OpenTest, errors_warm_and_cold) {
     EXPECT_EQ(open("/link", O_RDONLY | O_NOFOLLOW | O_DIRECTORY), -ENOTDIR);
     EXPECT_EQ(open("/loop", O_RDONLY), -ELOOP);
     EXPECT_EQ(open("/loop", O_CREAT | O_RDONLY), -ELOOP);
-    EXPECT_EQ(open("/f", O_ACCMODE), -EINVAL);
     EXPECT_EQ(open("/d/x", O_CREAT | O_DIRECTORY), -EINVAL);
     EXPECT_EQ(open("/d", O_TMPFILE | O_RDWR), -EOPNOTSUPP);
     EXPECT_EQ(open("/nope/x", O_CREAT | O_WRONLY), -ENOENT);
