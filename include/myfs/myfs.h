@@ -566,10 +566,12 @@ MYFS_API ssize_t myfs_splice_x(myfs_task* task, const myfs_call* call, int fd, o
 
 /* Maps `length` bytes of a file from `offset` on (a multiple of the page size, 4096) and stores
  * where. prot: PROT_READ, PROT_WRITE, PROT_EXEC, PROT_NONE; flags: MAP_SHARED or MAP_PRIVATE (or
- * MAP_SHARED_VALIDATE), with MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE; MAP_POPULATE and the
- * like have no effect. `hint`: where it is wanted, or NULL. The mapping holds the open file, whose
- * descriptor may be closed, and the mount; it is to be taken away by myfs_munmap, or
- * myfs_task_destroy, and by nothing else. A child of fork has the memory, not the calls.
+ * MAP_SHARED_VALIDATE), with MAP_FIXED (which replaces what is there in one step, and writes what
+ * was stored in a mapping of this task afterwards, with the errors of myfs_munmap: then nothing is
+ * mapped there), MAP_FIXED_NOREPLACE, MAP_NORESERVE; MAP_POPULATE and the like have no effect.
+ * `hint`: where it is wanted, or NULL. The mapping holds the open file, whose descriptor may be
+ * closed, and the mount; it is to be taken away by myfs_munmap, or myfs_task_destroy, and by
+ * nothing else. A child of fork has the memory, not the calls.
  *
  * What is mapped is a copy of the file's bytes, made at once, in memory that all mappings of the
  * file in this task's client share. Within the client mappings and calls see one another as on
@@ -600,8 +602,9 @@ MYFS_API int myfs_msync(myfs_task* task, void* address, size_t length, int flags
 MYFS_API int myfs_msync_x(myfs_task* task, const myfs_call* call, void* address, size_t length,
                           int flags);
 /* Takes the pages away, or those of them that are mapped, then writes what was stored in them and
- * makes it durable, as myfs_close does. They are gone in every case. Errors: EINVAL (address not
- * aligned, length 0), EIO, and those of myfs_close. */
+ * makes it durable, as myfs_close does. They are gone in every case but EINVAL and ENOMEM. Errors:
+ * EINVAL (address not aligned, length 0), ENOMEM (a part of a mapping is to go, and the process has
+ * as many mappings as it may), EIO, and those of myfs_close. */
 MYFS_API int myfs_munmap(myfs_task* task, void* address, size_t length);
 MYFS_API int myfs_munmap_x(myfs_task* task, const myfs_call* call, void* address, size_t length);
 

@@ -74,12 +74,16 @@ MmapRange VmArea::bytes_of(uintptr_t start, uintptr_t end) const {
   return {vm_offset + (start - vm_start), vm_offset + (end - vm_start)};
 }
 
+bool MmapWanted::stores() const {
+  return (flags & MAP_TYPE) != MAP_PRIVATE && (prot & PROT_WRITE) != 0;
+}
+
 // --- InodeMappings
 
 InodeMappings::Ranges InodeMappings::covered_locked(MmapRange within) const {
   Ranges all;
-  for (const VmArea* area : areas_) {
-    const MmapRange part = intersection(area->bytes(), within);
+  for (const Mapped& mapped : mapped_) {
+    const MmapRange part = intersection(mapped.bytes, within);
     if (!part.empty()) all.push_back(part);
   }
   std::sort(all.begin(), all.end(),
@@ -106,10 +110,10 @@ InodeMappings::Ranges InodeMappings::minus(MmapRange range, const Ranges& withou
   return left;
 }
 
-const VmArea* InodeMappings::area_with_stores_locked() const {
-  auto found = std::find_if(areas_.begin(), areas_.end(),
-                            [](const VmArea* area) { return area->vm_stores; });
-  return found == areas_.end() ? nullptr : *found;
+File* InodeMappings::file_with_stores_locked() const {
+  auto found = std::find_if(mapped_.begin(), mapped_.end(),
+                            [](const Mapped& mapped) { return mapped.stores; });
+  return found == mapped_.end() ? nullptr : found->file;
 }
 
 Result<void> InodeMappings::read_in_locked(const CallContext& ctx, File& file, MmapRange range,
@@ -150,30 +154,34 @@ Result<void> InodeMappings::fill_locked(const CallContext& ctx, File& file, cons
   return filled;
 }
 
-Result<void> InodeMappings::follow_size_locked(const CallContext& ctx, File& file) {
-  MYFS_ASSIGN(const Kstat stat, vfs_getattr(for_opener(ctx, file), inode_));
+Result<void> InodeMappings::resize_locked(uint64_t file_bytes) {
   const uint64_t before = pages_.file_bytes();
-  if (stat.size == before) return {};
-  const uint64_t old_end = pages_.length_bytes(), new_end = MmapPages::page_up(stat.size);
-  const uint64_t edge = std::min<uint64_t>(before, stat.size);
+  if (file_bytes == before) return {};
+  const uint64_t old_end = pages_.length_bytes(), new_end = MmapPages::page_up(file_bytes);
+  const uint64_t edge = std::min(before, file_bytes);
   const bool edge_present = !covered_locked({edge, edge + 1}).empty();
   if (new_end < old_end) release_locked(covered_locked({new_end, old_end}));
-  if (new_end > old_end) {
-    Result<void> filled = fill_locked(ctx, file, covered_locked({old_end, new_end}));
-    if (!filled.ok()) {
-      (void)pages_.resize(before, false);  // filling has lengthened the memory
-      return filled;
-    }
-  }
-  return pages_.resize(stat.size, edge_present);
+  return pages_.resize(file_bytes, edge_present);
 }
 
-Result<Ref<VmArea>> InodeMappings::map_locked(const CallContext& ctx, const Ref<File>& file,
-                                              const Wanted& wanted) {
+Result<void> InodeMappings::follow_size_locked(const CallContext& ctx, File& file) {
+  MYFS_ASSIGN(const Kstat stat, vfs_getattr(for_opener(ctx, file), inode_));
+  const uint64_t old_end = pages_.length_bytes(), new_end = MmapPages::page_up(stat.size);
+  MYFS_TRY(resize_locked(std::min<uint64_t>(stat.size, old_end)));
+  if (new_end <= old_end) return {};
+  Result<void> filled = fill_locked(ctx, file, covered_locked({old_end, new_end}));
+  // Filling has lengthened the memory, too.
+  Result<void> resized = pages_.resize(filled.ok() ? stat.size : old_end, false);
+  return filled.ok() ? resized : filled;
+}
+
+Result<Ref<VmArea>> InodeMappings::map_locked(const CallContext& ctx, MmStruct& mm,
+                                              const Ref<File>& file, const MmapWanted& wanted,
+                                              std::vector<VmGone>* displaced) {
   const MmapRange asked{wanted.offset, wanted.offset + wanted.length};
-  const bool stores = (wanted.flags & MAP_TYPE) != MAP_PRIVATE && (wanted.prot & PROT_WRITE) != 0;
   MYFS_TRY(pages_.open());
-  MYFS_TRY(follow_size_locked(ctx, *file));
+  Result<void> followed = follow_size_locked(ctx, *file);
+  if (!followed.ok() && asked.to > pages_.length_bytes()) return followed.error();
   const MmapRange within = intersection(asked, {0, pages_.length_bytes()});
   Ranges absent;
   if (!within.empty()) {
@@ -183,31 +191,29 @@ Result<Ref<VmArea>> InodeMappings::map_locked(const CallContext& ctx, const Ref<
     MYFS_TRY(fill_locked(ctx, *file, absent));
   }
   Errno error;
-  if (stores) {
+  if (wanted.stores()) {
     Ranges all = covered_locked({0, pages_.length_bytes()});
     all.insert(all.end(), absent.begin(), absent.end());
     error = pages_.track(ctx, all).error();
   }
-  void* address = MAP_FAILED;
-  if (error.ok()) {
-    address = ::mmap(reinterpret_cast<void*>(wanted.address), wanted.length, wanted.prot,
-                     wanted.flags, pages_.fd(stores), static_cast<off_t>(wanted.offset));
-    if (address == MAP_FAILED) error = Errno(errno);
-  }
+  Result<Ref<VmArea>> area = Errno(ENOMEM);
   if (!error.ok()) {
-    release_locked(absent);
-    return error;
+    area = error;
+  } else {
+    area = mm.map(file, wanted, pages_.fd(wanted.stores()), ++last_mapping_, displaced);
   }
-  const auto start = reinterpret_cast<uintptr_t>(address);
-  Ref<VmArea> area = make_ref<VmArea>(file, start, start + wanted.length, wanted.offset, stores);
-  areas_.push_back(area.get());
+  if (!area.ok()) {
+    release_locked(absent);
+  } else {
+    mapped_.push_back({last_mapping_, file.get(), asked, wanted.stores()});
+  }
   return area;
 }
 
 void InodeMappings::settle_locked() {
-  const bool stores = area_with_stores_locked() != nullptr;
+  const bool stores = file_with_stores_locked() != nullptr;
   uint32_t flags = 0;
-  if (!areas_.empty()) flags |= Inode::kMapped;
+  if (!mapped_.empty()) flags |= Inode::kMapped;
   if (stores) flags |= Inode::kMappedStores;
   const uint32_t before = inode_.i_flags.fetch_or(flags, std::memory_order_acq_rel);
   inode_.i_flags.fetch_and(~((Inode::kMapped | Inode::kMappedStores) & ~flags),
@@ -217,31 +223,40 @@ void InodeMappings::settle_locked() {
   if (stores && !stored) counted.fetch_add(1, std::memory_order_acq_rel);
   if (!stores && stored) counted.fetch_sub(1, std::memory_order_acq_rel);
   if (!stores) pages_.untrack();
-  if (areas_.empty()) pages_.close();
+  if (mapped_.empty()) pages_.close();
 }
 
-Result<Ref<VmArea>> InodeMappings::map(const CallContext& ctx, Ref<File> file,
-                                       const Wanted& wanted) {
+Result<Ref<VmArea>> InodeMappings::map(const CallContext& ctx, MmStruct& mm, const Ref<File>& file,
+                                       const MmapWanted& wanted, std::vector<VmGone>* displaced) {
   MutexLock lock(mutex_);
-  Result<Ref<VmArea>> area = map_locked(ctx, file, wanted);
+  Result<Ref<VmArea>> area = map_locked(ctx, mm, file, wanted, displaced);
   settle_locked();
   return area;
 }
 
-void InodeMappings::unmap(const VmArea& area, const std::vector<Ref<VmArea>>& left) {
+void InodeMappings::unmap(const VmGone& gone) {
   MutexLock lock(mutex_);
-  std::erase(areas_, &area);
-  for (const Ref<VmArea>& part : left) areas_.push_back(part.get());
-  const MmapRange within = intersection(area.bytes(), {0, pages_.length_bytes()});
+  std::vector<Mapped> left;
+  for (const Mapped& mapped : mapped_) {
+    if (mapped.mapping != gone.area->vm_mapping) {
+      left.push_back(mapped);
+      continue;
+    }
+    for (const MmapRange& part : minus(mapped.bytes, {gone.bytes})) {
+      left.push_back({mapped.mapping, mapped.file, part, mapped.stores});
+    }
+  }
+  mapped_ = std::move(left);
+  const MmapRange within = intersection(gone.bytes, {0, pages_.length_bytes()});
   if (!within.empty()) release_locked(minus(within, covered_locked(within)));
   settle_locked();
 }
 
 Result<void> InodeMappings::write_out(const CallContext& ctx, MmapRange range) {
   MutexLock lock(mutex_);
-  const VmArea* area = area_with_stores_locked();
-  if (area == nullptr) return {};
-  File& file = *area->vm_file;
+  File* const through = file_with_stores_locked();
+  if (through == nullptr) return {};
+  File& file = *through;
   const CallContext as = for_opener(ctx, file);
   bool size_known = false;
   range.to = std::min(range.to, pages_.length_bytes());
@@ -250,8 +265,10 @@ Result<void> InodeMappings::write_out(const CallContext& ctx, MmapRange range) {
       const MmapRange chunk{at, std::min(part.to, at + mm::kMmapChunk_bytes)};
       MYFS_ASSIGN(const auto changes, pages_.changes(chunk));
       if (!changes.empty() && !std::exchange(size_known, true)) {
-        // What others have cut off does not come back; the same again with the new end.
-        MYFS_TRY(follow_size_locked(ctx, file));
+        // What others have cut off does not come back; the same again with the new end. What the
+        // file has grown by nobody can have stored to.
+        MYFS_ASSIGN(const Kstat stat, vfs_getattr(as, inode_));
+        MYFS_TRY(resize_locked(std::min<uint64_t>(stat.size, pages_.file_bytes())));
         continue;
       }
       for (const MmapPages::Change& change : changes) {
@@ -266,7 +283,7 @@ Result<void> InodeMappings::write_out(const CallContext& ctx, MmapRange range) {
 
 Result<bool> InodeMappings::has_stores(MmapRange range) {
   MutexLock lock(mutex_);
-  if (area_with_stores_locked() == nullptr) return false;
+  if (file_with_stores_locked() == nullptr) return false;
   range.to = std::min(range.to, pages_.length_bytes());
   for (const MmapRange& part : covered_locked(range)) {
     for (uint64_t at = part.from; at < part.to; at += mm::kMmapChunk_bytes) {
@@ -280,16 +297,17 @@ Result<bool> InodeMappings::has_stores(MmapRange range) {
 
 Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range) {
   MutexLock lock(mutex_);
-  if (areas_.empty()) return {};
-  File& file = *areas_.front()->vm_file;
-  MYFS_TRY(follow_size_locked(ctx, file));
+  if (mapped_.empty()) return {};
+  File& file = *mapped_.front().file;
+  // Pages that are there do not wait for memory for others.
+  Result<void> followed = follow_size_locked(ctx, file);
   range.from = range.from / kPageSize_bytes * kPageSize_bytes;
   range.to = std::min(range.to, pages_.length_bytes());
   range.to = MmapPages::page_up(range.to);
   for (const MmapRange& part : covered_locked(range)) {
     MYFS_TRY(read_in_locked(ctx, file, part, false));
   }
-  return {};
+  return followed;
 }
 
 void InodeMappings::overlay(IoVec to, uint64_t offset, size_t count) {
@@ -313,31 +331,56 @@ void InodeMappings::overlay(IoVec to, uint64_t offset, size_t count) {
 
 // --- MmStruct
 
-void MmStruct::insert(Ref<VmArea> area) {
+Result<Ref<VmArea>> MmStruct::map(const Ref<File>& file, const MmapWanted& wanted, int memory_fd,
+                                  uint64_t mapping, std::vector<VmGone>* displaced) {
   MutexLock lock(mmap_lock_);
-  const uintptr_t end = area->vm_end;
-  areas_.emplace(end, std::move(area));
+  void* address = ::mmap(reinterpret_cast<void*>(wanted.address), wanted.length, wanted.prot,
+                         wanted.flags, memory_fd, static_cast<off_t>(wanted.offset));
+  if (address == MAP_FAILED) return Errno(errno);
+  const auto start = reinterpret_cast<uintptr_t>(address);
+  const uintptr_t end = start + wanted.length;
+  *displaced = take_out_locked(start, end);
+  Ref<VmArea> area = make_ref<VmArea>(file, mapping, start, end, wanted.offset, wanted.stores());
+  areas_.emplace(end, area);
+  return area;
 }
 
-std::vector<MmStruct::Removed> MmStruct::remove(uintptr_t start, uintptr_t end) {
-  std::vector<Removed> removed;
+Result<void> MmStruct::unmap(uintptr_t start, uintptr_t end, std::vector<VmGone>* gone) {
+  Errno error;
   MutexLock lock(mmap_lock_);
+  for (VmGone& part : take_out_locked(start, end)) {
+    const VmArea& area = *part.area;
+    const uintptr_t from = area.vm_start + (part.bytes.from - area.vm_offset);
+    const uintptr_t to = from + part.bytes.size_bytes();
+    if (::munmap(reinterpret_cast<void*>(from), to - from) == 0) {
+      gone->push_back(std::move(part));
+      continue;
+    }
+    error = Errno(errno);
+    areas_.emplace(to, make_ref<VmArea>(area.vm_file, area.vm_mapping, from, to, part.bytes.from,
+                                        area.vm_stores));
+  }
+  return error;
+}
+
+std::vector<VmGone> MmStruct::take_out_locked(uintptr_t start, uintptr_t end) {
+  std::vector<VmGone> all;
   auto at = areas_.upper_bound(start);
   while (at != areas_.end() && at->second->vm_start < end) {
     Ref<VmArea> area = at->second;
     at = areas_.erase(at);
-    Removed gone{area, {}, std::max(start, area->vm_start), std::min(end, area->vm_end)};
     auto leave = [&](uintptr_t from, uintptr_t to) {
       if (from >= to) return;
-      gone.left.push_back(make_ref<VmArea>(
-          area->vm_file, from, to, area->vm_offset + (from - area->vm_start), area->vm_stores));
-      areas_.emplace(to, gone.left.back());
+      areas_.emplace(to,
+                     make_ref<VmArea>(area->vm_file, area->vm_mapping, from, to,
+                                      area->vm_offset + (from - area->vm_start), area->vm_stores));
     };
-    leave(area->vm_start, gone.start);
-    leave(gone.end, area->vm_end);
-    removed.push_back(std::move(gone));
+    leave(area->vm_start, start);
+    leave(end, area->vm_end);
+    const MmapRange bytes = area->bytes_of(start, end);
+    all.push_back({std::move(area), bytes});
   }
-  return removed;
+  return all;
 }
 
 std::vector<Ref<VmArea>> MmStruct::find(uintptr_t start, uintptr_t end, bool* whole) const {
@@ -399,7 +442,7 @@ std::vector<Ref<Inode>> inodes_with_stores(SuperBlock& sb) {
 }
 
 // What the kernel's do_mmap and file_mmap_ok refuse before it asks the file.
-Result<InodeMappings::Wanted> check_args(const MmapArgs& args) {
+Result<MmapWanted> check_args(const MmapArgs& args) {
   constexpr size_t kPage = kPageSize_bytes;
   constexpr int kProt = PROT_READ | PROT_WRITE | PROT_EXEC;
   const int type = args.flags & MAP_TYPE;
@@ -416,35 +459,41 @@ Result<InodeMappings::Wanted> check_args(const MmapArgs& args) {
   const uint64_t end_max = MmapPages::page_up(kFileSizeMax_bytes);
   if (offset > end_max || length > end_max - offset) return Errno(EOVERFLOW);
   const int kind = type == MAP_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
-  return InodeMappings::Wanted{.address = reinterpret_cast<uintptr_t>(args.address),
-                               .length = length,
-                               .prot = args.prot,
-                               .flags = kind | (args.flags & kMapPassed),
-                               .offset = offset};
+  return MmapWanted{.address = reinterpret_cast<uintptr_t>(args.address),
+                    .length = length,
+                    .prot = args.prot,
+                    .flags = kind | (args.flags & kMapPassed),
+                    .offset = offset};
 }
 
-Result<void> unmap_one(const CallContext& ctx, const MmStruct::Removed& gone) {
-  const VmArea& area = *gone.area;
-  File& file = *area.vm_file;
+// Nothing is stored there any more, but InodeMappings has the memory still.
+Result<void> forget_one(const CallContext& ctx, const VmGone& gone) {
+  File& file = *gone.area->vm_file;
   Inode& inode = file.f_inode();
-  // First, so that nothing is stored afterwards; the memory is still there.
-  ::munmap(reinterpret_cast<void*>(gone.start), gone.end - gone.start);
   Result<void> written;
-  if (area.vm_stores) written = write_stores(ctx, inode, area.bytes_of(gone.start, gone.end));
-  inode.i_mmap()->unmap(area, gone.left);
-  if (!area.vm_stores) return {};
+  if (gone.area->vm_stores) written = write_stores(ctx, inode, gone.bytes);
+  inode.i_mmap()->unmap(gone);
+  if (!gone.area->vm_stores) return {};
   // As a close: the last one to whom a loss could be told goes.
   Result<void> flushed = file.f_op().flush(ctx, file);
   return written.ok() ? flushed : written;
 }
 
-Result<void> unmap_range(const CallContext& ctx, TaskStruct& task, uintptr_t start, uintptr_t end) {
+// What was stored there is written; the first error.
+Result<void> forget(const CallContext& ctx, const std::vector<VmGone>& all) {
   Result<void> first;
-  for (const MmStruct::Removed& gone : task.mm.remove(start, end)) {
-    Result<void> unmapped = unmap_one(ctx, gone);
-    if (first.ok()) first = unmapped;
+  for (const VmGone& gone : all) {
+    Result<void> done = forget_one(ctx, gone);
+    if (first.ok()) first = done;
   }
   return first;
+}
+
+Result<void> unmap_range(const CallContext& ctx, TaskStruct& task, uintptr_t start, uintptr_t end) {
+  std::vector<VmGone> gone;
+  Result<void> unmapped = task.mm.unmap(start, end, &gone);
+  Result<void> written = forget(ctx, gone);
+  return unmapped.ok() ? written : unmapped;
 }
 
 // The end of a range of addresses that is given by whole pages.
@@ -472,24 +521,28 @@ Result<void> sync_area(const CallContext& ctx, const TaskStruct& task, const VmA
 }  // namespace
 
 Result<void*> vfs_mmap(const CallContext& ctx, TaskStruct& task, const MmapArgs& args) {
-  MYFS_ASSIGN(const InodeMappings::Wanted wanted, check_args(args));
+  MYFS_ASSIGN(const MmapWanted wanted, check_args(args));
+  if ((wanted.flags & MAP_FIXED) != 0) MYFS_TRY(end_of(args.address, args.length));
   RefPtr<File> found = task.files.fget(args.fd);
   if (!found || (found->f_mode & File::kPath) != 0) return Errno(EBADF);
   Ref<File> file = std::move(found).to_ref();
   Inode& inode = file->f_inode();
-  const bool shared = (wanted.flags & MAP_TYPE) == MAP_SHARED;
-  const bool stores = shared && (wanted.prot & PROT_WRITE) != 0;
-  if (!file->may_read() || (stores && !file->may_write())) return Errno(EACCES);
+  if (!file->may_read() || (wanted.stores() && !file->may_write())) return Errno(EACCES);
   if (!inode.is_regular() || inode.i_mapping == nullptr) return Errno(ENODEV);
-  if ((wanted.flags & MAP_FIXED) != 0) {
-    MYFS_ASSIGN(const uintptr_t end, end_of(args.address, args.length));
-    MYFS_TRY(unmap_range(ctx, task, wanted.address, end));
+  std::vector<VmGone> displaced;
+  Result<Ref<VmArea>> area = Errno(ENOMEM);
+  {
+    ReadLock lock(inode.i_rwsem);
+    area = inode.get_mappings().map(ctx, task.mm, file, wanted, &displaced);
   }
-  ReadLock lock(inode.i_rwsem);
-  MYFS_ASSIGN(Ref<VmArea> area, inode.get_mappings().map(ctx, std::move(file), wanted));
-  void* address = reinterpret_cast<void*>(area->vm_start);
-  task.mm.insert(std::move(area));
-  return address;
+  MYFS_TRY(area);
+  const uintptr_t start = (*area)->vm_start, end = (*area)->vm_end;
+  if (Result<void> lost = forget(ctx, displaced); !lost.ok()) {
+    // Who is told of an error unmaps nothing.
+    (void)unmap_range(ctx, task, start, end);
+    return lost.error();
+  }
+  return reinterpret_cast<void*>(start);
 }
 
 Result<void> vfs_msync(const CallContext& ctx, TaskStruct& task, void* address, size_t length,

@@ -17,14 +17,17 @@
 //     call *answers* comes from it, but to the one who stored it.
 //
 // Thread safety: all. Lock rank: InodeMappings::mutex_ is kMmap: inside i_rwsem, held while the
-// file is read and written. MmStruct's lock is kFdTable, a leaf. A recall takes neither.
+// file is read and written. MmStruct's lock is kFdTable, a leaf, held around mmap(2) and munmap(2).
+// A recall takes neither.
 // Owns / is owned by: a task's MmStruct owns its areas, an area its open file (and with it the
-// mount: umount is EBUSY); an Inode owns its InodeMappings, which names the areas.
+// mount: umount is EBUSY); an Inode owns its InodeMappings, which knows the bytes of each mapping.
 // Invariants: (1) an area is constant: a part of it that goes leaves smaller ones; (2) areas of one
-// task do not overlap, and are mapped in the process from before they are in the table until after
-// they have left it; (3) a page of MmapPages is present iff an area covers it and it does not lie
-// behind the end of the file as it is known here; (4) kMapped is in i_flags iff there are areas,
-// kMappedStores iff one of them is shared and writable.
+// task do not overlap, and enter and leave its table together with the process's memory; (3) bytes
+// are in InodeMappings for as long as an area in a table, or one that was taken out of it and is
+// not unmap()ped yet, covers them: either holds the file; (4) a page of MmapPages is present iff
+// such bytes cover it and it does not lie behind the end of the file as it is known here; (5)
+// kMapped is in i_flags iff there are such bytes, kMappedStores iff some are of a mapping that is
+// shared and writable.
 #pragma once
 
 #include <cstdint>
@@ -44,14 +47,17 @@ class TaskStruct;
 
 // One mapping of a task, or what is left of it [vm_area_struct].
 struct VmArea final : RefCounted<VmArea> {
-  VmArea(Ref<File> file, uintptr_t start, uintptr_t end, uint64_t offset, bool stores)
+  VmArea(Ref<File> file, uint64_t mapping, uintptr_t start, uintptr_t end, uint64_t offset,
+         bool stores)
       : vm_file(std::move(file)),
+        vm_mapping(mapping),
         vm_start(start),
         vm_end(end),
         vm_offset(offset),
         vm_stores(stores) {}
 
   const Ref<File> vm_file;
+  const uint64_t vm_mapping;         // which one of its inode's it is a part of
   const uintptr_t vm_start, vm_end;  // addresses, of whole pages
   const uint64_t vm_offset;          // bytes, in the file; of vm_start
   const bool vm_stores;              // shared and writable: stores are the file's
@@ -61,21 +67,53 @@ struct VmArea final : RefCounted<VmArea> {
   mm::MmapRange bytes_of(uintptr_t start, uintptr_t end) const;
 };
 
+struct MmapWanted {
+  uintptr_t address;  // 0: anywhere
+  size_t length;      // whole pages
+  int prot, flags;    // of mmap(2)
+  uint64_t offset;
+  bool stores() const;  // shared and writable
+};
+
+// What has been taken out of a task's table: mapped no more, and to be unmap()ped.
+struct VmGone {
+  Ref<VmArea> area;
+  mm::MmapRange bytes;  // what has gone of it
+};
+
+// The mappings of a task [mm_struct].
+class MmStruct {
+ public:
+  // [mmap_region] Maps `memory_fd`. What lay at these addresses is `displaced` in the same moment:
+  // by MAP_FIXED, or since somebody has taken its memory away behind our back. Errors of mmap(2).
+  Result<Ref<VmArea>> map(const Ref<File>& file, const MmapWanted& wanted, int memory_fd,
+                          uint64_t mapping, std::vector<VmGone>* displaced);
+  // Takes the areas of [start, end) away. ENOMEM: the process has too many mappings for the parts
+  // that would be left of one, which stays; the others are gone.
+  Result<void> unmap(uintptr_t start, uintptr_t end, std::vector<VmGone>* gone);
+  // The areas of [start, end), ascending. `whole`: there is no gap.
+  std::vector<Ref<VmArea>> find(uintptr_t start, uintptr_t end, bool* whole) const;
+  // Those of which areas are shared and writable, each once.
+  std::vector<Ref<SuperBlock>> with_stores() const;
+
+ private:
+  std::vector<VmGone> take_out_locked(uintptr_t start, uintptr_t end)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mmap_lock_);
+
+  mutable Mutex mmap_lock_{LockRank::kFdTable};
+  std::map<uintptr_t, Ref<VmArea>> areas_ ABSL_GUARDED_BY(mmap_lock_);  // by vm_end
+};
+
 // The mappings of one inode [i_mmap].
 class InodeMappings {
  public:
   InodeMappings(Inode& inode, mm::Budget& budget) : inode_(inode), pages_(budget) {}
 
-  struct Wanted {
-    uintptr_t address;  // 0: anywhere
-    size_t length;      // whole pages
-    int prot, flags;    // of mmap(2)
-    uint64_t offset;
-  };
-  // Maps and fills. i_rwsem shared. Errors of mmap(2); ENOMEM, and those of a read.
-  Result<Ref<VmArea>> map(const CallContext& ctx, Ref<File> file, const Wanted& wanted);
-  // `area` is mapped no more; `left`, at most two, are.
-  void unmap(const VmArea& area, const std::vector<Ref<VmArea>>& left);
+  // Fills, and maps into `mm`. i_rwsem shared. Errors of mmap(2); ENOMEM, and those of a read.
+  Result<Ref<VmArea>> map(const CallContext& ctx, MmStruct& mm, const Ref<File>& file,
+                          const MmapWanted& wanted, std::vector<VmGone>* displaced);
+  // In whatever order parts of a mapping go.
+  void unmap(const VmGone& gone);
 
   // Writes what was stored in these bytes. i_rwsem exclusive. The error of the write; then what was
   // not written stays to be written.
@@ -89,10 +127,17 @@ class InodeMappings {
 
  private:
   using Ranges = std::vector<mm::MmapRange>;
-  // Ascending and apart: the bytes of `within` that areas cover.
+  struct Mapped {
+    uint64_t mapping;  // VmArea::vm_mapping
+    File* file;        // invariant (3)
+    mm::MmapRange bytes;
+    bool stores;
+  };
+  // Ascending and apart: the bytes of `within` that are mapped.
   Ranges covered_locked(mm::MmapRange within) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static Ranges minus(mm::MmapRange range, const Ranges& without);
-  const VmArea* area_with_stores_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Null: nobody can have stored.
+  File* file_with_stores_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reads the file into pages: `fill`: absent ones, which are charged; else present ones.
   Result<void> read_in_locked(const CallContext& ctx, File& file, mm::MmapRange range, bool fill)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -100,39 +145,23 @@ class InodeMappings {
   Result<void> fill_locked(const CallContext& ctx, File& file, const Ranges& ranges)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void release_locked(const Ranges& ranges) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The size of the file as it is now; pages come and go with it.
+  // The file ends here now. It has no more pages than before.
+  Result<void> resize_locked(uint64_t file_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The size of the file as it is now; pages come and go with it. ENOMEM: only as far as pages are
+  // present.
   Result<void> follow_size_locked(const CallContext& ctx, File& file)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Result<Ref<VmArea>> map_locked(const CallContext& ctx, const Ref<File>& file,
-                                 const Wanted& wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Forgets what the areas that are left do not need.
+  Result<Ref<VmArea>> map_locked(const CallContext& ctx, MmStruct& mm, const Ref<File>& file,
+                                 const MmapWanted& wanted, std::vector<VmGone>* displaced)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Forgets what the mappings that are left do not need.
   void settle_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Inode& inode_;
   Mutex mutex_{LockRank::kMmap};
   mm::MmapPages pages_ ABSL_GUARDED_BY(mutex_);
-  std::vector<const VmArea*> areas_ ABSL_GUARDED_BY(mutex_);
-};
-
-// The mappings of a task [mm_struct].
-class MmStruct {
- public:
-  void insert(Ref<VmArea> area);
-  struct Removed {
-    Ref<VmArea> area;
-    std::vector<Ref<VmArea>> left;
-    uintptr_t start, end;  // what has gone of it
-  };
-  // Takes [start, end) out of the table.
-  std::vector<Removed> remove(uintptr_t start, uintptr_t end);
-  // The areas of [start, end), ascending. `whole`: there is no gap.
-  std::vector<Ref<VmArea>> find(uintptr_t start, uintptr_t end, bool* whole) const;
-  // Those of which areas are shared and writable, each once.
-  std::vector<Ref<SuperBlock>> with_stores() const;
-
- private:
-  mutable Mutex mmap_lock_{LockRank::kFdTable};
-  std::map<uintptr_t, Ref<VmArea>> areas_ ABSL_GUARDED_BY(mmap_lock_);  // by vm_end
+  std::vector<Mapped> mapped_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_mapping_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 struct MmapArgs {
@@ -146,7 +175,8 @@ Result<void*> vfs_mmap(const CallContext& ctx, TaskStruct& task, const MmapArgs&
 // flags: MS_ASYNC, MS_SYNC, MS_INVALIDATE. EINVAL, ENOMEM (a gap; the rest is done), EIO, ENOSPC.
 Result<void> vfs_msync(const CallContext& ctx, TaskStruct& task, void* address, size_t length,
                        int flags);
-// The pages are gone whatever it returns: EINVAL, or what writing their stores came to.
+// The pages are gone whatever it returns but EINVAL and ENOMEM (see MmStruct): what writing their
+// stores came to.
 Result<void> vfs_munmap(const CallContext& ctx, TaskStruct& task, void* address, size_t length);
 // All of the task's [exit_mmap]; the first error.
 Result<void> exit_mmap(const CallContext& ctx, TaskStruct& task);

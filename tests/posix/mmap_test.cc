@@ -6,9 +6,12 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <myfs/myfs.hpp>
 
 #include <cstring>
+#include <fstream>
+#include <future>
 #include <vector>
 
 #include "tests/posix/api_test.h"
@@ -184,6 +187,29 @@ TEST_F(Mmap, munmap_EINVAL) {
   unmap(at, kPage);  // nothing is there, and nothing happens
 }
 
+TEST_F(Mmap, munmap_ENOMEM) {
+  char* at = map(3 * kPage);
+  at[kPage] = '!';
+  // As many mappings as the process may have, and no more of ours.
+  std::ifstream limit("/proc/sys/vm/max_map_count");
+  size_t max = 0;
+  ASSERT_TRUE(limit >> max);
+  const size_t pages = 2 * max;
+  auto* many = static_cast<char*>(::mmap(nullptr, pages * kPage, PROT_NONE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  ASSERT_NE(MAP_FAILED, many);
+  for (size_t i = 0; i < pages && ::mprotect(many + i * kPage, kPage, PROT_READ) == 0; i += 2) {
+  }
+  const int result = myfs_munmap(task_, at + kPage, kPage);
+  ASSERT_EQ(0, ::munmap(many, pages * kPage));
+  EXPECT_EQ(-ENOMEM, result);
+  EXPECT_EQ('!', at[kPage]) << "nothing has happened";
+  unmap(at + kPage, kPage);
+  EXPECT_EQ("!", seen_elsewhere().substr(kPage, 1));
+  unmap(at, 3 * kPage);
+  EXPECT_EQ(0u, mapped_bytes());
+}
+
 // --- within the client
 
 TEST_F(Mmap, ShowsTheFile) {
@@ -330,6 +356,69 @@ TEST_F(Mmap, FixedReplacesAndWrites) {
   EXPECT_EQ(text_of(3 * kPage, 1).substr(2 * kPage, 10), std::string(at, 10));
   EXPECT_EQ("!", seen_elsewhere().substr(0, 1));
   unmap(at, 2 * kPage);
+}
+
+// Several threads take one mapping away, each a part of it.
+TEST_F(Mmap, PartsAreUnmappedAtATime) {
+  char* at = map(4 * kPage);
+  ASSERT_EQ(0, myfs_freeze(task_, "/")) << last_message();
+  at[0] = '!';
+  auto first = std::async(std::launch::async, [&] { return myfs_munmap(task_, at, kPage); });
+  // Not the first one's page any more; it waits with what was stored there.
+  const myfs_call brief{sizeof brief, nullptr, 1, nullptr};
+  while (myfs_msync_x(task_, &brief, at, kPage, MS_ASYNC) != -ENOMEM) {
+  }
+  unmap(at + kPage, 3 * kPage);
+  ASSERT_EQ(0, myfs_thaw(task_, "/"));
+  EXPECT_EQ(0, first.get());
+  EXPECT_EQ(0u, mapped_bytes());
+  EXPECT_EQ("!", pread(fd_, 1, 0));
+  EXPECT_EQ("!", seen_elsewhere().substr(0, 1));
+}
+
+// While it waits with what was stored in the old mapping the addresses are the new one's.
+TEST_F(Mmap, FixedLeavesNoHole) {
+  char* at = map(kPage);
+  ASSERT_EQ(0, myfs_freeze(task_, "/")) << last_message();
+  at[0] = '!';
+  auto mapped = std::async(std::launch::async, [&] {
+    return map_at(at, kPage, PROT_READ, MAP_SHARED | MAP_FIXED, fd_, 2 * kPage);
+  });
+  auto is_free = [&] {
+    void* taken =
+        ::mmap(at, kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (taken == MAP_FAILED) return false;
+    ::munmap(taken, kPage);
+    return true;
+  };
+  const char expected = text_of(3 * kPage, 1)[2 * kPage];
+  char there = '\0';
+  const iovec here{&there, 1}, mapping{at, 1};
+  bool hole = false;
+  while (!hole && there != expected) {
+    hole = is_free();
+    (void)::process_vm_readv(::getpid(), &here, 1, &mapping, 1, 0);
+  }
+  EXPECT_FALSE(hole);
+  EXPECT_EQ(text_of(1, 1), seen_elsewhere().substr(0, 1));
+  ASSERT_EQ(0, myfs_thaw(task_, "/"));
+  EXPECT_EQ(at, mapped.get());
+  EXPECT_EQ("!", seen_elsewhere().substr(0, 1));
+  unmap(at, kPage);
+  EXPECT_EQ(0u, mapped_bytes());
+}
+
+// What somebody has taken away without us is replaced as MAP_FIXED does.
+TEST_F(Mmap, AddressesThatCameBackAreMappedAnew) {
+  char* at = map(2 * kPage);
+  at[0] = '!';
+  ASSERT_EQ(0, ::munmap(at, 2 * kPage));
+  EXPECT_EQ(at, map_at(at, 2 * kPage, kReadWrite, MAP_SHARED | MAP_FIXED_NOREPLACE, fd_, kPage));
+  EXPECT_EQ("!", seen_elsewhere().substr(0, 1));
+  at[1] = '+';
+  unmap(at, 2 * kPage);
+  EXPECT_EQ("+", seen_elsewhere().substr(kPage + 1, 1));
+  EXPECT_EQ(0u, mapped_bytes());
 }
 
 TEST_F(Mmap, OutlivesTheDescriptorAndTheName) {
@@ -506,6 +595,31 @@ TEST_F(MmapOfTwo, StoresAreSeenAfterEachOfTheCallsThatWrite) {
   text = store();
   unmap(at, 2 * kPage);
   EXPECT_EQ(text, other_reads(text.size(), kPage - 3));
+}
+
+// There is no memory for the pages that the file has got: those that are there go on.
+TEST_F(MmapOfTwo, GrowthBeyondTheBudgetLosesNoStores) {
+  myfs_stats stats{};
+  stats.size = sizeof stats;
+  ASSERT_EQ(0, myfs_get_stats(task_, &stats));
+  const size_t big = stats.memory_budget_bytes;
+  ASSERT_EQ(0, myfs_ftruncate(task_, fd_, 100));
+  char* at = map(big);
+  ASSERT_EQ(0, myfs_ftruncate(*other_, other_fd_, static_cast<off_t>(big)));
+  std::memcpy(at, "one", 3);
+  EXPECT_EQ(0, myfs_msync(task_, at, big, MS_SYNC)) << last_message();
+  EXPECT_EQ("one", other_reads(3, 0));
+  pwrite(fd_, "two", 10);
+  EXPECT_EQ("two", std::string(at + 10, 3));
+  std::memcpy(at + 20, "three", 5);
+  EXPECT_EQ(0, myfs_fsync(task_, fd_)) << last_message();
+  EXPECT_EQ("three", other_reads(5, 20));
+  char* again = map(kPage);
+  std::memcpy(again + 200, "behind the old end", 18);
+  EXPECT_EQ(-ENOMEM, myfs_msync(task_, at, big, MS_INVALIDATE));
+  unmap(at, big);
+  EXPECT_EQ("behind the old end", other_reads(18, 200));
+  unmap(again, kPage);
 }
 
 // Of tasks that share the mount, each syncs what the other has stored.
