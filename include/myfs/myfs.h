@@ -436,7 +436,7 @@ MYFS_API int myfs_sync_x(myfs_task* task, const myfs_call* call);
  * fewer than asked for; 0 at the end of `fd_in`. Errors: [change]; EBADF (`fd_in` not open for
  * reading, `fd_out` not for writing, or with O_APPEND), EISDIR, EINVAL (no regular file, a flag, a
  * negative offset, overlapping ranges of one file), EXDEV (two mounts), EFBIG, EOVERFLOW (offset +
- * size beyond 2^63 - 1). */
+ * size beyond 2^64 - 1). */
 MYFS_API ssize_t myfs_copy_file_range(myfs_task* task, int fd_in, off_t* offset_in, int fd_out,
                                       off_t* offset_out, size_t size, unsigned flags);
 MYFS_API ssize_t myfs_copy_file_range_x(myfs_task* task, const myfs_call* call, int fd_in,

@@ -32,6 +32,16 @@ Errno check_files(const File& in, const File& out) {
   return &in.f_inode().i_sb() == &out.f_inode().i_sb() ? Errno() : Errno(EXDEV);
 }
 
+// [generic_copy_file_checks] Of any length: what counts is where the source ends.
+Errno check_copy(int64_t offset_in, int64_t offset_out, size_t length) {
+  uint64_t end;
+  if (__builtin_add_overflow(static_cast<uint64_t>(offset_in), length, &end) ||
+      __builtin_add_overflow(static_cast<uint64_t>(offset_out), length, &end)) {
+    return Errno(EOVERFLOW);
+  }
+  return offset_in < 0 || offset_out < 0 ? Errno(EINVAL) : Errno();
+}
+
 bool overlaps(const File& in, int64_t offset_in, const File& out, int64_t offset_out,
               uint64_t length) {
   if (&in.f_inode() != &out.f_inode()) return false;
@@ -54,7 +64,6 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, const TaskStruct& tas
   MYFS_ASSIGN(Ref<File> in, file_of(task, fd_in));
   MYFS_ASSIGN(Ref<File> out, file_of(task, fd_out));
   if (Errno error = check_files(*in, *out); !error.ok()) return error;
-  if (length > SSIZE_MAX) return Errno(EINVAL);
   FilePosition from(*in, offset_in), to(*out, offset_out);
   MYFS_ASSIGN(const size_t count, vfs_copy_file_range(ctx, *in, from.at(), *out, to.at(), length));
   if (count == 0) return size_t{0};
@@ -68,17 +77,12 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t off
   if (Errno error = check_files(in, out); !error.ok()) return error;
   constexpr uint64_t kNoOwner = 0;  // of callers by open file: what was locked through it counts
   if (locks_lost_slow(in, kNoOwner) || locks_lost_slow(out, kNoOwner)) return Errno(EIO);
-  if (length > SSIZE_MAX) return Errno(EINVAL);
-  length = std::min(length, kRwCountMax_bytes);
-  if (offset_in < 0 || offset_out < 0) return Errno(EINVAL);
-  int64_t end;
-  if (__builtin_add_overflow(offset_in, static_cast<int64_t>(length), &end) ||
-      __builtin_add_overflow(offset_out, static_cast<int64_t>(length), &end)) {
-    return Errno(EOVERFLOW);
-  }
-  const auto start = static_cast<uint64_t>(offset_out);
+  MYFS_TRY(Result<void>(check_copy(offset_in, offset_out, length)));
+  const auto from = static_cast<uint64_t>(offset_in), start = static_cast<uint64_t>(offset_out);
   if (start >= kFileSizeMax_bytes) return Errno(EFBIG);
-  length = std::min<uint64_t>(length, kFileSizeMax_bytes - start);
+  if (from >= kFileSizeMax_bytes) return size_t{0};
+  length = std::min(length, kRwCountMax_bytes);
+  length = std::min<uint64_t>(length, kFileSizeMax_bytes - std::max(from, start));
   if (length == 0) return size_t{0};
   uint64_t count = 0;
   MYFS_TRY(mmap_write_out(ctx, in.f_inode()));
@@ -90,8 +94,7 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t off
     {
       ChangeInFlight change({}, {&inode});
       MYFS_ASSIGN(count,
-                  out.f_op().copy_file_range(change.context(ctx), in,
-                                             static_cast<uint64_t>(offset_in), out, start, length));
+                  out.f_op().copy_file_range(change.context(ctx), in, from, out, start, length));
     }
     mmap_changed(ctx, inode, start, start + count);
   }
