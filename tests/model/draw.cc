@@ -65,6 +65,11 @@ constexpr Row kRows[] = {
     {Call::kFlock, "flock", 15},
     {Call::kLock, "lock", 20},
     {Call::kTestLock, "getlk", 8},
+    {Call::kMmap, "mmap", 35},
+    {Call::kStore, "store", 80},
+    {Call::kLoad, "load", 30},
+    {Call::kMsync, "msync", 25},
+    {Call::kMunmap, "munmap", 5},
 };
 static_assert(std::size(kRows) == static_cast<size_t>(Call::kCount));
 
@@ -267,6 +272,8 @@ Op draw(Dice& dice, int clients, int before) {
   }
   if ((op.call == Call::kCopy && dice.percent(50)) || op.call == Call::kClone)
     make_shareable(dice, &op);
+  // Where most files have something.
+  if (op.call == Call::kMmap && dice.percent(75)) op.offset %= 4 * kPage;
   if (op.call == Call::kFallocate) op.flags = fallocate_mode(dice);
   if (op.call == Call::kReaddir) op.path = dice.percent(30) ? "/" : path(dice, Want::kDir);
   return op;

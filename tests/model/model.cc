@@ -16,12 +16,6 @@ bool unaligned(const OpenFile& file, int64_t size, int64_t offset) {
   return (file.flags & O_DIRECT) != 0 && (size % 512 != 0 || offset % 512 != 0);
 }
 
-void put(Node* node, size_t offset, const std::string& data) {
-  if (node->data.size() < offset + data.size()) node->data.resize(offset + data.size());
-  node->data.replace(offset, data.size(), data);
-  node->changed();
-}
-
 bool zeros(const std::string& data, size_t from, size_t to) {
   return std::all_of(data.begin() + static_cast<ptrdiff_t>(from),
                      data.begin() + static_cast<ptrdiff_t>(to), [](char c) { return c == 0; });
@@ -32,6 +26,22 @@ bool zeros(const std::string& data, size_t from, size_t to) {
 OpenFile::~OpenFile() {
   node->flocks.erase(this);
   for (auto& cell : node->byte_locks) cell.erase(this);
+}
+
+void Model::put(int client, Node* node, int64_t offset, const std::string& data) {
+  const auto at = static_cast<size_t>(offset), before = node->data.size();
+  if (before < at + data.size()) node->data.resize(at + data.size());
+  node->data.replace(at, data.size(), data);
+  node->changed();
+  memory_.changed(client, node, offset, offset + static_cast<int64_t>(data.size()),
+                  static_cast<int64_t>(before));
+}
+
+void Model::resize(int client, Node* node, int64_t size) {
+  const auto before = static_cast<int64_t>(node->data.size());
+  node->data.resize(static_cast<size_t>(size));
+  node->changed();
+  memory_.changed(client, node, size, size, before);
 }
 
 OpenFile* Model::file(int client, int fd) const {
@@ -102,10 +112,7 @@ int Model::open(int client, int dirfd, const std::string& path, int flags, mode_
   } else {
     if (exclusive) return -EEXIST;
     if (error = open_existing(node, place.slash, flags); error != 0) return error;
-    if ((flags & O_TRUNC) != 0) {
-      node->data.clear();
-      node->changed();
-    }
+    if ((flags & O_TRUNC) != 0) resize(client, node, 0);
   }
   return install(client, std::make_shared<OpenFile>(OpenFile{node, flags}));
 }
@@ -151,6 +158,7 @@ int64_t Model::read(int client, int fd, int64_t size, int64_t offset, std::strin
   if (size == 0 || from >= end) return 0;
   if (unaligned(*open, size, from)) return -EINVAL;
   *out = data.substr(static_cast<size_t>(from), static_cast<size_t>(size));
+  memory_.overlay(client, open->node, from, out);
   if (offset == -1) open->pos += static_cast<int64_t>(out->size());
   return static_cast<int64_t>(out->size());
 }
@@ -161,9 +169,11 @@ int64_t Model::write(int client, int fd, const std::string& data, int64_t offset
   const auto size = static_cast<int64_t>(data.size());
   if (size == 0) return 0;
   int64_t from = offset == -1 ? open->pos : offset;
-  if (append || (open->flags & O_APPEND) != 0) from = static_cast<int64_t>(open->node->data.size());
+  append |= (open->flags & O_APPEND) != 0;
+  if (append) from = static_cast<int64_t>(open->node->data.size());
   if (unaligned(*open, size, from)) return -EINVAL;
-  put(open->node, static_cast<size_t>(from), data);
+  memory_.changing(client, open->node, append ? 0 : from, append ? -1 : from + size);
+  put(client, open->node, from, data);
   if (offset == -1) open->pos = from + size;
   return size;
 }
@@ -176,6 +186,9 @@ int64_t Model::copy(int client, int fd_in, int64_t* offset_in, int fd_out, int64
   if (!in->readable() || !out->writable() || (out->flags & O_APPEND) != 0) return -EBADF;
   int64_t* from = offset_in != nullptr ? offset_in : &in->pos;
   int64_t* to = offset_out != nullptr ? offset_out : &out->pos;
+  if (size == 0) return 0;
+  memory_.write_out(client, in->node);
+  memory_.changing(client, out->node, *to, *to + size);
   const auto end = static_cast<int64_t>(in->node->data.size());
   const int64_t count = std::clamp<int64_t>(end - *from, 0, size);
   if (in->node == out->node && *from < *to + count && *to < *from + count) return -EINVAL;
@@ -184,7 +197,7 @@ int64_t Model::copy(int client, int fd_in, int64_t* offset_in, int fd_out, int64
   if (given < 1 || given > count) return count;
   const std::string data =
       in->node->data.substr(static_cast<size_t>(*from), static_cast<size_t>(given));
-  put(out->node, static_cast<size_t>(*to), data);
+  put(client, out->node, *to, data);
   *from += given;
   *to += given;
   return given;
@@ -198,27 +211,32 @@ int Model::clone(int client, int fd_in, int64_t offset_in, int fd_out, int64_t o
   if (!in->readable() || !out->writable() || (out->flags & O_APPEND) != 0) return -EBADF;
   const auto end = static_cast<int64_t>(in->node->data.size());
   const auto out_end = static_cast<int64_t>(out->node->data.size());
-  if (size == 0) size = end - offset_in;
+  const bool to_end = size == 0;
+  auto overlap = [&] {
+    return in->node == out->node && offset_in < offset_out + size && offset_out < offset_in + size;
+  };
+  if (!to_end && overlap()) return -EINVAL;
+  memory_.write_out(client, in->node);
+  memory_.changing(client, out->node, offset_out, to_end ? -1 : offset_out + size);
+  if (to_end) size = end - offset_in;
   if (offset_in % kUnit != 0 || offset_out % kUnit != 0) return -EINVAL;
   if (size < 0 || offset_in + size > end) return -EINVAL;
   const bool to_both_ends = offset_in + size == end && offset_out + size >= out_end;
   if (size % kUnit != 0 && !to_both_ends) return -EINVAL;
-  const bool overlap = offset_in < offset_out + size && offset_out < offset_in + size;
-  if (in->node == out->node && overlap) return -EINVAL;
+  if (overlap()) return -EINVAL;
   if (size == 0) return 0;
-  put(out->node, static_cast<size_t>(offset_out),
+  put(client, out->node, offset_out,
       in->node->data.substr(static_cast<size_t>(offset_in), static_cast<size_t>(size)));
   return 0;
 }
 
-int Model::truncate(const std::string& path, int64_t size) {
+int Model::truncate(int client, const std::string& path, int64_t size) {
   int error = 0;
   Node* node = tree_.find(tree_.root(), path, true, &error);
   if (node == nullptr) return error;
   if (node->is_dir()) return -EISDIR;
   if (!node->is_file()) return -EINVAL;
-  node->data.resize(static_cast<size_t>(size));
-  node->changed();
+  resize(client, node, size);
   return 0;
 }
 
@@ -226,8 +244,7 @@ int Model::ftruncate(int client, int fd, int64_t size) {
   OpenFile* open = file(client, fd);
   if (open == nullptr || open->path_only()) return -EBADF;
   if (!open->writable()) return -EINVAL;
-  open->node->data.resize(static_cast<size_t>(size));
-  open->node->changed();
+  resize(client, open->node, size);
   return 0;
 }
 
@@ -243,12 +260,15 @@ int Model::fallocate(int client, int fd, int mode, int64_t offset, int64_t lengt
   if (!open->writable()) return -EBADF;
   std::string& data = open->node->data;
   const auto from = static_cast<size_t>(offset), end = from + static_cast<size_t>(length);
+  const auto before = static_cast<int64_t>(data.size());
+  memory_.changing(client, open->node, offset, offset + length);
   if (!keep && data.size() < end) data.resize(end);
   if (what != 0 && from < data.size()) {
     const size_t zeroed = std::min(end, data.size()) - from;
     data.replace(from, zeroed, zeroed, '\0');
   }
   open->node->changed();
+  memory_.changed(client, open->node, offset, offset + length, before);
   return 0;
 }
 
@@ -280,9 +300,50 @@ int64_t Model::lseek(int client, int fd, int64_t offset, int whence, int64_t giv
   return to;
 }
 
-int Model::sync(int client, int fd) {
+int Model::sync(int client, int fd, bool all) {
+  OpenFile* open = file(client, fd);
+  if (open == nullptr || open->path_only()) return -EBADF;
+  if (all) {
+    memory_.write_out_all(client);
+  } else {
+    memory_.write_out(client, open->node);
+  }
+  return 0;
+}
+
+int Model::advise(int client, int fd) const {
   OpenFile* open = file(client, fd);
   return open == nullptr || open->path_only() ? -EBADF : 0;
+}
+
+// --- mappings
+
+int Model::mmap(int client, int slot, int fd, bool writable, int64_t offset, int64_t length) {
+  OpenFile* open = file(client, fd);
+  if (open == nullptr || open->path_only()) return -EBADF;
+  if (!open->readable() || (writable && !open->writable())) return -EACCES;
+  if (!open->node->is_file()) return -ENODEV;
+  areas_[{client, slot}] = Area{fds_[static_cast<size_t>(client)].at(fd), writable, offset, length};
+  memory_.map(client, open->node, offset, offset + length);
+  return 0;
+}
+
+const Model::Area* Model::area(int client, int slot) const {
+  auto found = areas_.find({client, slot});
+  return found == areas_.end() ? nullptr : &found->second;
+}
+
+void Model::msync(int client, int slot, int64_t from, int64_t to, bool invalidate) {
+  const Area& area = areas_.at({client, slot});
+  if (area.writable) memory_.write_out(client, area.file->node, from, to);
+  if (invalidate) memory_.refresh(client, area.file->node, from, to);
+}
+
+void Model::munmap(int client, int slot) {
+  const Area& area = areas_.at({client, slot});
+  msync(client, slot, area.offset, area.offset + area.length, false);
+  memory_.unmap(client, area.file->node);
+  areas_.erase({client, slot});
 }
 
 }  // namespace myfs::test

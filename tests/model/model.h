@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/model/memory.h"
 #include "tests/model/tree.h"
 
 namespace myfs::test {
@@ -49,11 +50,26 @@ class Model {
   int64_t copy(int client, int fd_in, int64_t* offset_in, int fd_out, int64_t* offset_out,
                int64_t size, int64_t given);
   int clone(int client, int fd_in, int64_t offset_in, int fd_out, int64_t offset_out, int64_t size);
-  int truncate(const std::string& path, int64_t size);
+  int truncate(int client, const std::string& path, int64_t size);
   int ftruncate(int client, int fd, int64_t size);
   int fallocate(int client, int fd, int mode, int64_t offset, int64_t length);
   int64_t lseek(int client, int fd, int64_t offset, int whence, int64_t given);
-  int sync(int client, int fd);
+  int sync(int client, int fd, bool all);
+  int advise(int client, int fd) const;
+
+  // --- mappings, shared ones: each client has numbered slots for them, free ones here
+  struct Area {
+    std::shared_ptr<OpenFile> file;
+    bool writable;
+    int64_t offset, length;  // bytes, of whole pages
+  };
+  int mmap(int client, int slot, int fd, bool writable, int64_t offset, int64_t length);
+  // Null: free.
+  const Area* area(int client, int slot) const;
+  // Bytes [from, to) of the file, whole pages of the area.
+  void msync(int client, int slot, int64_t from, int64_t to, bool invalidate);
+  void munmap(int client, int slot);
+  Memory& memory() { return memory_; }
 
   // --- names
   int mkdir(int client, int dirfd, const std::string& path, mode_t mode);
@@ -89,6 +105,8 @@ class Model {
  private:
   using File = std::shared_ptr<OpenFile>;
 
+  void put(int client, Node* node, int64_t offset, const std::string& data);
+  void resize(int client, Node* node, int64_t size);
   Node* start(int client, int dirfd, const std::string& path, int* error);
   Place parent(int client, int dirfd, const std::string& path);
   // Where a new name may go; 0 or -errno.
@@ -101,6 +119,8 @@ class Model {
   void release(int client, int fd);
 
   Tree tree_;
+  Memory memory_;
+  std::map<std::pair<int, int>, Area> areas_;  // by client and slot
   std::vector<std::map<int, File>> fds_;
 };
 

@@ -1,5 +1,5 @@
 // Model test: random calls by two clients of one server, each compared with what a plain model in
-// memory answers [fsx, with names, descriptors, attributes and locks].
+// memory answers [fsx, with names, descriptors, attributes, locks and mappings].
 //
 // A run is a number of episodes; each has a server, two clients and 10 000 calls of its own, drawn
 // from a seed, which is printed. MYFS_MODEL_SEED=N gives that of the first one (1), which the

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -19,7 +20,9 @@ constexpr int kOpenFilesMax = 6;  // of a client
 
 std::string shown(int64_t result) { return result < 0 ? error_text(result) : absl::StrCat(result); }
 
-std::string same(int64_t expected, int64_t actual, const char* what = "result") {
+}  // namespace
+
+std::string same(int64_t expected, int64_t actual, const char* what) {
   if (expected == actual) return "";
   return absl::StrCat(what, " ", shown(actual), ", not ", shown(expected), "; ", last_message());
 }
@@ -41,7 +44,6 @@ std::string same_bytes(std::string_view expected, std::string_view actual) {
   return text;
 }
 
-// Text without zeros, so that a hole shows.
 std::string payload(uint64_t seed, int64_t size) {
   Dice dice(seed);
   std::string text(static_cast<size_t>(size), '\0');
@@ -53,6 +55,8 @@ std::string payload(uint64_t seed, int64_t size) {
   }
   return text;
 }
+
+namespace {
 
 bool equal(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -78,10 +82,20 @@ Driver::Driver(std::vector<myfs_task*> tasks)
 }
 
 Driver::~Driver() {
+  while (!mapped_.empty()) {
+    const auto [client, slot] = mapped_.begin()->first;
+    EXPECT_EQ("", run_munmap(client, slot));
+  }
+  if (scratch_ >= 0) ::close(scratch_);
   for (myfs_task* looker : lookers_) EXPECT_EQ(0, myfs_task_destroy(looker)) << last_message();
 }
 
 std::string Driver::run(const Op& op) {
+  std::string difference = write_stores_before(op);
+  return difference.empty() ? run_one(op) : difference;
+}
+
+std::string Driver::run_one(const Op& op) {
   switch (op.call) {
     case Call::kOpen:
     case Call::kClose:
@@ -124,6 +138,16 @@ std::string Driver::run(const Op& op) {
     case Call::kLock:
     case Call::kTestLock:
       return run_locks(op);
+    case Call::kMmap:
+      return run_mmap(op);
+    case Call::kStore:
+      return run_store(op);
+    case Call::kLoad:
+      return run_load(op);
+    case Call::kMsync:
+      return run_msync(op);
+    case Call::kMunmap:
+      return run_munmap(op.client, op.to % kSlots);
     default:
       return run_names(op);
   }
@@ -208,7 +232,7 @@ std::string Driver::run_content(const Op& op) {
 std::string Driver::run_size(const Op& op) {
   switch (op.call) {
     case Call::kTruncate:
-      return same(model_.truncate(op.path, op.offset),
+      return same(model_.truncate(op.client, op.path, op.offset),
                   myfs_truncate(task(op), op.path.c_str(), op.offset));
     case Call::kFtruncate:
       return same(model_.ftruncate(op.client, op.fd, op.offset),
@@ -220,11 +244,11 @@ std::string Driver::run_size(const Op& op) {
     }
     case Call::kFadvise: {
       const int advice = static_cast<int>(op.flags % 6);
-      return same(model_.sync(op.client, op.fd),
+      return same(model_.advise(op.client, op.fd),
                   myfs_posix_fadvise(task(op), op.fd, op.offset, op.size, advice));
     }
     default: {
-      const int expected = model_.sync(op.client, op.fd);
+      const int expected = model_.sync(op.client, op.fd, op.flags % 4 == 1);
       switch (op.flags % 4) {
         case 0:
           return same(expected, myfs_fdatasync(task(op), op.fd));
@@ -455,10 +479,13 @@ std::string Driver::run_locks(const Op& op) {
 std::string Driver::compare_file(myfs_task* t, Node* node, const std::string& path) {
   const int fd = myfs_open(t, path.c_str(), O_RDONLY, 0);
   if (fd < 0) return same(0, fd);
+  const auto looker = std::find(lookers_.begin(), lookers_.end(), t) - lookers_.begin();
+  std::string expected = node->data;
+  model_.memory().overlay(static_cast<int>(looker), node, 0, &expected);
   std::string actual(node->data.size() + 1, '\1');
   const ssize_t count = myfs_pread(t, fd, actual.data(), actual.size(), 0);
   actual.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
-  return same(static_cast<int64_t>(node->data.size()), count) + same_bytes(node->data, actual) +
+  return same(static_cast<int64_t>(node->data.size()), count) + same_bytes(expected, actual) +
          same(0, myfs_close(t, fd));
 }
 
