@@ -117,7 +117,7 @@ File* InodeMappings::file_with_stores_locked() const {
 }
 
 Result<void> InodeMappings::read_in_locked(const CallContext& ctx, File& file, MmapRange range,
-                                           bool fill) {
+                                           bool fill, MmapRange written) {
   const CallContext as = for_opener(ctx, file);
   std::vector<std::byte> chunk(std::min<uint64_t>(mm::kMmapChunk_bytes, range.size_bytes()));
   for (; !range.empty(); range.from += chunk.size()) {
@@ -131,7 +131,7 @@ Result<void> InodeMappings::read_in_locked(const CallContext& ctx, File& file, M
       done += count;
     }
     std::fill(chunk.begin() + static_cast<ptrdiff_t>(done), chunk.end(), std::byte{0});
-    MYFS_TRY(fill ? pages_.fill(range.from, chunk) : pages_.merge(range.from, chunk));
+    MYFS_TRY(fill ? pages_.fill(range.from, chunk) : pages_.merge(range.from, chunk, written));
   }
   return {};
 }
@@ -295,7 +295,7 @@ Result<bool> InodeMappings::has_stores(MmapRange range) {
   return false;
 }
 
-Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range) {
+Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range, MmapRange written) {
   MutexLock lock(mutex_);
   if (mapped_.empty()) return {};
   File& file = *mapped_.front().file;
@@ -305,7 +305,7 @@ Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range) {
   range.to = std::min(range.to, pages_.length_bytes());
   range.to = MmapPages::page_up(range.to);
   for (const MmapRange& part : covered_locked(range)) {
-    MYFS_TRY(read_in_locked(ctx, file, part, false));
+    MYFS_TRY(read_in_locked(ctx, file, part, false, written));
   }
   return followed;
 }
@@ -515,7 +515,7 @@ Result<void> sync_area(const CallContext& ctx, const TaskStruct& task, const VmA
   }
   if ((flags & MS_INVALIDATE) == 0) return {};
   ReadLock lock(inode.i_rwsem);
-  return inode.i_mmap()->refresh(ctx, range);
+  return inode.i_mmap()->refresh(ctx, range, {});
 }
 
 }  // namespace
@@ -616,7 +616,7 @@ Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, 
 
 void mmap_changed(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to) {
   if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMapped) == 0) return;
-  (void)inode.i_mmap()->refresh(ctx, {from, to});
+  (void)inode.i_mmap()->refresh(ctx, {from, to}, {from, to});
 }
 
 void mmap_overlay(Inode& inode, IoVec to, uint64_t offset, size_t count) {

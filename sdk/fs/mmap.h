@@ -120,8 +120,8 @@ class InodeMappings {
   Result<void> write_out(const CallContext& ctx, mm::MmapRange range);
   // Whether write_out would write.
   Result<bool> has_stores(mm::MmapRange range);
-  // Brings in what the file holds now. i_rwsem.
-  Result<void> refresh(const CallContext& ctx, mm::MmapRange range);
+  // Brings in what the file holds now; of it this client has just `written` that. i_rwsem.
+  Result<void> refresh(const CallContext& ctx, mm::MmapRange range, mm::MmapRange written);
   // Puts what was stored over the first `count` bytes of what was read at `offset`. i_rwsem.
   void overlay(IoVec to, uint64_t offset, size_t count);
 
@@ -139,8 +139,8 @@ class InodeMappings {
   // Null: nobody can have stored.
   File* file_with_stores_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reads the file into pages: `fill`: absent ones, which are charged; else present ones.
-  Result<void> read_in_locked(const CallContext& ctx, File& file, mm::MmapRange range, bool fill)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Result<void> read_in_locked(const CallContext& ctx, File& file, mm::MmapRange range, bool fill,
+                              mm::MmapRange written = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes absent pages present, all or none.
   Result<void> fill_locked(const CallContext& ctx, File& file, const Ranges& ranges)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

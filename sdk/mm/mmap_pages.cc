@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <cstring>
 #include <string>
@@ -51,6 +52,55 @@ Result<void> read_all(int fd, std::byte* to, size_t size_bytes, uint64_t offset)
 void punch(int fd, MmapRange range) {
   ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.from),
               static_cast<off_t>(range.size_bytes()));
+}
+
+// A piece of a memory file in our address space.
+class Window {
+ public:
+  Window(int fd, uint64_t offset, size_t size_bytes)
+      : size_bytes_(size_bytes),
+        address_(::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                        static_cast<off_t>(offset))) {}
+  ~Window() {
+    if (ok()) ::munmap(address_, size_bytes_);
+  }
+  Window(const Window&) = delete;
+  Window& operator=(const Window&) = delete;
+  bool ok() const { return address_ != MAP_FAILED; }
+  uint64_t& word(size_t at) { return *reinterpret_cast<uint64_t*>(bytes() + at); }
+
+ private:
+  std::byte* bytes() { return static_cast<std::byte*>(address_); }
+  const size_t size_bytes_;
+  void* const address_;
+};
+
+uint64_t word_at(const std::byte* bytes) {
+  static_assert(sizeof(uint64_t) == kMmapWord_bytes);
+  uint64_t word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+// `now`, with the bytes of `next` where it is still `before`.
+uint64_t mix(uint64_t now, uint64_t before, uint64_t next) {
+  uint64_t mixed = 0;
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    const uint64_t mask = uint64_t{0xff} << shift;
+    mixed |= (((now ^ before) & mask) == 0 ? next : now) & mask;
+  }
+  return mixed;
+}
+
+// What the user stores meanwhile stays.
+void merge_word(uint64_t& word, uint64_t before, uint64_t next, bool by_bytes) {
+  std::atomic_ref<uint64_t> shared(word);
+  uint64_t now = before, wanted = next;
+  while (!shared.compare_exchange_weak(now, wanted, std::memory_order_acq_rel)) {
+    if (now == before) continue;
+    if (!by_bytes) return;
+    wanted = mix(now, before, next);
+  }
 }
 
 // Calls fn(from, to) for each run of neighbouring words, of `size_bytes`, that differs(at, length).
@@ -155,26 +205,25 @@ Result<void> MmapPages::fill(uint64_t offset, std::span<const std::byte> content
   return write_all(fd_, content.data(), content.size(), offset);
 }
 
-Result<void> MmapPages::merge(uint64_t offset, std::span<const std::byte> content) {
+Result<void> MmapPages::merge(uint64_t offset, std::span<const std::byte> content,
+                              MmapRange written) {
   const size_t size = content.size();
+  assert(offset % kPageSize_bytes == 0 && size % kPageSize_bytes == 0);
   std::vector<std::byte> before(size);
   MYFS_TRY(read_all(tracks() ? base_fd_ : fd_, before.data(), size, offset));
   if (std::memcmp(before.data(), content.data(), size) == 0) return {};
-  std::vector<std::byte> stored;
-  if (tracks()) {
-    stored.resize(size);
-    MYFS_TRY(read_all(fd_, stored.data(), size, offset));
-  }
-  Result<void> written;
-  auto wants_new = [&](size_t at, size_t length) {
-    const bool changed = std::memcmp(&before[at], &content[at], length) != 0;
-    return changed && (stored.empty() || std::memcmp(&before[at], &stored[at], length) == 0);
+  if (!tracks()) return write_all(fd_, content.data(), size, offset);
+  Window window(fd_, offset, size);
+  if (!window.ok()) return fail(Errno(ENOMEM), "no addresses to look at a mapping");
+  auto cuts = [&](uint64_t edge, size_t at) {
+    return edge > offset + at && edge < offset + at + kMmapWord_bytes;
   };
-  for_each_run(size, wants_new, [&](size_t from, size_t to) {
-    if (written.ok()) written = write_all(fd_, &content[from], to - from, offset + from);
-  });
-  MYFS_TRY(written);
-  if (!tracks()) return {};
+  for (size_t at = 0; at < size; at += kMmapWord_bytes) {
+    const uint64_t old = word_at(&before[at]), next = word_at(&content[at]);
+    if (old == next) continue;
+    const bool by_bytes = cuts(written.from, at) || cuts(written.to, at);
+    merge_word(window.word(at), old, next, by_bytes);
+  }
   return write_all(base_fd_, content.data(), size, offset);
 }
 

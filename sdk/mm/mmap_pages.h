@@ -7,8 +7,8 @@
 // with a second memfd, the *base*: what the file held when it was looked at last. Words of
 // kMmapWord_bytes aligned bytes are compared, so that others' words in a page are never written
 // with what they were.
-// Thread safety: none but that of the user's stores, which come at any moment: a byte is written
-// here only where the file's has changed and the user's has not.
+// Thread safety: none but that of the user's stores, which come at any moment: of present pages
+// that can be stored to a word is replaced in one step, if it is still what it was.
 // Lock rank: none of its own; may wait for memory. Owns / is owned by: part of fs::InodeMappings,
 // which serialises.
 // Invariants: (1) a page below length_bytes() that its owner calls present holds the file's content
@@ -72,8 +72,10 @@ class MmapPages {
   Result<void> charge(const CallContext& ctx, MmapRange range);
   // Absent pages, charged: their first content, at most a chunk, zeros behind it to the page's end.
   Result<void> fill(uint64_t offset, std::span<const std::byte> content);
-  // Present pages: what the file holds now. The user's stores stay, and count against it.
-  Result<void> merge(uint64_t offset, std::span<const std::byte> content);
+  // Present pages, whole ones: what the file holds now. The user's stores stay, and count against
+  // it: word by word, but byte by byte where a word begins before or ends behind what this client
+  // itself has `written`.
+  Result<void> merge(uint64_t offset, std::span<const std::byte> content, MmapRange written);
   // They are absent from now on.
   void release(MmapRange range);
   // The file ends here now. Pages that go are the caller's to release() before, those that come to
