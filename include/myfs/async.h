@@ -165,6 +165,13 @@ MYFS_API int myfs_async_posix_fadvise(myfs_async* queue, const myfs_op* op, int 
 MYFS_API int myfs_async_sync_file_range(myfs_async* queue, const myfs_op* op, int fd, off_t offset,
                                         off_t length, unsigned flags);
 MYFS_API int myfs_async_syncfs(myfs_async* queue, const myfs_op* op, int fd);
+/* `address` stays with the caller. What is mapped for an operation that was cancelled too late is
+ * there all the same: its result is 0. */
+MYFS_API int myfs_async_mmap(myfs_async* queue, const myfs_op* op, void* hint, size_t length,
+                             int prot, int flags, int fd, off_t offset, void** address);
+MYFS_API int myfs_async_msync(myfs_async* queue, const myfs_op* op, void* address, size_t length,
+                              int flags);
+MYFS_API int myfs_async_munmap(myfs_async* queue, const myfs_op* op, void* address, size_t length);
 MYFS_API int myfs_async_dup2(myfs_async* queue, const myfs_op* op, int fd, int to);
 MYFS_API int myfs_async_dup3(myfs_async* queue, const myfs_op* op, int fd, int to, int flags);
 MYFS_API int myfs_async_fcntl(myfs_async* queue, const myfs_op* op, int fd, int cmd, int64_t arg);

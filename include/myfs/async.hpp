@@ -231,6 +231,17 @@ class Async {
     return make<void, myfs_async_sync_file_range>(call, fd, offset, length, flags);
   }
   auto syncfs(int fd, const Call& call = {}) { return make<void, myfs_async_syncfs>(call, fd); }
+  // `address` stays with the caller until the operation is over; what is mapped is for munmap.
+  auto mmap(void* hint, size_t length, int prot, int flags, int fd, off_t offset, void** address,
+            const Call& call = {}) {
+    return make<void, myfs_async_mmap>(call, hint, length, prot, flags, fd, offset, address);
+  }
+  auto msync(void* address, size_t length, int flags, const Call& call = {}) {
+    return make<void, myfs_async_msync>(call, address, length, flags);
+  }
+  auto munmap(void* address, size_t length, const Call& call = {}) {
+    return make<void, myfs_async_munmap>(call, address, length);
+  }
   auto dup3(int fd, int to, int flags = 0, const Call& call = {}) {
     return make<int, myfs_async_dup3>(call, fd, to, flags);
   }

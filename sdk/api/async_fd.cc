@@ -1,4 +1,5 @@
-// Rows of the table of asynchronous calls: ranges, descriptors, locks, what a file system is.
+// Rows of the table of asynchronous calls: ranges, mappings, descriptors, locks, what a file system
+// is.
 #include <poll.h>
 
 #include "sdk/api/async_op.h"
@@ -65,6 +66,21 @@ int myfs_async_sync_file_range(myfs_async* queue, const myfs_op* op, int fd, off
 
 int myfs_async_syncfs(myfs_async* queue, const myfs_op* op, int fd) {
   return submit<myfs_syncfs_x>(queue, op, "syncfs", Way::kWorker, Fd{fd});
+}
+
+int myfs_async_mmap(myfs_async* queue, const myfs_op* op, void* hint, size_t length, int prot,
+                    int flags, int fd, off_t offset, void** address) {
+  return submit<myfs_mmap_x>(queue, op, "mmap", Way::kWorker, hint, length, prot, flags, Fd{fd},
+                             offset, address);
+}
+
+int myfs_async_msync(myfs_async* queue, const myfs_op* op, void* address, size_t length,
+                     int flags) {
+  return submit<myfs_msync_x>(queue, op, "msync", Way::kWorker, address, length, flags);
+}
+
+int myfs_async_munmap(myfs_async* queue, const myfs_op* op, void* address, size_t length) {
+  return submit<myfs_munmap_x>(queue, op, "munmap", Way::kWorker, address, length);
 }
 
 int myfs_async_dup3(myfs_async* queue, const myfs_op* op, int fd, int to, int flags) {

@@ -3,6 +3,7 @@
 
 #include <linux/falloc.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <myfs/async.hpp>
 
@@ -139,6 +140,20 @@ TEST_F(AsyncCalls, RangesAndVectors) {
   EXPECT_EQ(0, RUN(syncfs, fd_));
 }
 
+TEST_F(AsyncCalls, Mappings) {
+  constexpr size_t kPage = 4096;
+  void* address = nullptr;
+  EXPECT_EQ(-EINVAL, RUN(mmap, nullptr, 0, PROT_READ, MAP_SHARED, fd_, 0, &address));
+  ASSERT_EQ(0, RUN(mmap, nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0, &address));
+  std::memcpy(address, "first", 5);
+  EXPECT_EQ(0, RUN(msync, address, kPage, MS_SYNC));
+  EXPECT_EQ("first", Client(server_->url()).get(home() + "/d/f").substr(0, 5));
+  std::memcpy(address, "again", 5);
+  EXPECT_EQ(0, RUN(munmap, address, kPage));
+  EXPECT_EQ("again", Client(server_->url()).get(home() + "/d/f").substr(0, 5));
+  EXPECT_EQ(-ENOMEM, RUN(msync, address, kPage, MS_SYNC));
+}
+
 TEST_F(AsyncCalls, Descriptors) {
   EXPECT_EQ(20, RUN(dup3, fd_, 20, O_CLOEXEC));
   EXPECT_EQ(FD_CLOEXEC, RUN(fcntl, 20, F_GETFD, 0));
@@ -208,6 +223,11 @@ TEST_F(AsyncCalls, Awaitables) {
     EXPECT_EQ(3u, *co_await async->writev(*fd, std::span(&part, 1)));
     EXPECT_EQ(3u, *co_await async->pwritev2(*fd, std::span(&part, 1), 3));
     EXPECT_TRUE((co_await async->fallocate(*fd, 0, 0, 9)).ok());
+    void* at = nullptr;
+    Result<int> both = co_await async->open("new", O_RDWR);
+    EXPECT_TRUE((co_await async->mmap(nullptr, 9, PROT_READ, MAP_SHARED, *both, 0, &at)).ok());
+    EXPECT_TRUE((co_await async->msync(at, 9, MS_INVALIDATE)).ok());
+    EXPECT_TRUE((co_await async->munmap(at, 9)).ok());
     struct statx stx {};
     EXPECT_TRUE((co_await async->statx("new", 0, STATX_SIZE, &stx)).ok());
     EXPECT_EQ(9u, stx.stx_size);
