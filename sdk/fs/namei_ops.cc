@@ -337,13 +337,10 @@ Result<void> vfs_link(const CallContext& ctx, TaskStruct& task, At from, At to, 
   MYFS_ASSIGN(const WantWrite writing, WantWrite::get(ctx, parent.path));
   if (old.path.mnt != parent.path.mnt) return Errno(EXDEV);
   if (error = early_may_create(ctx, dir); !error.ok()) return error;
-  if (inode.is_dir()) {
-    // A name that is there comes first.
-    if (known == WalkOutcome::kMiss) error = refuse_name(ctx, task, parent);
-    return known != WalkOutcome::kMiss || error == Errno(ENOENT) ? Errno(EPERM) : error;
-  }
   WriteLock lock(dir.i_rwsem);
   if (is_dead(dir)) return Errno(ENOENT);
+  // What is wrong with the place comes first, and without its names only the file system knows.
+  if (inode.is_dir() && known != WalkOutcome::kMiss) return Errno(EPERM);
   ChangeInFlight change({{parent.path.dentry.get(), parent.last}}, {&inode});
   return dir.i_op().link(change.context(ctx), inode, *parent.path.dentry, parent.last);
 }

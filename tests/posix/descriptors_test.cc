@@ -254,6 +254,18 @@ TEST_F(RemovedPlace, of_a_file_that_is_being_written) {
   EXPECT_EQ(mode_t{S_IFREG}, type_without_a_name(place));
 }
 
+// That it is gone comes before what is wrong with the request.
+TEST_F(RemovedPlace, takes_no_names) {
+  make_dir("old");
+  const int old = open("old", O_PATH);
+  ASSERT_EQ(0, myfs_mkdir(other_, "d", 0700));
+  const int place = open("d", O_PATH);
+  EXPECT_EQ(-EPERM, myfs_linkat(task_, old, "", place, "x", AT_EMPTY_PATH));
+  ASSERT_EQ(0, myfs_rmdir(other_, "d"));
+  EXPECT_EQ(-ENOENT, myfs_linkat(task_, old, "", place, "x", AT_EMPTY_PATH));
+  EXPECT_EQ(-ENOENT, myfs_mkdirat(task_, place, "x", 0700));
+}
+
 // The first look at it was no open.
 TEST_F(RemovedPlace, of_what_was_cached_before) {
   ASSERT_EQ(0, myfs_symlink(other_, "target", "l"));

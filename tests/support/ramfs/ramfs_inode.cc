@@ -181,6 +181,7 @@ Result<void> Ramfs::link(const CallContext& ctx, Inode& inode, Dentry& dir, std:
   if (parent.stat.nlink == 0 || node->stat.nlink == 0) return Errno(ENOENT);
   if (parent.entries.contains(name)) return Errno(EEXIST);
   if (Errno error = may_create(*ctx.cred, Perm(parent.stat)); !error.ok()) return error;
+  if (node->stat.is_dir()) return Errno(EPERM);
   if (node->stat.nlink >= kLinkMax) return Errno(EMLINK);
   ++node->stat.nlink;
   changed_locked(*node, false);
