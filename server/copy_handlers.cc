@@ -153,6 +153,8 @@ Errno begin_copy(Turn& turn, const CopyArgs& args, const CopyStateRef& state, Co
   turn.use_content(args.from.ino);
   turn.use_content(args.to.ino);
   if (whole_blocks(args) && state->len >= kBlockSize_bytes) {
+    // No bytes of files, but records.
+    if (!turn.shard().has_room()) return Errno(ENOSPC);
     flush_for_clone(turn, args, state);
   } else {
     begin_pieces(turn, args, state);

@@ -603,8 +603,9 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
     }
   }
   if (run != nullptr) give_back_source(file.ino, *run);
-  drop_layer(file.committing);
-  drop_layer(file.pending);
+  constexpr bool kFailed = true;
+  drop_layer(file.committing, kFailed);
+  drop_layer(file.pending, kFailed);
   for (uint32_t index : touched) {
     auto it = chunks_.find({file.ino, index});
     if (it == chunks_.end()) continue;

@@ -221,7 +221,8 @@ void FileDataImpl::forget_if_idle(uint64_t ino) {
   FileState& state = *it->second;
   if (state.removed && !state.lane_busy && !state.lent && state.writing.empty() &&
       state.waiting.empty()) {
-    drop_layer(state.pending);
+    constexpr bool kFailed = false;
+    drop_layer(state.pending, kFailed);
     auto first = chunks_.lower_bound({ino, 0});
     auto last = chunks_.upper_bound({ino, UINT32_MAX});
     for (auto chunk = first; chunk != last; ++chunk) {

@@ -263,7 +263,8 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   void finish_write(uint64_t ino, const std::shared_ptr<WriteOp>& op);
   void install(FileState& file, WriteOp& op);
   void add_overlay_bytes(Layer& layer, size_t before, size_t after);
-  void drop_layer(Layer& layer);
+  // `failed`: what it wrote is in doubt, and its files take no more; else its slots are free.
+  void drop_layer(Layer& layer, bool failed);
 
   // ---- file_commit.cc
   void start_lane(FileState& file, LaneOp op);
@@ -299,15 +300,30 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   void fold_some();
   void add_garbage(Garbage garbage);
   struct Reaping {
-    std::vector<Garbage> batch;
-    std::vector<BlockId> removals;
+    struct Item {
+      Garbage garbage;
+      std::vector<BlockId> removals;
+      bool failed = false;
+    };
+    std::vector<Item> batch;
+    size_t removals = 0;                // of all
+    size_t looked = 0;                  // at chunks and the files that they name
     std::vector<BlockFileRef> dropped;  // that others name still, as often as a record goes
     std::vector<BlockFileRef> removed;
     std::vector<BlockFileRef> lost;  // of those dropped: nobody else names them after all
     Txn txn;
   };
-  bool collect_inode(Garbage& garbage, Reaping& reaping);
-  Result<void> collect_file(BlockId id, Reaping& reaping);
+  // What one dead inode's records say, while they are read.
+  struct Collected {
+    std::vector<BlockId> removals;
+    std::vector<BlockFileRef> dropped, removed;
+    std::vector<std::string> deleted;  // keys
+    size_t looked = 0;
+  };
+  Result<void> collect_chunks(Garbage& garbage, const Reaping& reaping, Collected& one);
+  bool collect_inode(Garbage garbage, Reaping& reaping);
+  Result<void> collect_file(BlockId id, Collected& one);
+  void reap_again(Reaping& reaping);
   void reap();
   void finish_reap(std::shared_ptr<Reaping> reaping);
   void discard_garbage(const BlockFileRef& file);

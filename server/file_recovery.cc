@@ -10,7 +10,8 @@ namespace myfs::server {
 namespace {
 
 constexpr size_t kReapBatch = 64;       // garbage items in one transaction
-constexpr size_t kReapBlocksMax = 256;  // blocks removed by one
+constexpr size_t kReapBlocksMax = 256;  // files of blocks that are removed by one
+constexpr size_t kReapLooksMax = 2048;  // chunks and names of files that it looks at
 constexpr size_t kDiscardAtLeast = 32;  // slots: below 2 MiB of garbage in a file it stays
 
 // Runs in a worker at boot: removes files that no record names. What this boot makes has a higher
@@ -121,109 +122,149 @@ void FileDataImpl::add_garbage(Garbage garbage) {
 }
 
 // A dead inode's record that names this file goes; so does the file, if there is no other.
-Result<void> FileDataImpl::collect_file(BlockId id, Reaping& reaping) {
+Result<void> FileDataImpl::collect_file(BlockId id, Collected& one) {
   BlockFileRef file = block_file(id, BlockFile::Presence::kPresent);
   MYFS_ASSIGN(const uint32_t count, refs(*file));
   if (++file->dropping < count) {
-    reaping.dropped.push_back(std::move(file));
+    one.dropped.push_back(std::move(file));
     return {};
   }
-  reaping.removals.push_back(id);
-  reaping.txn.del(block_key(id));
-  reaping.removed.push_back(std::move(file));
+  one.removals.push_back(id);
+  one.deleted.push_back(block_key(id));
+  one.removed.push_back(std::move(file));
   return {};
 }
 
-// Adds chunks of a dead inode to the batch: as many as there is room for.
-bool FileDataImpl::collect_inode(Garbage& garbage, Reaping& reaping) {
-  size_t chunks = 0;
-  const size_t most = kReapBlocksMax - std::min(kReapBlocksMax - 1, reaping.removals.size());
+// As many of its chunks as there is room for.
+Result<void> FileDataImpl::collect_chunks(Garbage& garbage, const Reaping& reaping,
+                                          Collected& one) {
   auto take_deferred = [&](BlockId block) {
     auto [from, to] = number_range('W', block);
     return meta_.scan(from, to, 0, [&](std::string_view key, std::string_view) {
-      reaping.txn.del(std::string(key));
+      one.deleted.emplace_back(key);
+      ++one.looked;
       return true;
     });
   };
-  bool read = true;
+  Result<void> read;
   auto [from, to] = number_range('C', garbage.ino);
-  auto scanned = meta_.scan(from, to, most, [&](std::string_view key, std::string_view value) {
-    ++chunks;
-    reaping.txn.del(std::string(key));
+  auto scanned = meta_.scan(from, to, 0, [&](std::string_view key, std::string_view value) {
+    if (reaping.looked + one.looked >= kReapLooksMax ||
+        reaping.removals + one.removals.size() >= kReapBlocksMax) {
+      garbage.block = UINT64_MAX;  // more of it: comes back
+      return false;
+    }
+    one.deleted.emplace_back(key);
     auto record = ChunkRecord::decode(value);
+    ++one.looked;
     if (!record.ok()) return true;
-    for (BlockId id : record->files()) read = read && collect_file(id, reaping).ok();
-    return read && (record->block == 0 || take_deferred(record->block).ok());
+    const std::set<BlockId> files = record->files();
+    one.looked += files.size();
+    for (BlockId id : files) {
+      if (read.ok()) read = collect_file(id, one);
+    }
+    if (read.ok() && record->block != 0) read = take_deferred(record->block);
+    return read.ok();
   });
-  if (!scanned.ok() || !read) return false;
-  if (chunks == most) {
-    garbage.block = UINT64_MAX;  // more of it: comes back
-    return true;
+  return scanned.ok() ? read : scanned;
+}
+
+// Adds a dead inode to the batch; nothing of one that cannot be read: it is the next boot's.
+bool FileDataImpl::collect_inode(Garbage garbage, Reaping& reaping) {
+  Collected one;
+  if (!collect_chunks(garbage, reaping, one).ok()) {
+    for (auto* files : {&one.dropped, &one.removed}) {
+      for (const BlockFileRef& file : *files) --file->dropping;
+    }
+    return false;
   }
-  reaping.txn.del(garbage_key(garbage.ino));
-  auto first = deferred_.lower_bound({garbage.ino, 0});
-  while (first != deferred_.end() && first->first.first == garbage.ino) {
-    deferred_bytes_ -= first->second;
-    first = deferred_.erase(first);
+  reaping.looked += one.looked;
+  reaping.removals += one.removals.size();
+  for (std::string& key : one.deleted) reaping.txn.del(std::move(key));
+  std::move(one.dropped.begin(), one.dropped.end(), std::back_inserter(reaping.dropped));
+  std::move(one.removed.begin(), one.removed.end(), std::back_inserter(reaping.removed));
+  if (garbage.block == 0) {
+    reaping.txn.del(garbage_key(garbage.ino));
+    auto first = deferred_.lower_bound({garbage.ino, 0});
+    while (first != deferred_.end() && first->first.first == garbage.ino) {
+      deferred_bytes_ -= first->second;
+      first = deferred_.erase(first);
+    }
   }
+  reaping.batch.push_back({.garbage = std::move(garbage), .removals = std::move(one.removals)});
   return true;
 }
 
 void FileDataImpl::reap() {
   if (reaping_ || garbage_.empty()) return;
   auto reaping = std::make_shared<Reaping>();
-  for (size_t looked = garbage_.size(); looked > 0 && reaping->batch.size() < kReapBatch;
-       --looked) {
-    if (reaping->removals.size() >= kReapBlocksMax) break;
+  for (size_t left = garbage_.size(); left > 0 && reaping->batch.size() < kReapBatch; --left) {
+    if (reaping->removals >= kReapBlocksMax || reaping->looked >= kReapLooksMax) break;
     Garbage garbage = std::move(garbage_.front());
     garbage_.pop_front();
     if (garbage.file.use_count() > 1) {
       garbage_.push_back(std::move(garbage));  // somebody reads it
       continue;
     }
-    if (garbage.block != 0) {
-      reaping->removals.push_back(garbage.block);
-      reaping->txn.del(garbage_key(garbage.ino, garbage.block));
-      reaping->batch.push_back(std::move(garbage));
+    if (garbage.block == 0) {
+      collect_inode(std::move(garbage), *reaping);
       continue;
     }
-    if (!collect_inode(garbage, *reaping)) continue;  // the next boot's
-    reaping->batch.push_back(std::move(garbage));
+    ++reaping->removals;
+    reaping->txn.del(garbage_key(garbage.ino, garbage.block));
+    const BlockId block = garbage.block;
+    reaping->batch.push_back({.garbage = std::move(garbage), .removals = {block}});
   }
   if (reaping->batch.empty()) return;
   reaping_ = true;
-  auto failed = std::make_shared<bool>(false);
   run_job(
-      [reaping, &blocks = blocks_, failed] {
-        for (BlockId id : reaping->removals) {
-          if (blocks.remove(id).ok()) continue;
-          log(LogLevel::kWarning, "block %016x: cannot be removed", id);
-          *failed = true;
+      [reaping, &blocks = blocks_] {
+        for (Reaping::Item& item : reaping->batch) {
+          for (BlockId id : item.removals) {
+            if (blocks.remove(id).ok()) continue;
+            log(LogLevel::kWarning, "block %016x: cannot be removed", id);
+            item.failed = true;
+          }
         }
       },
-      [this, reaping, failed]() mutable {
-        if (!*failed) return finish_reap(std::move(reaping));
-        // The records stay, and the next boot tries again.
-        reaping_ = false;
-        for (auto* files : {&reaping->dropped, &reaping->removed}) {
-          for (const BlockFileRef& file : *files) --file->dropping;
-        }
+      [this, reaping]() mutable {
+        const bool failed = std::any_of(reaping->batch.begin(), reaping->batch.end(),
+                                        [](const Reaping::Item& item) { return item.failed; });
+        return failed ? reap_again(*reaping) : finish_reap(std::move(reaping));
       });
 }
 
+// Without those of which a file could not be removed: their records stay, and the next boot tries
+// again.
+void FileDataImpl::reap_again(Reaping& reaping) {
+  reaping_ = false;
+  for (auto* files : {&reaping.dropped, &reaping.removed}) {
+    for (const BlockFileRef& file : *files) --file->dropping;
+  }
+  for (Reaping::Item& item : reaping.batch) {
+    if (item.failed) continue;
+    if (item.garbage.block == UINT64_MAX) item.garbage.block = 0;
+    garbage_.push_back(std::move(item.garbage));
+  }
+  reap();
+}
+
 void FileDataImpl::finish_reap(std::shared_ptr<Reaping> reaping) {
-  std::set<BlockId> removed(reaping->removals.begin(), reaping->removals.end());
+  std::set<BlockId> settled;
+  for (const BlockFileRef& file : reaping->removed) settled.insert(file->id());
   for (const BlockFileRef& file : reaping->dropped) {
     --file->dropping;
     --*file->refs;
-    if (removed.contains(file->id())) continue;
+  }
+  for (const BlockFileRef& file : reaping->dropped) {
+    if (!settled.insert(file->id()).second) continue;
     if (*file->refs > 0) {
       reaping->txn.put(block_key(file->id()), RefsRecord{*file->refs}.encode());
       continue;
     }
     // The other one has gone meanwhile.
     reaping->txn.del(block_key(file->id()));
-    reaping->txn.put(garbage_key(reaping->batch[0].ino, file->id()), std::string());
+    reaping->txn.put(garbage_key(reaping->batch[0].garbage.ino, file->id()), std::string());
     reaping->lost.push_back(file);
   }
   // Lost in a crash, it is done again by the next boot.
@@ -238,13 +279,13 @@ void FileDataImpl::finish_reap(std::shared_ptr<Reaping> reaping) {
                               for (const BlockFileRef& file : reaping->dropped) ++*file->refs;
                               return;
                             }
-                            const uint64_t ino = reaping->batch[0].ino;
+                            const uint64_t ino = reaping->batch[0].garbage.ino;
                             for (const BlockFileRef& file : reaping->lost) {
                               self->garbage_.push_back({ino, file->id(), nullptr});
                             }
-                            for (Garbage& garbage : reaping->batch) {
-                              if (garbage.block == UINT64_MAX)
-                                self->garbage_.push_back({garbage.ino, 0, nullptr});
+                            for (const Reaping::Item& item : reaping->batch) {
+                              if (item.garbage.block == UINT64_MAX)
+                                self->garbage_.push_back({item.garbage.ino, 0, nullptr});
                             }
                             self->reap();
                           });

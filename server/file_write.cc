@@ -41,10 +41,15 @@ void FileDataImpl::add_overlay_bytes(Layer& layer, size_t before, size_t after) 
   overlay_bytes_ += after - before;
 }
 
-void FileDataImpl::drop_layer(Layer& layer) {
+void FileDataImpl::drop_layer(Layer& layer, bool failed) {
   overlay_bytes_ -= layer.overlay_bytes;
   for (auto& [blkno, block] : layer.blocks) {
-    if (block.base == PendingBlock::Base::kSlot) block.file->quarantine();
+    if (block.base != PendingBlock::Base::kSlot) continue;
+    if (failed) {
+      block.file->quarantine();
+    } else {
+      block.file->release(block.entry.slot);
+    }
   }
   layer = Layer();
 }

@@ -5,6 +5,7 @@
 // Invariants: (1) crash() leaves exactly the batches up to the last durable one.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -22,7 +23,9 @@ class MemoryMetaStore : public MetaStore {
                     const ScanFn& fn) const override;
   Result<void> commit_batch(std::span<const Txn* const> batch, Durability durability) override;
   Result<void> sync() override;
-  uint64_t free_bytes() const override { return uint64_t{1} << 40; }
+  uint64_t free_bytes() const override { return free_bytes_.load(std::memory_order_relaxed); }
+  // What free_bytes() says from now on.
+  void set_free_bytes(uint64_t bytes) { free_bytes_.store(bytes, std::memory_order_relaxed); }
 
   // Loses what is not durable, as a power cut does.
   void crash();
@@ -36,6 +39,7 @@ class MemoryMetaStore : public MetaStore {
   };
   void apply_locked(const Mutation& mutation, bool keep_undo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  std::atomic<uint64_t> free_bytes_{uint64_t{1} << 40};
   mutable SharedMutex mutex_{LockRank::kStore};
   std::map<std::string, std::string, std::less<>> map_ ABSL_GUARDED_BY(mutex_);
   std::vector<Undo> undo_ ABSL_GUARDED_BY(mutex_);

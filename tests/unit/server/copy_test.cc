@@ -334,6 +334,21 @@ TEST_F(Copy, a_copy_of_whole_blocks_shares) {
   EXPECT_EQ(rig.content(a, to).substr(1, 2 * kBlock), text.substr(0, 2 * kBlock));
 }
 
+// Records take room, too, and data that is written already needs some for its own.
+TEST_F(Copy, shares_nothing_where_there_is_no_room_for_records) {
+  rig.write(a, from, 0, text_of(kBlockSize_bytes, 1));
+  rig.meta.set_free_bytes(0);
+  rig.pass(kNsPerSec);
+  EXPECT_EQ(copy(a, whole()).error, ENOSPC);
+  CopyArgs clone = whole();
+  clone.clone = true;
+  clone.len = 0;
+  EXPECT_EQ(copy(a, clone).error, ENOSPC);
+  rig.meta.set_free_bytes(uint64_t{1} << 40);
+  rig.pass(kNsPerSec);
+  EXPECT_EQ(copy(a, whole()).count, kBlockSize_bytes);
+}
+
 // One call does not hold a file for longer than some pieces take.
 TEST_F(Copy, more_than_one_call_may_do_is_short) {
   Kstat size;

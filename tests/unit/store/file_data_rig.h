@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <deque>
 #include <list>
 #include <map>
@@ -62,6 +63,7 @@ class FileDataRig : public FileData::Host {
     return &lent_.back();
   }
   void submit_background(Txn txn, bool, absl::AnyInvocable<void(bool)> done) override {
+    largest_background = std::max(largest_background, txn.mutations().size());
     bool durable = commit_one(meta_, txn).ok();
     post([done = std::move(done), durable]() mutable { done(durable); });
   }
@@ -189,6 +191,7 @@ class FileDataRig : public FileData::Host {
   FileData& data() { return *data_; }
   bool created() const { return data_ != nullptr; }
   ManualIoPool& pool() { return pool_; }
+  size_t largest_background = 0;  // transaction, in mutations
   bool commit_wanted() const { return commit_wanted_; }
 
  private:

@@ -210,12 +210,89 @@ TEST_F(FileDataTest, removal_takes_everything_in_the_background) {
   for (char type : {'C', 'B', 'W', 'G', 'I'}) EXPECT_EQ(count_keys(meta_, type), 0u) << type;
 }
 
+TEST_F(FileDataTest, removal_takes_what_was_in_no_commit) {
+  ASSERT_TRUE(rig_->write(kIno, 0, pattern(1 * kMiB, 1)).ok());
+  EXPECT_NE(blocks_.list()->size(), 0u);
+  ASSERT_TRUE(rig_->remove(kIno).ok());
+  rig_->run();
+  EXPECT_EQ(blocks_.list()->size(), 0u);
+}
+
 TEST_F(FileDataTest, a_removal_cut_short_is_ended_by_the_next_boot) {
   ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(9 * kMiB, 1)).ok());
   ASSERT_TRUE(rig_->remove(kIno).ok());
   crash();
   EXPECT_EQ(blocks_.list()->size(), 0u);
   for (char type : {'C', 'B', 'W', 'G'}) EXPECT_EQ(count_keys(meta_, type), 0u) << type;
+}
+
+// The next boot reads it again from its first chunk on.
+TEST_F(FileDataTest, nothing_goes_of_a_removed_file_that_cannot_be_read_whole) {
+  constexpr uint64_t kOther = kIno + 1;
+  ASSERT_TRUE(rig_->make_inode(kOther).ok());
+  for (uint64_t ino : {kIno, kOther}) {
+    ASSERT_TRUE(rig_->write_durably(ino, 0, pattern(9 * kMiB, 1)).ok());
+  }
+  const std::string damaged = block_key(chunk_record(2).block);
+  for (uint64_t ino : {kIno, kOther}) ASSERT_TRUE(rig_->remove(ino).ok());
+  rig_.reset();
+  const std::string right = meta_.get(damaged)->value();
+  Txn txn;
+  txn.put(damaged, "");
+  ASSERT_TRUE(commit_one(meta_, txn).ok());
+  crash();
+  EXPECT_EQ(count_keys(meta_, 'C'), 3u);
+  EXPECT_EQ(count_keys(meta_, 'B'), 3u);
+  EXPECT_EQ(count_keys(meta_, 'G'), 1u);
+  Txn mended;
+  mended.put(damaged, right);
+  ASSERT_TRUE(commit_one(meta_, mended).ok());
+  crash();
+  EXPECT_EQ(blocks_.list()->size(), 0u);
+  for (char type : {'C', 'B', 'G'}) EXPECT_EQ(count_keys(meta_, type), 0u) << type;
+}
+
+TEST_F(FileDataTest, a_block_that_cannot_be_removed_keeps_its_own_file_only) {
+  constexpr uint64_t kFiles = 5;
+  for (uint64_t i = 1; i < kFiles; ++i) ASSERT_TRUE(rig_->make_inode(kIno + i).ok());
+  for (uint64_t i = 0; i < kFiles; ++i) {
+    ASSERT_TRUE(rig_->write_durably(kIno + i, 0, pattern(1 * kMiB, 1)).ok());
+  }
+  for (uint64_t i = 0; i < kFiles; ++i) ASSERT_TRUE(rig_->remove(kIno + i).ok());
+  block_plan_.fail_at(2, Errno(EIO));
+  rig_->run();
+  EXPECT_TRUE(block_plan_.fired());
+  EXPECT_EQ(blocks_.list()->size(), 1u);
+  for (char type : {'C', 'B', 'G'}) EXPECT_EQ(count_keys(meta_, type), 1u) << type;
+  crash();
+  EXPECT_EQ(blocks_.list()->size(), 0u);
+  for (char type : {'C', 'B', 'G'}) EXPECT_EQ(count_keys(meta_, type), 0u) << type;
+}
+
+// The loop is free between them, however much is removed at once and whoever shares it.
+TEST_F(FileDataTest, removals_of_shared_blocks_come_in_small_transactions) {
+  constexpr uint64_t kChunks = 250, kCopies = 10, kChunk_bytes = 4 * kMiB;
+  constexpr size_t kMutationsMax = 1500;
+  ASSERT_TRUE(rig_->write_durably(kIno, 0, pattern(64 * kKiB, 1)).ok());
+  for (uint64_t i = 1; i < kChunks; ++i) {
+    ASSERT_TRUE(rig_->clone(kIno, i * kChunk_bytes, kIno, 0, 64 * kKiB).ok());
+  }
+  for (uint64_t i = 1; i < kCopies; ++i) {
+    ASSERT_TRUE(rig_->make_inode(kIno + i).ok());
+    ASSERT_TRUE(rig_->clone(kIno + i, 0, kIno, 0, rig_->inode(kIno).size).ok());
+  }
+  ASSERT_EQ(count_keys(meta_, 'C'), kChunks * kCopies);
+  rig_->run();
+  for (uint64_t i = 1; i < kCopies; ++i) ASSERT_TRUE(rig_->remove(kIno + i).ok());
+  rig_->run();
+  EXPECT_LE(rig_->largest_background, kMutationsMax);
+  EXPECT_EQ(count_keys(meta_, 'C'), kChunks);
+  EXPECT_EQ(count_keys(meta_, 'G'), 0u);
+  expect_counted(meta_);
+  ASSERT_TRUE(rig_->remove(kIno).ok());
+  rig_->run();
+  EXPECT_EQ(blocks_.list()->size(), 0u);
+  for (char type : {'C', 'B', 'G'}) EXPECT_EQ(count_keys(meta_, type), 0u) << type;
 }
 
 TEST_F(FileDataTest, a_boot_removes_blocks_that_nothing_names) {
