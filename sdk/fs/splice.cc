@@ -84,7 +84,6 @@ class KernelEnd {
     if (args_.kernel_offset == nullptr) return {};
     if (waits_) return Errno(ESPIPE);
     if (*args_.kernel_offset < 0) return Errno(EINVAL);
-    // As splice(2): where it would be written is not the caller's to say.
     if (!args_.into_file && (flags & O_APPEND) != 0) return Errno(EINVAL);
     return {};
   }
@@ -258,6 +257,8 @@ Result<Ref<File>> file_for(const TaskStruct& task, const SpliceArgs& args) {
   if (!file || (file->f_mode & File::kPath) != 0) return Errno(EBADF);
   if (args.into_file ? !file->may_write() : !file->may_read()) return Errno(EBADF);
   if (!file->f_inode().is_regular()) return Errno(EINVAL);
+  // As splice(2): where it would be written is not the caller's to say.
+  if (args.into_file && (file->f_flags() & O_APPEND) != 0) return Errno(EINVAL);
   if (args.offset != nullptr && *args.offset < 0) return Errno(EINVAL);
   if (locks_lost_slow(*file, task.lock_owner)) return Errno(EIO);
   return std::move(file).to_ref();

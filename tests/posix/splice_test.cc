@@ -212,13 +212,20 @@ TEST_F(Splice, MovesPositionsAndOffsets) {
   EXPECT_EQ(0, out(file, 0));
 }
 
-TEST_F(Splice, AppendsWhereTheFileEnds) {
+// As splice(2) and sendfile(2): nothing is taken from the pipe.
+TEST_F(Splice, splice_EINVAL_OfAFileThatIsAppendedTo) {
   Pipe pipe;
   ASSERT_EQ(3, ::write(pipe.in, "end", 3));
-  const int append = open("f", O_WRONLY | O_APPEND);
-  EXPECT_EQ(3, myfs_splice(task_, append, nullptr, pipe.out, nullptr, 100, MYFS_SPLICE_IN));
-  EXPECT_EQ("0123456789end", content("f"));
-  EXPECT_EQ(13, myfs_lseek(task_, append, 0, SEEK_CUR));
+  const int append = open("f", O_RDWR | O_APPEND);
+  off_t zero = 0;
+  EXPECT_EQ(-EINVAL, myfs_splice(task_, append, nullptr, pipe.out, nullptr, 100, MYFS_SPLICE_IN));
+  EXPECT_EQ(-EINVAL, myfs_splice(task_, append, &zero, pipe.out, nullptr, 100, MYFS_SPLICE_IN));
+  EXPECT_EQ(0, zero);
+  EXPECT_EQ("0123456789", content("f"));
+  char buffer[4];
+  EXPECT_EQ(3, ::read(pipe.out, buffer, sizeof buffer));
+  // It can be read from.
+  EXPECT_EQ(4, myfs_splice(task_, append, &zero, pipe.in, nullptr, 4, 0));
 }
 
 TEST_F(Splice, GoesThroughAPipeWhole) {
