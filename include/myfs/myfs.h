@@ -14,8 +14,8 @@
  *
  * TWINS. Calls that take a path or do I/O, f(task, ...), have a twin f_x(task, call, ...),
  * described with it: `call` carries credentials, a deadline and a cancel token for this one call;
- * NULL means the task's credentials, no deadline, no cancel. mount, umount and what works on
- * descriptors and positions alone have none.
+ * NULL means the task's credentials, no deadline, no cancel. What works on descriptors and
+ * positions alone has none.
  *
  * THREADS. Any function may be called from any thread at any time, on the same task, descriptor or
  * directory too, unless its description says otherwise. A task or directory must not be destroyed
@@ -149,6 +149,10 @@ MYFS_API int myfs_task_destroy(myfs_task* task);
  * version), ENOENT (SUBDIR, socket). A mount covers what is mounted there already. */
 MYFS_API int myfs_mount(myfs_task* task, const char* url, const char* at,
                         const myfs_mount_options* options);
+/* The credentials of `call` are the session's, too: what the client does by itself it does as
+ * them. */
+MYFS_API int myfs_mount_x(myfs_task* task, const myfs_call* call, const char* url, const char* at,
+                          const myfs_mount_options* options);
 
 /* Detaches the mount at `at`, and its copies where it was propagated to. flags, of <sys/mount.h>:
  *
@@ -160,6 +164,8 @@ MYFS_API int myfs_mount(myfs_task* task, const char* url, const char* at,
  * Errors: [path]; EINVAL (no mount point, unknown flag), EBUSY (open files, mappings, working
  * directory; or mounts below, unless MNT_DETACH). */
 MYFS_API int myfs_umount(myfs_task* task, const char* at, int flags);
+/* The deadline of `call` bounds the writing, if it comes before the 30 s. */
+MYFS_API int myfs_umount_x(myfs_task* task, const myfs_call* call, const char* at, int flags);
 
 /* Shows the directory or file `from` at `at`, too, a directory or file as well. flags, of
  * <sys/mount.h>: 0, or MS_REC: with what is mounted below `from`, unless it is unbindable. Errors:
@@ -170,8 +176,8 @@ MYFS_API int myfs_bind_x(myfs_task* task, const myfs_call* call, const char* fro
                          unsigned long flags);
 
 /* Moves the mount at `from`, with all below, to `at`. Errors: [path]; EINVAL (`from` is no mount
- * point or "/", is on a shared mount, or has unbindable mounts and `at` is on a shared one), ELOOP
- * (`at` is below `from`), ENOTDIR (one is a directory, the other is none). */
+ * point or "/", is on a shared mount, or has unbindable mounts and `at` is on a shared one; one is
+ * a directory, the other is none), ELOOP (`at` is below `from`), ENOSPC (4096 mounts). */
 MYFS_API int myfs_move_mount(myfs_task* task, const char* from, const char* at);
 MYFS_API int myfs_move_mount_x(myfs_task* task, const myfs_call* call, const char* from,
                                const char* at);
@@ -210,18 +216,19 @@ MYFS_API int myfs_remount_x(myfs_task* task, const myfs_call* call, const char* 
 /* Freezes the file system at `path` for all tasks of this process, as ioctl(2) FIFREEZE: waits for
  * changes under way, makes everything durable; from then on whatever would change it waits (to its
  * deadline, or until it is cancelled) for the thaw. Other clients are not held up. The end of its
- * last mount thaws it. If it fails, nothing is frozen by it. Errors: [path]; EBUSY (it is frozen),
- * ETIMEDOUT, ECANCELED. */
+ * last mount thaws it; one that comes before everything is durable makes the freeze fail
+ * (ENOTCONN). If it fails, nothing is frozen by it. Errors: [path]; EBUSY (it is frozen, or about
+ * to be), ETIMEDOUT, ECANCELED. */
 MYFS_API int myfs_freeze(myfs_task* task, const char* path);
 MYFS_API int myfs_freeze_x(myfs_task* task, const myfs_call* call, const char* path);
-/* Errors: [path]; EINVAL (it is not frozen). */
+/* Errors: [path]; EINVAL (it is not frozen, or its freeze has not returned yet). */
 MYFS_API int myfs_thaw(myfs_task* task, const char* path);
 MYFS_API int myfs_thaw_x(myfs_task* task, const myfs_call* call, const char* path);
 
 /* A new task in a private copy of the mounts of `task`, with its root, working directory and umask,
  * as a child of clone(2) with CLONE_NEWNS; without its descriptors. The file systems, their
  * sessions and caches are the same ones and end with the last task that has them. cred NULL: the
- * credentials of `task`. Errors: EINVAL. */
+ * credentials of `task`. Errors: EINVAL, ENOSPC (4096 mounts in all of these tasks). */
 MYFS_API int myfs_task_clone(myfs_task* task, const myfs_cred* cred, myfs_task** copy);
 
 /* The mounts of the task that can be reached from its root, a line each, in the format of
@@ -554,7 +561,8 @@ MYFS_API int myfs_poll_x(myfs_task* task, const myfs_call* call, struct pollfd* 
  * taken from it and could not be written is lost, and the call fails. SIGPIPE is not raised.
  * Errors: EBADF
  * (`fd` or `kernel_fd` is none, or not open for that), EINVAL (no regular file of the task, a
- * directory, a flag, a negative offset, an offset of a file with O_APPEND), ESPIPE (kernel_offset
+ * directory, a flag, a negative offset, `fd` has O_APPEND and is written to, an offset of a
+ * `kernel_fd` with O_APPEND), ESPIPE (kernel_offset
  * of a pipe or socket), EAGAIN (it would block), EPIPE (nobody reads it any more); those of
  * myfs_read, myfs_write and of read(2) and write(2). */
 MYFS_API ssize_t myfs_splice(myfs_task* task, int fd, off_t* offset, int kernel_fd,

@@ -489,13 +489,15 @@ class Task {
   // Ends the task and tells the first failure of writing data back; the destructor swallows it.
   Result<void> close() { return internal::check(myfs_task_destroy(task_.release())); }
 
-  Result<void> mount(const std::string& url, const std::string& at,
-                     const std::string& options = {}) {
+  Result<void> mount(const std::string& url, const std::string& at, const std::string& options = {},
+                     const Call& call = {}) {
+    myfs_call c = call.c();
     myfs_mount_options o{sizeof o, options.c_str(), nullptr};
-    return internal::check(myfs_mount(get(), url.c_str(), at.c_str(), &o));
+    return internal::check(myfs_mount_x(get(), &c, url.c_str(), at.c_str(), &o));
   }
-  Result<void> umount(const std::string& at, int flags = 0) {
-    return internal::check(myfs_umount(get(), at.c_str(), flags));
+  Result<void> umount(const std::string& at, int flags = 0, const Call& call = {}) {
+    myfs_call c = call.c();
+    return internal::check(myfs_umount_x(get(), &c, at.c_str(), flags));
   }
   // flags: MS_REC.
   Result<void> bind(const std::string& from, const std::string& at, unsigned long flags = 0,

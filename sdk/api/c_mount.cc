@@ -154,7 +154,8 @@ int myfs_task_clone(myfs_task* task, const myfs_cred* cred, myfs_task** copy) {
     if (cred != nullptr) {
       MYFS_ASSIGN(who, api::make_cred(cred));
     }
-    *copy = new myfs_task(std::move(who), *task);
+    MYFS_ASSIGN(auto scope_of_copy, fs::TaskStruct::copy_scope(scope.task()));
+    *copy = new myfs_task(std::move(who), *task, std::move(scope_of_copy));
     return ok_result();
   });
 }

@@ -2,6 +2,8 @@
 
 #include <sys/mount.h>
 
+#include <algorithm>
+
 #include "sdk/api/call_scope.h"
 #include "sdk/api/client.h"
 #include "sdk/fs/read_write.h"
@@ -68,31 +70,36 @@ int myfs_task_destroy(myfs_task* task) {
   return result;
 }
 
-int myfs_mount(myfs_task* task, const char* url, const char* at,
-               const myfs_mount_options* options) {
-  CallScope scope(task, nullptr, "mount");
+int myfs_mount_x(myfs_task* task, const myfs_call* call, const char* url, const char* at,
+                 const myfs_mount_options* options) {
+  CallScope scope(task, call, "mount");
   return scope.run([&]() -> Result<void> {
     if (url == nullptr || at == nullptr) return fail(Errno(EINVAL), "the URL or path is null");
     MYFS_TRY(check_options(options));
     const char* text = options != nullptr && options->options != nullptr ? options->options : "";
-    return api::mount_url(scope.ctx(), api::process_runtime(), task->task, *task->clients, url, at,
+    return api::mount_url(scope.ctx(), api::process_runtime(), task->task, task->clients, url, at,
                           text);
   });
 }
+int myfs_mount(myfs_task* task, const char* url, const char* at,
+               const myfs_mount_options* options) {
+  return myfs_mount_x(task, nullptr, url, at, options);
+}
 
-int myfs_umount(myfs_task* task, const char* at, int flags) {
-  CallScope scope(task, nullptr, "umount");
-  int result = scope.run([&]() -> Result<void> {
+int myfs_umount_x(myfs_task* task, const myfs_call* call, const char* at, int flags) {
+  CallScope scope(task, call, "umount");
+  return scope.run([&]() -> Result<void> {
     if (at == nullptr) return fail(Errno(EINVAL), "the path is null");
     if ((flags & ~(MNT_FORCE | MNT_DETACH)) != 0) {
       return fail(Errno(EINVAL), "umount: flags must be 0, MNT_FORCE, MNT_DETACH");
     }
     CallContext ctx = scope.ctx();
-    ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
+    ctx.deadline_ns = std::min(ctx.deadline_ns, deadline_after_ns(kUmountTimeout_ns));
     return scope.task().umount(ctx, at, (flags & MNT_DETACH) != 0, (flags & MNT_FORCE) != 0);
   });
-  if (scope.ok()) task->clients->prune();
-  return result;
+}
+int myfs_umount(myfs_task* task, const char* at, int flags) {
+  return myfs_umount_x(task, nullptr, at, flags);
 }
 
 int myfs_open_url(const char* url, const myfs_mount_options* options, myfs_task** task) {

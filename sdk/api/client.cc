@@ -126,16 +126,19 @@ void ClientTable::add(MountedClient client) {
 void ClientTable::prune() {
   std::vector<MountedClient> ended;  // destroyed outside of the lock
   MutexLock lock(mutex_);
-  auto first = std::stable_partition(clients_.begin(), clients_.end(), [](const MountedClient& c) {
-    return c.sb->is_active() && c.sb->ref_count() > 1;
-  });
+  auto first = std::stable_partition(clients_.begin(), clients_.end(),
+                                     [](const MountedClient& c) { return c.sb->is_active(); });
   std::move(first, clients_.end(), std::back_inserter(ended));
   clients_.erase(first, clients_.end());
 }
 
 std::vector<MountedClient> ClientTable::all() const {
+  std::vector<MountedClient> copies;
   MutexLock lock(mutex_);
-  return clients_;
+  for (const MountedClient& client : clients_) {
+    copies.push_back({client.url, client.at, nullptr, client.loop, client.sb});
+  }
+  return copies;
 }
 
 Result<CredRef> task_cred(std::string_view text, const myfs_mount_options* options) {
@@ -150,8 +153,8 @@ Result<CredRef> task_cred(std::string_view text, const myfs_mount_options* optio
 }
 
 Result<void> mount_url(const CallContext& ctx, Runtime& runtime, fs::TaskStruct& task,
-                       ClientTable& table, std::string_view text, std::string_view at,
-                       std::string_view options_text) {
+                       const std::shared_ptr<ClientTable>& table, std::string_view text,
+                       std::string_view at, std::string_view options_text) {
   MYFS_ASSIGN(MountUrl url, parse_mount_url(text));
   MYFS_ASSIGN(OptionList more, parse_option_list(options_text, ','));
   MYFS_ASSIGN(MountOptions options, parse_mount_options(more, url.options));
@@ -168,14 +171,19 @@ Result<void> mount_url(const CallContext& ctx, Runtime& runtime, fs::TaskStruct&
   MYFS_TRY(set_target(url, options, &net.client, &client.server));
   MYFS_ASSIGN(Ref<fs::SuperBlock> sb, netfs::Super::mount(*client.loop, std::move(net), ctx));
   client.sb = sb;
+  sb->hold(client.loop);
+  sb->on_end([of = std::weak_ptr<ClientTable>(table)] {
+    if (const std::shared_ptr<ClientTable> still = of.lock()) still->prune();
+  });
+  table->add(std::move(client));
   auto mounted = task.mount(ctx, sb, at, options.read_only);
   if (!mounted.ok()) {
     CallContext end = ctx;
     end.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
     sb->kill(end, true);
+    table->prune();
     return mounted.error();
   }
-  table.add(std::move(client));
   return {};
 }
 

@@ -3,9 +3,9 @@
 // Kernel counterpart: do_new_mount, vfs_get_tree (fs/namespace.c, fs/super.c).
 // Thread safety: all.
 // Lock rank: kCall for the table; nothing is called under it.
-// Owns / is owned by: a ClientTable is part of a task; it holds each mount's super block, loop and
-// embedded server until the mount is
-// gone, in an order in which each outlives what uses it.
+// Owns / is owned by: a ClientTable is shared by the tasks that were copied from one another; it
+// holds each mount's loop and embedded server until its super block has ended, by itself, with the
+// last who uses it.
 #pragma once
 
 #include <myfs/myfs.h>
@@ -35,26 +35,21 @@ struct MountedClient {
   std::string at;
   std::shared_ptr<EmbeddedServer> server;  // null unless embedded; declared first: stopped last
   std::shared_ptr<uv_io::Loop> loop;
-  RefPtr<fs::SuperBlock> sb;
+  RefPtr<fs::SuperBlock> sb;  // does not keep it from ending
   netfs::Super& super() const;
 };
 
 class ClientTable {
  public:
   void add(MountedClient client);
-  // Lets go of the mounts that have ended, or that nobody but this table knows: their sessions end.
+  // Lets go of what has ended.
   void prune();
+  // Without their servers, which end with the mounts, whoever looks at these.
   std::vector<MountedClient> all() const;
 
  private:
   mutable Mutex mutex_{LockRank::kCall};
   std::vector<MountedClient> clients_ ABSL_GUARDED_BY(mutex_);
-};
-
-// Of a task: when it is gone, so are the mounts that only it had.
-struct PruneAtEnd {
-  ClientTable& table;
-  ~PruneAtEnd() { table.prune(); }
 };
 
 // The credentials of the task that myfs_open_url makes: those given, else the process's; with the
@@ -63,7 +58,7 @@ Result<CredRef> task_cred(std::string_view url, const myfs_mount_options* option
 
 // myfs_mount. `options`: comma separated, may be empty.
 Result<void> mount_url(const CallContext& ctx, Runtime& runtime, fs::TaskStruct& task,
-                       ClientTable& table, std::string_view url, std::string_view at,
-                       std::string_view options);
+                       const std::shared_ptr<ClientTable>& table, std::string_view url,
+                       std::string_view at, std::string_view options);
 
 }  // namespace myfs::api

@@ -24,8 +24,8 @@ struct myfs_task {
   explicit myfs_task(myfs::CredRef who)
       : cred(std::move(who)), clients(std::make_shared<myfs::api::ClientTable>()), task(cred) {}
   // With a copy of the name space of `of`.
-  myfs_task(myfs::CredRef who, const myfs_task& of)
-      : cred(std::move(who)), clients(of.clients), task(cred, of.task) {}
+  myfs_task(myfs::CredRef who, const myfs_task& of, myfs::fs::TaskStruct::Scope scope)
+      : cred(std::move(who)), clients(of.clients), task(cred, std::move(scope)) {}
 
   const myfs::uv_io::ForkGuard fork_guard;
   const myfs::CredRef cred;
@@ -34,7 +34,6 @@ struct myfs_task {
   // Of the mounts, also of the tasks that were copied from one another; declared first: they
   // outlive the name space.
   const std::shared_ptr<myfs::api::ClientTable> clients;
-  const myfs::api::PruneAtEnd prune{*clients};
   myfs::fs::TaskStruct task;
   myfs::api::LowLevel lowlevel{this};  // its places and files are of the name space
   const std::shared_ptr<myfs::api::AsyncQueues> queues = std::make_shared<myfs::api::AsyncQueues>();

@@ -195,6 +195,20 @@ Dentry* Dcache::unhash_locked(Shard& shard, Dentry& dentry) {
   return &dentry;
 }
 
+Dentry* Dcache::remove_locked(Shard& shard, Dentry& dentry) {
+  if (!dentry.is_negative()) {
+    dentry.set_flags(Dentry::kCantMount);
+    if ((dentry.flags() & Dentry::kMounted) != 0) {
+      lost_mountpoints_.fetch_add(1, std::memory_order_acq_rel);
+    }
+  }
+  return unhash_locked(shard, dentry);
+}
+
+void Dcache::make_stale(Dentry& dentry, const Inode& dir) {
+  dentry.d_time_.store(dir.i_lease.version() - 1, std::memory_order_release);
+}
+
 void Dcache::charge(int64_t dentries) {
   mm::Budget* budget = sb_.s_budget();
   if (budget == nullptr || dentries == 0) return;
@@ -211,16 +225,23 @@ Ref<Dentry> Dcache::put_locked(Shard& shard, Dentry& parent, std::string_view na
   Inode& dir = *parent.d_inode();
   const bool good = trusted(dir, version, own_change);
   Dentry* old = find_locked(dir, name, hash);
-  if (old != nullptr && old->d_inode() == inode.get() && (good || !own_change)) {
+  const bool same = old != nullptr && old->d_inode() == inode.get();
+  // What is mounted there hangs on this dentry.
+  const bool keeps = same && (old->flags() & Dentry::kMounted) != 0;
+  if (same && (good || !own_change || keeps)) {
     if (good) {
       old->d_time_.store(LeaseWord::version(version.sample), std::memory_order_release);
       old->touch();
+    } else if (own_change) {
+      clear_complete(dir);
+      make_stale(*old, dir);
     }
     return Ref<Dentry>(*old);
   }
   if (old != nullptr && (good || own_change)) {
     if (!good) clear_complete(dir);
-    removed.dentries.push_back(unhash_locked(shard, *old));
+    removed.dentries.push_back(own_change && !same ? remove_locked(shard, *old)
+                                                   : unhash_locked(shard, *old));
   } else if (!good && own_change) {
     clear_complete(dir);
   }
@@ -300,7 +321,7 @@ void Dcache::d_move(Dentry& old_parent, std::string_view old_name, DirVersion ol
     const bool good = is_it && trusted(new_dir, new_version, true);
     if (!good) clear_complete(new_dir);
     if (target != nullptr && target != moved) {
-      removed.dentries.push_back(unhash_locked(to, *target));
+      removed.dentries.push_back(remove_locked(to, *target));
     }
     if (good) {
       reposition_locked(from, to, *moved, new_parent, new_name, new_hash, removed);
@@ -359,8 +380,49 @@ void Dcache::d_drop(Inode& dir, std::string_view name) {
   MutexLock lock(shard.mutex);
   Dentry* found = find_locked(dir, name, hash);
   if (found == nullptr) return;
+  if ((found->flags() & Dentry::kMounted) != 0) return make_stale(*found, dir);
   removed.dentries.push_back(unhash_locked(shard, *found));
   charge(-1);
+}
+
+RefPtr<Dentry> Dcache::d_set_mounted(Dentry& dentry) {
+  RefPtr<Dentry> result;
+  while (!result) {
+    if (dentry.is_root()) {
+      dentry.set_flags(Dentry::kMounted);
+      return Ref<Dentry>(dentry);
+    }
+    const Ref<Dentry> parent = dentry.d_parent();
+    const std::string name = dentry.d_name();
+    Inode& dir = *parent->d_inode();
+    const uint32_t hash = d_hash_name(name);
+    Shard& shard = shard_of(dir, hash);
+    MutexLock lock(shard.mutex);
+    {
+      RcuReadGuard guard;
+      const DentryPosition& pos = dentry.position();
+      if (pos.dir != &dir || pos.d_name() != name) continue;  // it was moved in between
+    }
+    Dentry* known = find_locked(dir, name, hash);
+    if (known != nullptr && known->d_inode() != dentry.d_inode()) return nullptr;
+    if (known != nullptr) {
+      result = Ref<Dentry>(*known);
+    } else {
+      Inode& inode = *dentry.d_inode();
+      const bool dead = (inode.i_flags.load(std::memory_order_seq_cst) & Inode::kDead) != 0;
+      if (dead || (dentry.flags() & Dentry::kCantMount) != 0 || inode.i_attr().nlink == 0) {
+        return nullptr;
+      }
+      // A position is hashed once: this is another dentry.
+      result = alloc(parent.get(), name, hash, RefPtr<Inode>(Ref<Inode>(inode)));
+      make_stale(*result, dir);
+      hash_locked(shard, *result);
+      charge(1);
+    }
+    result->set_flags(Dentry::kMounted);
+  }
+  maybe_grow();
+  return result;
 }
 
 RefPtr<Dentry> Dcache::d_mark_busy(const Inode& dir, std::string_view name) {

@@ -77,11 +77,20 @@ class Dcache {
   void d_exchange(Dentry& a_parent, std::string_view a_name, DirVersion a_version, Dentry& b_parent,
                   std::string_view b_name, DirVersion b_version, const Inode* a_inode,
                   const Inode* b_inode);
-  // Forgets the name; clears COMPLETE of the directory.
+  // Forgets the name, or if something is mounted there, only that it is true; clears COMPLETE of
+  // the directory.
   void d_drop(Inode& dir, std::string_view name);
   // The hashed dentry of the name, now kBusy, or null. Raise the directory's i_changing before:
   // then nobody enters the name afterwards.
   RefPtr<Dentry> d_mark_busy(const Inode& dir, std::string_view name);
+  // [d_set_mounted] Marks the place of `dentry` kMounted: the hashed dentry of its name, by which
+  // every walk will find it; one is made if there is none. Null: the name was removed, or means
+  // something else now. Whoever marks clears the mark again.
+  RefPtr<Dentry> d_set_mounted(Dentry& dentry);
+  // How often a change of our own took the name of a dentry with that mark, which is kCantMount
+  // from then on: what is mounted there is to be detached. `lost_detached`: of the detacher.
+  uint64_t lost_mountpoints() const { return lost_mountpoints_.load(std::memory_order_acquire); }
+  std::atomic<uint64_t> lost_detached{0};
   // A dentry without a name or parent, for open by handle and for roots. Not hashed.
   Ref<Dentry> d_alloc_anon(Ref<Inode> inode);
 
@@ -138,6 +147,10 @@ class Dcache {
   Ref<Dentry> put_locked(Shard& shard, Dentry& parent, std::string_view name, uint32_t hash,
                          RefPtr<Inode> inode, DirVersion version, bool own_change,
                          Removed& removed);
+  // A change of our own removes the name.
+  Dentry* remove_locked(Shard& shard, Dentry& dentry);
+  // Stays hashed, and is not true.
+  static void make_stale(Dentry& dentry, const Inode& dir);
   void link_locked(DentryPosition& position);
   void unlink_locked(DentryPosition& position);
   void hash_locked(Shard& shard, Dentry& dentry);
@@ -155,6 +168,7 @@ class Dcache {
   std::atomic<uint32_t> table_seq_{0};
   std::atomic<int64_t> count_{0};
   std::atomic<unsigned> next_victim_{0};
+  std::atomic<uint64_t> lost_mountpoints_{0};
   Shard shards_[kShards];
 };
 

@@ -46,9 +46,10 @@ class Dentry final : public RefCounted<Dentry> {
   enum Flags : uint32_t {
     kReferenced = 1,  // used since the last scan of the LRU
     kHashed = 2,      // in the hash; changed under the shard's lock
-    kMounted = 4,     // something may be mounted here, in some name space
+    kMounted = 4,     // something is mounted here in some name space, or about to be
     kBusy = 8,   // a change of this name by this client is under way: ask nobody but the server
     kRoot = 16,  // root of a super block or disconnected: has no name
+    kCantMount = 32,  // this client has removed the name
   };
 
   SuperBlock& d_sb() const { return *d_sb_; }

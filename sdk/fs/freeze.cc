@@ -1,5 +1,7 @@
 #include "sdk/fs/freeze.h"
 
+#include <cassert>
+
 #include "sdk/base/nowait.h"
 #include "sdk/fs/file.h"
 #include "sdk/fs/super_block.h"
@@ -47,7 +49,7 @@ Errno SbWriters::start_write_slow(const CallContext& ctx) {
   return Errno();
 }
 
-Errno SbWriters::freeze(const CallContext& ctx) {
+Errno SbWriters::begin_freeze(const CallContext& ctx) {
   {
     MutexLock lock(mutex_);
     if (state_.load(std::memory_order_relaxed) != kThawed) return Errno(EBUSY);
@@ -62,22 +64,27 @@ Errno SbWriters::freeze(const CallContext& ctx) {
     if (ctx.cancelled()) failed = Errno(EINTR);
     if (!in_time) failed = Errno(ETIMEDOUT);
   }
-  {
-    MutexLock lock(mutex_);
-    if (state_.load(std::memory_order_relaxed) != kFreezing) return Errno(ESHUTDOWN);
-    if (failed.ok()) state_.store(kFrozen, std::memory_order_seq_cst);
-  }
-  if (!failed.ok()) (void)thaw();
+  if (!failed.ok()) end_freeze(false);
   return failed;
+}
+
+void SbWriters::end_freeze(bool good) {
+  MutexLock lock(mutex_);
+  assert(state_.load(std::memory_order_relaxed) == kFreezing);
+  if (!good) return let_go_locked();
+  state_.store(kFrozen, std::memory_order_seq_cst);
 }
 
 Errno SbWriters::thaw() {
   MutexLock lock(mutex_);
-  if (state_.load(std::memory_order_relaxed) == kThawed) return Errno(EINVAL);
+  if (state_.load(std::memory_order_relaxed) != kFrozen) return Errno(EINVAL);
+  let_go_locked();
+  return Errno();
+}
+
+void SbWriters::let_go_locked() {
   state_.store(kThawed, std::memory_order_seq_cst);
   for (Event* waiter : waiters_) waiter->set();
-  writer_left_.set();
-  return Errno();
 }
 
 Result<WantWrite> WantWrite::get(const CallContext& ctx, const Path& path) {

@@ -6,8 +6,9 @@
 // Thread safety: all.
 // Lock rank: kFdTable, a leaf. Waiting for the thaw counts as a lock between kFilePos and kRename:
 // who waits holds the position of a file at most.
-// Invariants: (1) kFrozen: nobody is between start_write() and end_write(); (2) a thread is there
-// once at a time.
+// Invariants: (1) kFrozen, and kFreezing once begin_freeze() has returned: nobody is between
+// start_write() and end_write(); (2) a thread is there once at a time; (3) kFreezing is ended by
+// who began it, and by nobody else.
 #pragma once
 
 #include <atomic>
@@ -37,10 +38,13 @@ class SbWriters {
   }
   void end_write();
 
-  // Waits for what is under way. EBUSY: frozen, or being frozen; ETIMEDOUT, EINTR: it is not;
-  // ESHUTDOWN: thawed meanwhile.
-  Errno freeze(const CallContext& ctx);
-  // EINVAL: it was not frozen.
+  // Waits for what is under way; whoever comes from now on waits. EBUSY: frozen, or being frozen;
+  // ETIMEDOUT, EINTR: it is not. Afterwards it is being frozen until end_freeze().
+  Errno begin_freeze(const CallContext& ctx);
+  // [SB_FREEZE_COMPLETE] By who has begun: from now on it is frozen, and others may thaw it; or, if
+  // not `good`, it never was.
+  void end_freeze(bool good);
+  // EINVAL: it is not frozen, or not yet.
   Errno thaw();
   bool is_frozen() const { return state_.load(std::memory_order_acquire) == kFrozen; }
 
@@ -59,6 +63,7 @@ class SbWriters {
   }
   Errno start_write_slow(const CallContext& ctx);
   int64_t under_way() const;
+  void let_go_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::atomic<uint8_t> state_{kThawed};
   Cell cells_[kCells];

@@ -38,6 +38,30 @@ void FsStruct::replace(Path* root, Path* pwd) {
   call_rcu(const_cast<View*>(old), [](void* p) { delete static_cast<View*>(p); });
 }
 
+bool FsStruct::replace_root(const Path& from, const Path& to, const Path* pwd_too) {
+  Path old_root, old_pwd;  // dropped without the lock
+  const View* old;
+  {
+    MutexLock lock(mutex_);
+    if (root_ != from) return false;
+    old_root = std::exchange(root_, to);
+    if (pwd_ == from || (pwd_too != nullptr && pwd_ == *pwd_too)) {
+      old_pwd = std::exchange(pwd_, to);
+    }
+    old = publish_locked();
+  }
+  call_rcu(const_cast<View*>(old), [](void* p) { delete static_cast<View*>(p); });
+  return true;
+}
+
+bool FsStruct::with_refs_to(const Mount& mount, absl::FunctionRef<bool(unsigned refs)> fn) const {
+  const auto is_at = [&](const Path& path) {
+    return path.mnt.get() == &mount && path.dentry.get() == &mount.mnt_root();
+  };
+  MutexLock lock(mutex_);
+  return fn(!is_at(root_) ? 0 : is_at(pwd_) ? 2 : 1);
+}
+
 void FsStruct::set_root(Path root) { replace(&root, nullptr); }
 void FsStruct::set_pwd(Path pwd) { replace(nullptr, &pwd); }
 void FsStruct::set(Path root, Path pwd) { replace(&root, &pwd); }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "absl/functional/function_ref.h"
 #include "sdk/base/sync.h"
 #include "sdk/fs/path.h"
 
@@ -36,6 +37,12 @@ class FsStruct {
   void set_root(Path root);
   void set_pwd(Path pwd);
   void set(Path root, Path pwd);
+  // [chroot_fs_refs] If the root is `from`, it becomes `to`, and so does the working directory, if
+  // it is `from` or `pwd_too`. False: it is not.
+  bool replace_root(const Path& from, const Path& to, const Path* pwd_too = nullptr);
+  // fn(how many references to `mount` are those of a root that is its root, and of a working
+  // directory there), while they cannot change.
+  bool with_refs_to(const Mount& mount, absl::FunctionRef<bool(unsigned refs)> fn) const;
 
   uint32_t umask() const { return umask_.load(std::memory_order_relaxed); }
   uint32_t set_umask(uint32_t mask) { return umask_.exchange(mask & 0777); }  // the old one

@@ -5,7 +5,10 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "sdk/base/limits.h"
 #include "sdk/base/rcu.h"
+#include "sdk/fs/fs_struct.h"
 #include "sdk/fs/mount_table.h"
 #include "sdk/fs/path.h"
 #include "sdk/fs/super_block.h"
@@ -20,28 +23,35 @@ Mount::Mount(Ref<SuperBlock> sb, Ref<Dentry> root, bool read_only)
     : mnt_id(g_next_mount.fetch_add(1, std::memory_order_relaxed)),
       mnt_sb_(sb.leak()),
       mnt_root_(root.leak()),
-      write_count_(read_only) {}
+      write_count_(read_only) {
+  mnt_sb_->mount_made();
+}
 
 void Mount::last_ref_dropped() {
   assert(place_.load(std::memory_order_relaxed) == nullptr);
   // References go now, the memory when its readers have left.
-  SuperBlock* sb = mnt_sb_;
+  Ref<SuperBlock> sb(mnt_sb_, Ref<SuperBlock>::Adopt{});
   mnt_root_->unref();
   rcu_delete(this);
-  sb->unref();
+  SuperBlock::mount_gone(std::move(sb));
 }
 
 Path Mount::mountpoint() const {
-  RcuReadGuard guard;
-  const Place* place = place_rcu();
-  if (place == nullptr) return Path();
-  Path path{RefPtr<Mount>::try_from(place->parent), RefPtr<Dentry>::try_from(place->mountpoint)};
-  return path.mnt && path.dentry ? path : Path();
+  Path path;
+  {
+    RcuReadGuard guard;
+    const Place* place = place_rcu();
+    if (place == nullptr) return path;
+    path.mnt = RefPtr<Mount>::try_from(place->parent);
+    path.dentry = RefPtr<Dentry>::try_from(place->mountpoint);
+  }
+  return path.mnt && path.dentry ? std::move(path) : Path();
 }
 
 struct MntNamespace::Snapshot {
   Mount* root = nullptr;
   absl::flat_hash_map<std::pair<const Mount*, const Dentry*>, Mount*> at;
+  absl::flat_hash_set<const Dentry*> mountpoints;
 };
 
 MntNamespace::MntNamespace() : MntNamespace(make_ref<MountTable>()) {}
@@ -67,14 +77,17 @@ void MntNamespace::publish() {
     if (place == nullptr) {
       next->root = mount.get();
     } else {
-      next->at.emplace(std::pair(place->parent, place->mountpoint), mount.get());
+      [[maybe_unused]] const bool alone =
+          next->at.emplace(std::pair(place->parent, place->mountpoint), mount.get()).second;
+      assert(alone);  // invariant (1) of Mount
+      next->mountpoints.insert(place->mountpoint);
     }
   }
   const Snapshot* old = snapshot_.exchange(next, std::memory_order_acq_rel);
   call_rcu(const_cast<Snapshot*>(old), [](void* p) { delete static_cast<Snapshot*>(p); });
 }
 
-Ref<MntNamespace> MntNamespace::copy(const MntNamespace& of, Path* root, Path* pwd) {
+Result<Ref<MntNamespace>> MntNamespace::copy(const MntNamespace& of, Path* root, Path* pwd) {
   Ref<MntNamespace> made(new MntNamespace(of.table_), Ref<MntNamespace>::Adopt{});
   MountTable::Tree tree;
   std::vector<Mount*> originals;
@@ -83,6 +96,7 @@ Ref<MntNamespace> MntNamespace::copy(const MntNamespace& of, Path* root, Path* p
     MutexLock lock(table.namespace_sem);
     Mount* top = of.root_rcu();
     if (top == nullptr) return made;
+    if (table.mounts().size() + of.mounts_.size() > kMountsMax) return Errno(ENOSPC);
     tree = table.copy_tree(*top, top->mnt_root(), MountTable::Copy::kAll, &originals);
     for (const MountTable::Node& node : tree) {
       if (node.mountpoint) {
@@ -99,18 +113,27 @@ Ref<MntNamespace> MntNamespace::copy(const MntNamespace& of, Path* root, Path* p
   return made;
 }
 
-Result<Ref<Mount>> MntNamespace::attach(Ref<SuperBlock> sb, const Path* at, bool read_only) {
+Result<Ref<Mount>> MntNamespace::attach_first(Ref<SuperBlock> sb, bool read_only, FsStruct* fs) {
+  if (!sb->is_active()) return Errno(EINVAL);
+  Dentry& root = sb->s_root();
+  MutexLock lock(table_->namespace_sem);
+  // Before there is a Mount: with it the super block would end.
+  if (root_rcu() != nullptr) return Errno(EBUSY);
+  Ref<Mount> mount(new Mount(std::move(sb), Ref<Dentry>(root), read_only), Ref<Mount>::Adopt{});
+  table_->enter(mount, *this);
+  publish();
+  fs->replace_root(Path(), Path(mount, Ref<Dentry>(root)));
+  return mount;
+}
+
+Result<Ref<Mount>> MntNamespace::attach(Ref<SuperBlock> sb, const Path& at, bool read_only) {
+  if (!sb->is_active()) return Errno(EINVAL);
   MountTable::Dropped dropped;
   Dentry& root = sb->s_root();
   Ref<Mount> mount(new Mount(std::move(sb), Ref<Dentry>(root), read_only), Ref<Mount>::Adopt{});
   const MountTable::Tree tree{{mount, 0, nullptr}};
   MutexLock lock(table_->namespace_sem);
-  if (at != nullptr) {
-    MYFS_TRY(table_->attach(tree, *at, *this, &dropped));
-    return mount;
-  }
-  table_->enter(mount, *this);
-  publish();
+  MYFS_TRY(table_->attach(tree, at, *this, &dropped));
   return mount;
 }
 
@@ -131,10 +154,8 @@ Result<Ref<Mount>> MntNamespace::bind(const Path& from, const Path& at, bool rec
 std::vector<Mount*> MntNamespace::tree_of(Mount& mount) const {
   std::vector<Mount*> tree{&mount};
   for (size_t i = 0; i < tree.size(); ++i) {
-    for (const Ref<Mount>& other : mounts_) {
-      const Mount::Place* place = other->place_rcu();
-      if (place != nullptr && place->parent == tree[i]) tree.push_back(other.get());
-    }
+    const std::vector<Mount*>& children = table_->children(*tree[i]);
+    tree.insert(tree.end(), children.begin(), children.end());
   }
   return tree;
 }
@@ -153,14 +174,17 @@ Result<void> MntNamespace::move(const Path& from, const Path& at) {
   if (place == nullptr || place->parent->peer_group_ != 0) return Errno(EINVAL);
   const std::vector<Mount*> all = tree_of(*mount);
   const Path target = table_->topmost(at);
-  if (std::find(all.begin(), all.end(), target.mnt.get()) != all.end()) return Errno(ELOOP);
+  if (target.inode().is_dir() != mount->mnt_root().d_inode()->is_dir()) return Errno(EINVAL);
+  absl::flat_hash_map<const Mount*, size_t> index;
+  for (const Mount* each : all) index.emplace(each, index.size());
+  if (index.contains(target.mnt.get())) return Errno(ELOOP);
   const bool shares = target.mnt->peer_group_ != 0;
   for (Mount* each : all) {
     if (shares && each->unbindable_) return Errno(EINVAL);
     const Mount::Place* its = each->place_rcu();
-    const auto parent = std::find(all.begin(), all.end(), its->parent);
-    const size_t index = parent == all.end() ? 0 : static_cast<size_t>(parent - all.begin());
-    tree.push_back({Ref<Mount>(*each), index, Ref<Dentry>(*its->mountpoint)});
+    const auto parent = index.find(its->parent);
+    tree.push_back({Ref<Mount>(*each), parent == index.end() ? 0 : parent->second,
+                    Ref<Dentry>(*its->mountpoint)});
   }
   return table_->attach(tree, at, *this, &dropped);
 }
@@ -194,43 +218,50 @@ Result<void> MntNamespace::set_read_only(const Path& at, bool read_only, bool re
   return ok_result();
 }
 
-Errno MntNamespace::busy(const Mount& mount, unsigned own_refs, Umount how) const {
+Errno MntNamespace::busy(const Mount& mount, unsigned own_refs, const FsStruct& own,
+                         Umount how) const {
   if (mount.mnt_ns_ != this) return Errno(EINVAL);
   if (how == Umount::kTree) return Errno();
   if (table_->has_children(mount)) return Errno(EBUSY);
   if (how == Umount::kBusy) return Errno();
-  const bool used = mount.ref_count() > own_refs;
+  const bool used =
+      own.with_refs_to(mount, [&](unsigned refs) { return mount.ref_count() > own_refs + refs; });
   return used || table_->replicas_busy(mount) ? Errno(EBUSY) : Errno();
 }
 
-Result<void> MntNamespace::may_detach(Ref<Mount> mount, unsigned own_refs) const {
+Result<void> MntNamespace::may_detach(Ref<Mount> mount, unsigned own_refs,
+                                      const FsStruct& own) const {
   MutexLock lock(table_->namespace_sem);
-  return busy(*mount, 2 + own_refs, Umount::kIdle);
+  return busy(*mount, 2 + own_refs, own, Umount::kIdle);
 }
 
-Result<void> MntNamespace::detach(Ref<Mount> mount, unsigned own_refs, Umount how) {
+Result<void> MntNamespace::detach(Ref<Mount> mount, unsigned own_refs, const FsStruct& own,
+                                  Umount how) {
   MountTable::Dropped dropped;
   MutexLock lock(table_->namespace_sem);
   // The list's, the argument's, and the caller's own.
-  MYFS_TRY(Result<void>(busy(*mount, 2 + own_refs, how)));
+  MYFS_TRY(Result<void>(busy(*mount, 2 + own_refs, own, how)));
   table_->umount(how == Umount::kTree ? tree_of(*mount) : std::vector<Mount*>{mount.get()}, true,
                  &dropped);
   return ok_result();
 }
 
-void MntNamespace::detach_mounts(const Dentry& mountpoint) {
-  if ((mountpoint.flags() & Dentry::kMounted) == 0) return;
+void MntNamespace::detach_lost(SuperBlock& sb) {
+  Dcache& dcache = sb.s_dcache;
+  if (dcache.lost_mountpoints() == dcache.lost_detached.load(std::memory_order_acquire)) return;
   MountTable::Dropped dropped;
   MutexLock lock(table_->namespace_sem);
+  const uint64_t lost = dcache.lost_mountpoints();
   while (true) {
     const std::vector<Mount*>& all = table_->mounts();
-    const auto found = std::find_if(all.begin(), all.end(), [&](const Mount* mount) {
+    const auto found = std::find_if(all.begin(), all.end(), [](const Mount* mount) {
       const Mount::Place* place = mount->place_rcu();
-      return place != nullptr && place->mountpoint == &mountpoint;
+      return place != nullptr && (place->mountpoint->flags() & Dentry::kCantMount) != 0;
     });
-    if (found == all.end()) return;
+    if (found == all.end()) break;
     table_->umount((*found)->mnt_ns_->tree_of(**found), false, &dropped);
   }
+  dcache.lost_detached.store(lost, std::memory_order_release);
 }
 
 RefPtr<Mount> MntNamespace::root() const {
@@ -288,9 +319,7 @@ Mount* MntNamespace::root_rcu() const { return snapshot_.load(std::memory_order_
 bool MntNamespace::is_mountpoint(const Dentry& dentry) const {
   if ((dentry.flags() & Dentry::kMounted) == 0) return false;
   RcuReadGuard guard;
-  const Snapshot* snapshot = snapshot_.load(std::memory_order_acquire);
-  return std::any_of(snapshot->at.begin(), snapshot->at.end(),
-                     [&](const auto& entry) { return entry.first.second == &dentry; });
+  return snapshot_.load(std::memory_order_acquire)->mountpoints.contains(&dentry);
 }
 
 }  // namespace myfs::fs

@@ -27,6 +27,7 @@
 
 namespace myfs::fs {
 
+class FsStruct;
 class MntNamespace;
 class MountTable;
 struct Path;
@@ -89,17 +90,20 @@ class MntNamespace final : public RefCounted<MntNamespace> {
   MntNamespace();
   ~MntNamespace();
 
-  // [copy_mnt_ns] With all mounts; *root and *pwd become their counterparts in the copy.
-  static Ref<MntNamespace> copy(const MntNamespace& of, Path* root, Path* pwd);
+  // [copy_mnt_ns] With all mounts; *root and *pwd become their counterparts in the copy. ENOSPC
+  // (kMountsMax).
+  static Result<Ref<MntNamespace>> copy(const MntNamespace& of, Path* root, Path* pwd);
 
-  // `at` null: the first mount, "/". Else a directory: ENOTDIR, ENOENT (removed), EINVAL (not of
-  // this name space), ENOSPC (kMountsMax).
-  Result<Ref<Mount>> attach(Ref<SuperBlock> sb, const Path* at, bool read_only);
+  // The first mount; its root becomes `fs`'s. EBUSY: there is one; EINVAL: `sb` has ended.
+  Result<Ref<Mount>> attach_first(Ref<SuperBlock> sb, bool read_only, FsStruct* fs);
+  // At a directory: ENOTDIR, ENOENT (removed), EINVAL (not of this name space, or `sb` has ended),
+  // ENOSPC (kMountsMax).
+  Result<Ref<Mount>> attach(Ref<SuperBlock> sb, const Path& at, bool read_only);
   // [MS_BIND, MS_REC] The tree below `from`, with what is mounted there if `recursive`, at `at`.
   // EINVAL: unbindable, or not of this name space. ENOTDIR: one is a directory.
   Result<Ref<Mount>> bind(const Path& from, const Path& at, bool recursive);
   // [MS_MOVE] The mount whose root `from` is. EINVAL: no such root, the root of all, below a shared
-  // mount, or unbindable below one; ELOOP: `at` is below it.
+  // mount, or unbindable below one; one of both is a directory. ELOOP: `at` is below it.
   Result<void> move(const Path& from, const Path& at);
   // EINVAL: not the root of a mount of this name space.
   Result<void> set_propagation(const Path& at, Propagation type, bool recursive);
@@ -111,14 +115,15 @@ class MntNamespace final : public RefCounted<MntNamespace> {
     kBusy,  // whoever uses it; EBUSY for mounts below
     kTree,  // whoever uses it, with all mounts below
   };
-  // Takes it out, and where it was propagated to. `own_refs`: references that the caller holds or
-  // answers for. EINVAL: not of this name space. Who uses it goes on; it ends with the last user.
-  Result<void> detach(Ref<Mount> mount, unsigned own_refs, Umount how);
+  // Takes it out, and where it was propagated to. `own_refs`: references that the caller holds;
+  // beside them, a root and working directory `own` that are the mount's root do not keep it.
+  // EINVAL: not of this name space. Who uses it goes on; it ends with the last user.
+  Result<void> detach(Ref<Mount> mount, unsigned own_refs, const FsStruct& own, Umount how);
   // What detach() would say to kIdle.
-  Result<void> may_detach(Ref<Mount> mount, unsigned own_refs) const;
-  // [detach_mounts] The name of `mountpoint` was removed: so is what was mounted there, in every
-  // name space that could be meant.
-  void detach_mounts(const Dentry& mountpoint);
+  Result<void> may_detach(Ref<Mount> mount, unsigned own_refs, const FsStruct& own) const;
+  // [detach_mounts] Names of `sb` may have been removed by this client: so is what was mounted
+  // there, in every name space that could be meant.
+  void detach_lost(SuperBlock& sb);
 
   RefPtr<Mount> root() const;
   std::vector<Ref<Mount>> mounts() const;
@@ -143,8 +148,8 @@ class MntNamespace final : public RefCounted<MntNamespace> {
   // The mount that `path` is the root of.
   Result<Mount*> mount_of(const Path& path) const;
   std::vector<Mount*> tree_of(Mount& mount) const;
-  // `own_refs`: all that are not somebody else's.
-  Errno busy(const Mount& mount, unsigned own_refs, Umount how) const;
+  // `own_refs`: all that are not somebody else's, but for those of `own`.
+  Errno busy(const Mount& mount, unsigned own_refs, const FsStruct& own, Umount how) const;
 
   const Ref<MountTable> table_;
   std::vector<Ref<Mount>> mounts_;  // oldest first

@@ -8,12 +8,15 @@
 // Lock rank: namespace_sem kNamespace; no reference to a mount or dentry is dropped under it
 // (Dropped).
 // Owns / is owned by: shared by its name spaces; refers to their mounts.
-// Invariants: (1) mounts_ are those with a name space; (2) a group without members has no slaves.
+// Invariants: (1) mounts_ are those with a name space, at most kMountsMax; (2) a group without
+// members has no slaves; (3) a dentry is kMounted while a mount is placed there.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "sdk/base/ref.h"
 #include "sdk/base/sync.h"
 #include "sdk/fs/mount.h"
@@ -59,6 +62,7 @@ class MountTable final : public RefCounted<MountTable> {
   void enter(Ref<Mount> mount, MntNamespace& ns);
 
   Mount* child_at(const Mount& parent, const Dentry& mountpoint) const;
+  const std::vector<Mount*>& children(const Mount& mount) const;
   // Other than `but`.
   bool has_children(const Mount& mount, const Mount* but = nullptr) const;
   // The mount that covers all of it; null: none.
@@ -81,18 +85,32 @@ class MountTable final : public RefCounted<MountTable> {
     Mount* parent;
     Tree tree;
   };
+  // Who is in which group just now: for many questions in a row.
+  struct Groups {
+    explicit Groups(const std::vector<Mount*>& mounts);
+    absl::flat_hash_map<uint64_t, std::vector<Mount*>> peers, slaves;
+  };
   // Mounts that what happens below `mount` spreads to; not itself.
-  std::vector<Mount*> receivers(const Mount& mount) const;
-  // [propagate_mnt] Gives the tree its groups, too.
-  std::vector<Replica> propagate(const Tree& tree, const Mount& onto, const Dentry& mountpoint);
+  static std::vector<Mount*> receivers(const Mount& mount, const Groups& groups);
+  // [propagate_mnt] Gives the tree its groups, too. `room`: for how many mounts; false: they are
+  // more, and *replicas is not whole.
+  bool propagate(const Tree& tree, const Mount& onto, const Dentry& mountpoint, size_t room,
+                 std::vector<Replica>* replicas);
   static Tree clone(const Tree& tree, const std::vector<uint64_t>& peers,
                     const std::vector<uint64_t>& masters);
   void commit(const Tree& tree, Mount& parent, Dentry& mountpoint, Dropped* dropped);
+  // Where the mounts spread to, gone over by attach() after the place is known to be good.
+  Result<void> attach_all(const Tree& tree, const Path& place, MntNamespace& ns, Dropped* dropped);
   std::vector<Mount*> propagate_umount(std::vector<Mount*> mounts) const;
+  void unmark(Dentry& mountpoint);
   void leave_group(Mount& mount);
   void take_out(Mount& mount, Dropped* dropped);
 
   std::vector<Mount*> mounts_;  // oldest first
+  // By places, which set_place() alone changes.
+  absl::flat_hash_map<std::pair<const Mount*, const Dentry*>, Mount*> at_;
+  absl::flat_hash_map<const Mount*, std::vector<Mount*>> children_;
+  absl::flat_hash_map<const Dentry*, size_t> mountpoints_;  // how many mounts are there
   uint64_t last_group_ = 0;
 };
 

@@ -359,15 +359,18 @@ Result<void> Walk::follow_link(Inode& link, std::string_view after) {
 
 bool Walk::cross_mounts(Path* path) {
   if ((path->dentry->flags() & Dentry::kMounted) == 0) return false;
-  RcuReadGuard guard;
-  RcuWalk walk = rcu_walk_here();
-  walk.start_from(path->mnt.get(), path->dentry.get(), {});
-  walk.follow_mounts();
-  RefPtr<Mount> mnt = RefPtr<Mount>::try_from(walk.mnt);
-  RefPtr<Dentry> dentry = RefPtr<Dentry>::try_from(walk.dentry);
+  Path top;
+  {
+    RcuReadGuard guard;
+    RcuWalk walk = rcu_walk_here();
+    walk.start_from(path->mnt.get(), path->dentry.get(), {});
+    walk.follow_mounts();
+    top.mnt = RefPtr<Mount>::try_from(walk.mnt);
+    top.dentry = RefPtr<Dentry>::try_from(walk.dentry);
+  }
   // A mount that goes away just now: as if it had gone before.
-  if (!mnt || !dentry || dentry == path->dentry) return false;
-  *path = Path{std::move(mnt), std::move(dentry)};
+  if (!top.mnt || !top.dentry || top.dentry == path->dentry) return false;
+  *path = std::move(top);
   return true;
 }
 

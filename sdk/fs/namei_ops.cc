@@ -107,7 +107,6 @@ Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkRes
   }
   MYFS_TRY(check_not_mounted(ctx, task, parent, child));
   child = nullptr;
-  const RefPtr<Dentry> mounted = mounted_child(parent);  // elsewhere
   {
     WriteLock lock(dir.i_rwsem);
     if (is_dead(dir)) return Errno(ENOENT);
@@ -117,7 +116,7 @@ Result<void> remove_name(const CallContext& ctx, TaskStruct& task, const WalkRes
     MYFS_TRY(rmdir ? op.rmdir(with, *parent.path.dentry, parent.last)
                    : op.unlink(with, *parent.path.dentry, parent.last));
   }
-  if (mounted) task.nsproxy->detach_mounts(*mounted);
+  task.nsproxy->detach_lost(dir.i_sb());  // what was mounted there elsewhere, or is just now
   return ok_result();
 }
 
@@ -384,7 +383,6 @@ Result<void> vfs_rename(const CallContext& ctx, TaskStruct& task, At from_at, At
   MYFS_TRY(check_rename(ctx, task, from, to, flags));
   Dentry& old_dir = *from.path.dentry;
   Dentry& new_dir = *to.path.dentry;
-  const RefPtr<Dentry> mounted = mounted_child(to);  // elsewhere
   {
     RenameLock lock(old_dir, new_dir);
     if (is_dead(*old_dir.d_inode()) || is_dead(*new_dir.d_inode())) return Errno(ENOENT);
@@ -392,9 +390,7 @@ Result<void> vfs_rename(const CallContext& ctx, TaskStruct& task, At from_at, At
     MYFS_TRY(old_dir.d_inode()->i_op().rename(change.context(ctx), old_dir, from.last, new_dir,
                                               to.last, flags));
   }
-  // Not where both were names of one file: then it is still there.
-  const bool replaced = mounted && (flags & kExchange) == 0 && mounted_child(to) != mounted;
-  if (replaced) task.nsproxy->detach_mounts(*mounted);
+  task.nsproxy->detach_lost(new_dir.d_sb());
   return ok_result();
 }
 

@@ -65,21 +65,31 @@ Result<void> SuperBlock::reconfigure(const CallContext& ctx, const Reconfigure& 
       return synced;
     }
   }
-  MYFS_TRY(s_op_->reconfigure(ctx, change));
+  if (Result<void> changed = s_op_->reconfigure(ctx, change); !changed.ok()) {
+    if (!was_read_only) set_read_only(false);
+    return changed;
+  }
   if (!read_only) set_read_only(false);
   return ok_result();
 }
 
 Result<void> SuperBlock::freeze(const CallContext& ctx) {
-  MYFS_TRY(Result<void>(s_writers.freeze(ctx)));
-  ReadLock lock(s_umount);
+  MYFS_TRY(Result<void>(s_writers.begin_freeze(ctx)));
   Result<void> synced;
-  if (is_active() && !is_read_only()) {
-    synced = mmap_sync_frozen(ctx, *this);
-    if (synced.ok()) synced = s_op_->sync_fs(ctx);
+  {
+    ReadLock lock(s_umount);
+    if (is_active() && !is_read_only()) {
+      synced = mmap_sync_frozen(ctx, *this);
+      if (synced.ok()) synced = s_op_->sync_fs(ctx);
+    }
   }
-  if (!synced.ok()) (void)s_writers.thaw();
-  return synced;
+  s_writers.end_freeze(synced.ok());
+  MYFS_TRY(synced);
+  // Whoever takes the last mount out counts down before he thaws: either he has seen it frozen, or
+  // we see that it has none.
+  if (mount_count() != 0) return synced;
+  (void)s_writers.thaw();
+  return Errno(ESHUTDOWN);
 }
 
 size_t SuperBlock::shrink_caches(size_t wanted_bytes) {
@@ -107,12 +117,26 @@ void SuperBlock::kill(const CallContext& ctx, bool force) {
   rcu_barrier();
 }
 
-void SuperBlock::last_ref_dropped() {
+namespace {
+
+CallContext ending() {
   static const CredRef root_cred = std::make_shared<const Cred>();
   CallContext ctx;
   ctx.cred = root_cred;
   ctx.deadline_ns = deadline_after_ns(kUmountTimeout_ns);
-  kill(ctx, false);
+  return ctx;
+}
+
+}  // namespace
+
+void SuperBlock::mount_gone(Ref<SuperBlock> sb) {
+  if (sb->s_active_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  sb->kill(ending(), false);
+  if (sb->on_end_) std::exchange(sb->on_end_, nullptr)();
+}
+
+void SuperBlock::last_ref_dropped() {
+  kill(ending(), false);
   delete this;
 }
 

@@ -4,13 +4,15 @@
 // Thread safety: all.
 // Lock rank: s_umount kSuperUmount, s_rename_mutex kRename.
 // Owns / is owned by: owned by its Mounts; owns SuperOps, the dcache, the inode table, the root
-// dentry. Whoever keeps inodes or dentries keeps a Mount or the SuperBlock too.
+// dentry. Whoever keeps inodes or dentries keeps a Mount; who merely looks at counters may keep the
+// SuperBlock, which does not keep it from ending.
 // Invariants: (1) after kill() no dentry is hashed and no inode cached, and SuperOps::put_super has
-// returned.
+// returned; (2) it ends with its last Mount, in a name space or not.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -174,16 +176,25 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   // [freeze_super] Waits for the changes under way, makes everything durable, what was stored into
   // mappings included; then changes wait
   // until the thaw, or the end of the last mount. EBUSY: it is frozen, or being frozen; what
-  // sync_fs says; ETIMEDOUT, EINTR: it is not.
+  // sync_fs says, ETIMEDOUT, EINTR: it is not; ESHUTDOWN: it has lost its last mount meanwhile.
   Result<void> freeze(const CallContext& ctx);
-  // [thaw_super] EINVAL: it is not frozen.
+  // [thaw_super] EINVAL: it is not frozen, or a freeze of it has not returned yet.
   Result<void> thaw() { return s_writers.thaw(); }
 
   // Lets go of unused dentries and inodes; for the memory budget. Returns an estimate of the bytes
   // freed.
   size_t shrink_caches(size_t wanted_bytes);
-  // Ends it: called when the last Mount goes. `ctx.deadline_ns` bounds it. Idempotent.
+  // Ends it. `ctx.deadline_ns` bounds it. Idempotent.
   void kill(const CallContext& ctx, bool force);
+  // [s_active] A Mount was made; it is gone, and with the last one the super block ends, within
+  // kUmountTimeout_ns: whoever drops a Mount may wait.
+  void mount_made() { s_active_.fetch_add(1, std::memory_order_relaxed); }
+  static void mount_gone(Ref<SuperBlock> sb);
+  // Called once, by the thread in which the last Mount has gone, when everything has ended. Before
+  // the first Mount is made.
+  void on_end(std::function<void()> ended) { on_end_ = std::move(ended); }
+  // What its operations need until they are destroyed. Before the first Mount is made.
+  void hold(std::shared_ptr<void> what) { held_ = std::move(what); }
   // Of mounts in name spaces.
   void mount_entered() { s_mounts_.fetch_add(1, std::memory_order_acq_rel); }
   // The last one thaws it: nobody could do so later.
@@ -201,6 +212,7 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
 
   size_t shrink(size_t bytes) override;
 
+  std::shared_ptr<void> held_;  // declared first: destroyed last
   const std::unique_ptr<SuperOps> s_op_;
   mm::Budget* const s_budget_;
   const std::shared_ptr<const IdMap> s_idmap_;
@@ -208,6 +220,8 @@ class SuperBlock final : public RefCounted<SuperBlock>, private mm::Shrinker {
   WriteCount s_write_count_;
   std::atomic<const Principal*> s_principal_{nullptr};
   std::atomic<size_t> s_mounts_{0};
+  std::atomic<size_t> s_active_{0};
+  std::function<void()> on_end_;
   std::atomic<bool> active_{true};
   std::atomic<uint64_t> next_open_id_{0};
 };

@@ -25,17 +25,13 @@ TaskStruct::TaskStruct(CredRef cred, Scope scope)
       lock_owner(next_lock_owner.fetch_add(1, std::memory_order_relaxed)),
       cred_(std::move(cred)) {
   fs.set(std::move(scope.root), std::move(scope.pwd));
+  fs.set_umask(scope.umask);
 }
 
-TaskStruct::TaskStruct(CredRef cred, const TaskStruct& of)
-    : TaskStruct(std::move(cred), copy_scope(of)) {
-  fs.set_umask(of.fs.umask());
-}
-
-TaskStruct::Scope TaskStruct::copy_scope(const TaskStruct& of) {
+Result<TaskStruct::Scope> TaskStruct::copy_scope(const TaskStruct& of) {
   Path root = of.fs.root(), pwd = of.fs.pwd();
-  Ref<MntNamespace> ns = MntNamespace::copy(*of.nsproxy, &root, &pwd);
-  return {std::move(ns), std::move(root), std::move(pwd)};
+  MYFS_ASSIGN(Ref<MntNamespace> ns, MntNamespace::copy(*of.nsproxy, &root, &pwd));
+  return Scope{std::move(ns), std::move(root), std::move(pwd), of.fs.umask()};
 }
 
 TaskStruct::~TaskStruct() {
@@ -66,35 +62,34 @@ Result<void> TaskStruct::exit_files(const CallContext& ctx) {
   return first;
 }
 
-Result<Ref<Mount>> TaskStruct::mount(const CallContext& ctx, Ref<SuperBlock> sb,
-                                     std::string_view at, bool read_only) {
-  const Path old_root = fs.root();
-  Path place;
-  if (!old_root) {
-    if (at != "/") return Errno(ENOENT);
-  } else {
-    MYFS_ASSIGN(WalkResult found,
-                path_lookup(ctx, *this, At{AT_FDCWD, at}, LOOKUP_FOLLOW | LOOKUP_DIRECTORY));
-    place = std::move(found.path);
-  }
-  MYFS_ASSIGN(Ref<Mount> mount,
-              nsproxy->attach(std::move(sb), old_root ? &place : nullptr, read_only));
-  enter_root(place, old_root, *mount);
-  return mount;
+namespace {
+
+Path root_of(const Mount& mount) {
+  return {Ref<Mount>(const_cast<Mount&>(mount)), Ref<Dentry>(mount.mnt_root())};
 }
 
-void TaskStruct::enter_root(const Path& place, const Path& old_root, const Mount& mount) {
-  if (old_root && place != old_root) return;
-  Path root{Ref<Mount>(const_cast<Mount&>(mount)), Ref<Dentry>(mount.mnt_root())};
-  const Path pwd = fs.pwd();
-  fs.set(root, pwd == old_root ? root : pwd);
+}  // namespace
+
+Result<Ref<Mount>> TaskStruct::mount(const CallContext& ctx, Ref<SuperBlock> sb,
+                                     std::string_view at, bool read_only) {
+  if (!fs.root()) {
+    if (at != "/") return Errno(ENOENT);
+    Result<Ref<Mount>> first = nsproxy->attach_first(sb, read_only, &fs);
+    if (first.ok() || first.error() != Errno(EBUSY)) return first;
+  }
+  MYFS_ASSIGN(const WalkResult found,
+              path_lookup(ctx, *this, At{AT_FDCWD, at}, LOOKUP_FOLLOW | LOOKUP_DIRECTORY));
+  MYFS_ASSIGN(Ref<Mount> mount, nsproxy->attach(std::move(sb), found.path, read_only));
+  // A mount over "/" is the new root: else nobody could reach it.
+  fs.replace_root(found.path, root_of(*mount));
+  return mount;
 }
 
 Result<void> TaskStruct::bind(const CallContext& ctx, At from_at, At at, bool recursive) {
   MYFS_ASSIGN(const WalkResult from, path_lookup(ctx, *this, from_at, LOOKUP_FOLLOW));
   MYFS_ASSIGN(const WalkResult place, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
   MYFS_ASSIGN(Ref<Mount> mount, nsproxy->bind(from.path, place.path, recursive));
-  enter_root(place.path, fs.root(), *mount);
+  fs.replace_root(place.path, root_of(*mount));
   return ok_result();
 }
 
@@ -102,7 +97,7 @@ Result<void> TaskStruct::move_mount(const CallContext& ctx, At from_at, At at) {
   MYFS_ASSIGN(const WalkResult from, path_lookup(ctx, *this, from_at, LOOKUP_FOLLOW));
   MYFS_ASSIGN(const WalkResult place, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
   MYFS_TRY(nsproxy->move(from.path, place.path));
-  enter_root(place.path, fs.root(), *from.path.mnt);
+  fs.replace_root(place.path, root_of(*from.path.mnt));
   return ok_result();
 }
 
@@ -120,11 +115,10 @@ Result<void> TaskStruct::mount_setattr(const CallContext& ctx, At at, std::optio
 Result<void> TaskStruct::remount(const CallContext& ctx, At at, const Reconfigure& change) {
   MYFS_ASSIGN(const WalkResult found, path_lookup(ctx, *this, at, LOOKUP_FOLLOW));
   if (!found.path.mnt->is_root(*found.path.dentry)) return Errno(EINVAL);
-  MYFS_TRY(found.path.mnt->mnt_sb().reconfigure(ctx, change));
-  if (change.read_only.has_value()) {
-    // Nobody writes, now that the super block is read-only.
-    MYFS_TRY(nsproxy->set_read_only(found.path, *change.read_only, false));
-  }
+  const Mount& mount = *found.path.mnt;
+  MYFS_TRY(mount.mnt_sb().reconfigure(ctx, change));
+  // Nobody writes, now that the super block is read-only; who just tries to is refused by that.
+  if (change.read_only.has_value()) mount.write_count().set_read_only(*change.read_only);
   return ok_result();
 }
 
@@ -145,25 +139,22 @@ Result<void> TaskStruct::umount(const CallContext& ctx, std::string_view at, boo
   if (!place.mnt->is_root(*place.dentry)) return Errno(EINVAL);
   place.dentry = nullptr;
   Ref<Mount> mount = std::move(place.mnt).to_ref();
-  // The task's own root and working directory do not keep the file system that they are the root
-  // of.
-  const Path root = fs.root(), pwd = fs.pwd();
-  const Path top{mount, Ref<Dentry>(mount->mnt_root())};
-  const bool is_root = root == top;
-  // `mount`, `top`, and for the root fs's own and these copies.
-  const unsigned own_refs = 2 + (is_root ? 2 + (pwd == top ? 2 : 0) : 0);
-  const Path next = is_root ? mount->mountpoint() : Path();
+  const Path top = root_of(*mount);
+  constexpr unsigned kOwnRefs = 2;  // `mount`, `top`
   const bool any = detach || force;
   if (!any) {
     // Nobody waits for the server only to be told that it is in use.
-    MYFS_TRY(nsproxy->may_detach(mount, own_refs));
+    MYFS_TRY(nsproxy->may_detach(mount, kOwnRefs, fs));
     MYFS_TRY(sync_filesystem(ctx, mount->mnt_sb()));
   }
-  MYFS_TRY(nsproxy->detach(mount, own_refs,
+  const Path next = mount->mountpoint();
+  const Path pwd = any ? fs.pwd() : Path();
+  MYFS_TRY(nsproxy->detach(mount, kOwnRefs, fs,
                            detach  ? MntNamespace::Umount::kTree
                            : force ? MntNamespace::Umount::kBusy
                                    : MntNamespace::Umount::kIdle));
-  if (is_root) fs.set(next, pwd == top || any ? next : pwd);
+  // Somebody may have changed directory since.
+  fs.replace_root(top, next, any ? &pwd : nullptr);
   SuperBlock& sb = mount->mnt_sb();
   if (force && sb.mount_count() == 0) sb.s_op().shutdown(ctx);
   return ok_result();

@@ -24,9 +24,15 @@ struct Reconfigure;
 class TaskStruct {
  public:
   explicit TaskStruct(CredRef cred);
-  // [clone with CLONE_NEWNS] With a copy of the name space, root, working directory and umask of
-  // `of`, without its descriptors.
-  TaskStruct(CredRef cred, const TaskStruct& of);
+  // [clone with CLONE_NEWNS] What a child has of its parent: a copy of the name space, root,
+  // working directory and umask, and no descriptors. ENOSPC (kMountsMax).
+  struct Scope {
+    Ref<MntNamespace> ns;
+    Path root, pwd;
+    uint32_t umask;
+  };
+  static Result<Scope> copy_scope(const TaskStruct& of);
+  TaskStruct(CredRef cred, Scope scope);
   ~TaskStruct();  // exit_files, then the name space goes
   TaskStruct(const TaskStruct&) = delete;
   TaskStruct& operator=(const TaskStruct&) = delete;
@@ -63,15 +69,6 @@ class TaskStruct {
   Result<void> exit_files(const CallContext& ctx);
 
  private:
-  struct Scope {
-    Ref<MntNamespace> ns;
-    Path root, pwd;
-  };
-  TaskStruct(CredRef cred, Scope scope);
-  static Scope copy_scope(const TaskStruct& of);
-  // A mount over "/" is the new root of its task: else nobody could reach it.
-  void enter_root(const Path& place, const Path& old_root, const Mount& mount);
-
   mutable Mutex cred_mutex_{LockRank::kFdTable};
   CredRef cred_ ABSL_GUARDED_BY(cred_mutex_);
 };

@@ -125,10 +125,57 @@ TEST_F(Mounts, move_mount_ELOOP) {
   EXPECT_EQ(0, myfs_umount(task_, "a", 0));
 }
 
-TEST_F(Mounts, move_mount_ENOTDIR) {
+TEST_F(Mounts, move_mount_EINVAL_OfADirectoryOntoAFile) {
   ASSERT_EQ(0, mount("a"));
-  EXPECT_EQ(-ENOTDIR, myfs_move_mount(task_, "a", "f"));
+  EXPECT_EQ(-EINVAL, myfs_move_mount(task_, "a", "f"));
   EXPECT_EQ(0, myfs_umount(task_, "a", 0));
+  ASSERT_EQ(0, myfs_bind(task_, "a/file", "f", 0));
+  EXPECT_EQ(-EINVAL, myfs_move_mount(task_, "f", "b"));
+  EXPECT_EQ(0, myfs_umount(task_, "f", 0));
+}
+
+// A third of all that there may be at least, for the places of five peers.
+TEST_F(Mounts, move_mount_ENOSPC) {
+  ASSERT_EQ(0, myfs_bind(task_, "a", "a", 0));
+  make_dir("a/many");
+  make_dir("a/many/in");
+  ASSERT_EQ(0, myfs_bind(task_, "a/many", "a/many", 0));
+  ASSERT_EQ(0, make(MS_SHARED, "a/many"));
+  int last = 0;
+  for (int i = 0; i < 20 && last == 0; ++i) {
+    last = myfs_bind(task_, "a/many", "a/many/in", MS_REC);
+  }
+  ASSERT_EQ(-ENOSPC, last);
+  make_dir("b/at");
+  ASSERT_EQ(0, myfs_bind(task_, "b", "b", 0));
+  ASSERT_EQ(0, make(MS_SHARED, "b"));
+  for (const char* peer : {"p1", "p2", "p3", "p4"}) {
+    make_dir(peer);
+    ASSERT_EQ(0, myfs_bind(task_, "b", peer, 0));
+  }
+  EXPECT_EQ(-ENOSPC, myfs_move_mount(task_, "a", "b/at"));
+  EXPECT_EQ("of a", content("a/file"));
+  EXPECT_EQ(0, myfs_umount(task_, "a", MNT_DETACH)) << last_message();
+}
+
+TEST_F(Mounts, task_clone_ENOSPC) {
+  ASSERT_EQ(0, myfs_bind(task_, "a", "a", 0));
+  ASSERT_EQ(0, make(MS_SHARED, "a"));
+  int last = 0;
+  for (int i = 0; i < 20 && last == 0; ++i) last = myfs_bind(task_, "a", "a/in", MS_REC);
+  ASSERT_EQ(-ENOSPC, last);
+  std::vector<myfs_task*> copies;
+  myfs_task* copy = nullptr;
+  for (last = 0; copies.size() < 20;) {
+    last = myfs_task_clone(task_, nullptr, &copy);
+    if (last != 0) break;
+    copies.push_back(copy);
+  }
+  EXPECT_EQ(-ENOSPC, last) << "they count together";
+  for (myfs_task* each : copies) EXPECT_EQ(0, myfs_task_destroy(each));
+  ASSERT_EQ(0, myfs_umount(task_, "a", MNT_DETACH)) << last_message();
+  EXPECT_EQ(0, myfs_task_clone(task_, nullptr, &copy)) << last_message();
+  EXPECT_EQ(0, myfs_task_destroy(copy));
 }
 
 TEST_F(Mounts, mount_setattr_EINVAL) {
@@ -288,6 +335,52 @@ TEST_F(Mounts, umount_LazilyLetsACallInFlightFinish) {
   Client after(other.url());
   EXPECT_EQ("later", after.get("/file"));
   EXPECT_EQ(0, after.find("/x"));
+}
+
+// The session ends with the last who uses it: then another server can have the directory.
+TEST_F(Mounts, umount_LazilyEndsTheSessionWithItsLastUser) {
+  const std::string data = *dir_ / "lazy_end";
+  ASSERT_EQ(0, myfs_mount(task_, ("embedded:" + data).c_str(), "b", nullptr)) << last_message();
+  int fd = open("b/file");
+  ASSERT_EQ(0, myfs_umount(task_, "b", MNT_DETACH)) << last_message();
+  write(fd, "later");
+  MyfsdProcess early(data);
+  EXPECT_FALSE(early.start()) << "it is in use";
+  close(fd);
+  MyfsdProcess next(data);
+  ASSERT_TRUE(next.start()) << next.output();
+  EXPECT_EQ("later", Client(next.url()).get("/file"));
+}
+
+TEST_F(Mounts, mount_x_TakesCredentialsDeadlineAndCancel) {
+  MyfsdProcess other(*dir_ / "twins");
+  ASSERT_TRUE(other.start()) << other.output();
+  const std::string url = other.url();
+  myfs_cancel* cancel = myfs_cancel_create();
+  myfs_call call{sizeof call, nullptr, 0, cancel};
+  myfs_cancel_fire(cancel);
+  EXPECT_EQ(-ECANCELED, myfs_mount_x(task_, &call, url.c_str(), "b", nullptr));
+  EXPECT_EQ(-ECANCELED, myfs_umount_x(task_, &call, "/", 0));
+  myfs_cancel_destroy(cancel);
+  // Whoever may not search the way there mounts nothing there.
+  make_dir("closed", 0700);
+  make_dir("closed/in");
+  EXPECT_EQ(-EACCES, myfs_mount_x(task_, user(), url.c_str(), "closed/in", nullptr));
+  other.send_signal(SIGSTOP);
+  call = {sizeof call, nullptr, 100, nullptr};
+  EXPECT_EQ(-ETIMEDOUT, myfs_mount_x(task_, &call, url.c_str(), "b", nullptr));
+  other.send_signal(SIGCONT);
+  call.deadline_ms = 10'000;
+  ASSERT_EQ(0, myfs_mount_x(task_, &call, url.c_str(), "b", nullptr)) << last_message();
+  int fd = open("b/file");
+  write(fd, "unwritten");
+  close(fd);
+  other.send_signal(SIGSTOP);
+  call.deadline_ms = 100;
+  EXPECT_EQ(-ETIMEDOUT, myfs_umount_x(task_, &call, "b", 0));
+  other.send_signal(SIGCONT);
+  call.deadline_ms = 10'000;
+  EXPECT_EQ(0, myfs_umount_x(task_, &call, "b", 0)) << last_message();
 }
 
 // --- freeze, remount

@@ -193,7 +193,11 @@ Result<Kstatfs> Ramfs::statfs(const CallContext&, Dentry&) {
   return result;
 }
 
-Result<void> Ramfs::sync_fs(const CallContext&) { return ok_result(); }
+Result<void> Ramfs::sync_fs(const CallContext&) { return at_sync ? at_sync() : Errno(); }
+
+Result<void> Ramfs::reconfigure(const CallContext&, const Reconfigure&) {
+  return at_reconfigure ? at_reconfigure() : Errno();
+}
 
 void Ramfs::evict_inode(Inode& inode) {
   ++calls.evict;
@@ -207,6 +211,7 @@ void Ramfs::umount_begin(const CallContext&, bool) {}
 
 void Ramfs::put_super() {
   ++calls.put_super;
+  if (at_put_super) at_put_super();
   MutexLock lock(mutex_);
   for (const std::weak_ptr<RamNode>& file : files_) {
     if (std::shared_ptr<RamNode> node = file.lock(); node != nullptr) {

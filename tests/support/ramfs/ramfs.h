@@ -89,6 +89,10 @@ class Ramfs final : public SuperOps,
   void revoke_everything();
   // Called within each look-up, readdir and getattr after its answer was learned, without mutex_.
   std::function<void()> after_answer;
+  // Within each unlink, rmdir and rename, sync_fs and put_super before anything is done, without
+  // mutex_.
+  std::function<void()> before_change, at_put_super;
+  std::function<Errno()> at_sync, at_reconfigure;  // what they fail with
 
   // --- what another client does; paths without symbolic links, parents must exist ---
   void remote_create(std::string_view path, uint32_t mode, std::string_view target = {});
@@ -100,6 +104,7 @@ class Ramfs final : public SuperOps,
   // --- SuperOps ---
   Result<Kstatfs> statfs(const CallContext& ctx, Dentry& dentry) override;
   Result<void> sync_fs(const CallContext& ctx) override;
+  Result<void> reconfigure(const CallContext& ctx, const Reconfigure& change) override;
   void evict_inode(Inode& inode) override;
   void forget(Inode&) override {}  // there is no server that could know more
   void umount_begin(const CallContext& ctx, bool force) override;

@@ -221,6 +221,7 @@ void Ramfs::drop_locked(RamNode& dir,
 Result<void> Ramfs::remove(const CallContext& ctx, Dentry& dir, std::string_view name,
                            bool is_dir) {
   ++calls.unlink;
+  if (before_change) before_change();
   MutexLock lock(mutex_);
   RamNode& parent = node_of(*dir.d_inode());
   if (Errno error = removable_locked(ctx, parent, name, is_dir); !error.ok()) return error;
@@ -288,6 +289,7 @@ Errno Ramfs::move_locked(const CallContext& ctx, RamNode& from, std::string_view
 Result<void> Ramfs::rename(const CallContext& ctx, Dentry& old_dir, std::string_view old_name,
                            Dentry& new_dir, std::string_view new_name, uint32_t flags) {
   ++calls.rename;
+  if (before_change) before_change();
   MutexLock lock(mutex_);
   RamNode& from = node_of(*old_dir.d_inode());
   RamNode& to = node_of(*new_dir.d_inode());

@@ -4,6 +4,10 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "sdk/base/limits.h"
 
 #include "tests/unit/fs/fs_fixture.h"
 
@@ -195,6 +199,29 @@ class BindTest : public MountTest {
     return errno_of(task.mount_setattr(root, {AT_FDCWD, at}, value, {}, recursive));
   }
   int lazy(std::string_view at) { return errno_of(task.umount(root, at, true)); }
+  Path place(std::string_view path) {
+    return path_lookup(root, task, {AT_FDCWD, path}, LOOKUP_FOLLOW)->path;
+  }
+  // Of paths that were walked before.
+  int bind_places(const Path& from, const Path& at) {
+    return errno_of(task.nsproxy->bind(from, at, false));
+  }
+  size_t mounts() { return task.nsproxy->list().size(); }
+  // `count` directories with a bind each, in a directory.
+  void fill(const std::string& dir, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      const std::string at = dir + "/" + std::to_string(i);
+      ASSERT_EQ(mkdir(at), 0);
+      ASSERT_EQ(bind("/a", at), 0);
+    }
+  }
+  bool shared(std::string_view at) {
+    const Path of = place(at);
+    for (const MountInfo& info : task.nsproxy->list()) {
+      if (info.mount == of.mnt) return info.peer_group != 0;
+    }
+    return false;
+  }
 };
 
 TEST_F(BindTest, a_bind_shows_the_same_files) {
@@ -377,7 +404,7 @@ TEST_F(BindTest, a_mount_is_moved) {
   EXPECT_EQ(move("/a", "/b"), EINVAL) << "no mount";
   EXPECT_EQ(move("/", "/b"), EINVAL);
   EXPECT_EQ(move("/mnt", "/mnt/sub"), ELOOP);
-  EXPECT_EQ(move("/mnt", "/file"), ENOTDIR);
+  EXPECT_EQ(move("/mnt", "/file"), EINVAL) << "a directory onto a file";
   ASSERT_EQ(chdir("/mnt/sub"), 0);
   ASSERT_EQ(move("/mnt", "/b"), 0);
   EXPECT_EQ(stat("/b/sub/inner"), 0);
@@ -434,7 +461,7 @@ TEST_F(BindTest, a_copy_of_the_name_space_is_private) {
   ASSERT_NE(mount("/mnt"), nullptr);
   ASSERT_EQ(create("/mnt/inside"), 0);
   ASSERT_EQ(chdir("/mnt"), 0);
-  auto copy = std::make_unique<TaskStruct>(root.cred, task);
+  auto copy = std::make_unique<TaskStruct>(root.cred, *TaskStruct::copy_scope(task));
   ASSERT_EQ(chdir("/"), 0);
   Kstat found;
   EXPECT_EQ(*vfs_getcwd(root, *copy), "/mnt");
@@ -452,7 +479,7 @@ TEST_F(BindTest, a_copy_of_the_name_space_is_private) {
 
 TEST_F(BindTest, a_copy_of_shared_mounts_stays_in_touch) {
   ASSERT_EQ(make(Propagation::kShared, "/"), 0);
-  TaskStruct copy(root.cred, task);
+  TaskStruct copy(root.cred, *TaskStruct::copy_scope(task));
   ASSERT_NE(mount("/mnt"), nullptr);
   ASSERT_EQ(create("/mnt/inside"), 0);
   Kstat found;
@@ -467,6 +494,249 @@ TEST_F(BindTest, mount_points_stay_though_the_cache_forgets) {
   EXPECT_EQ(rmdir("/mnt"), EBUSY);
   ramfs->revoke_everything();
   EXPECT_EQ(rename("/mnt", "/elsewhere"), EBUSY);
+}
+
+// --- mount points that go away
+
+// What is mounted on a name while it is being removed goes with it.
+TEST_F(BindTest, a_mount_on_a_directory_that_is_being_removed) {
+  Path from = place("/a"), at = place("/b");
+  int bound = -1;
+  ramfs->before_change = [&] { bound = bind_places(from, at); };
+  EXPECT_EQ(rmdir("/b"), 0);
+  ramfs->before_change = nullptr;
+  EXPECT_EQ(bound, 0);
+  EXPECT_EQ(mounts(), 1u);
+  EXPECT_EQ(bind_places(from, at), ENOENT);
+  from = at = Path();
+  EXPECT_EQ(umount("/"), 0);
+}
+
+TEST_F(BindTest, a_mount_on_a_file_that_is_being_removed) {
+  const Path from = place("/a/file"), at = place("/file");
+  int bound = -1;
+  ramfs->before_change = [&] { bound = bind_places(from, at); };
+  EXPECT_EQ(unlink("/file"), 0);
+  ramfs->before_change = nullptr;
+  EXPECT_EQ(bound, 0);
+  EXPECT_EQ(mounts(), 1u);
+  EXPECT_EQ(bind_places(from, at), ENOENT);
+}
+
+TEST_F(BindTest, a_mount_on_a_file_that_is_being_renamed_over) {
+  ASSERT_EQ(create("/other_file"), 0);
+  const Path from = place("/a/file"), at = place("/file");
+  ramfs->before_change = [&] { EXPECT_EQ(bind_places(from, at), 0); };
+  EXPECT_EQ(rename("/other_file", "/file"), 0);
+  ramfs->before_change = nullptr;
+  EXPECT_EQ(mounts(), 1u);
+  EXPECT_EQ(bind_places(from, at), ENOENT);
+}
+
+// A walk that asks from further up learns the name while the change is under way.
+TEST_F(BindTest, a_mount_on_a_name_learned_while_it_is_being_removed) {
+  ASSERT_EQ(mkdir("/b/deep"), 0);
+  const Path from = place("/a");
+  ramfs->before_change = [&] {
+    Thread other("other", [&] {
+      ramfs->revoke_everything();
+      EXPECT_EQ(bind_places(from, place("/b/deep")), 0);
+    });
+    other.join();
+  };
+  EXPECT_EQ(rmdir("/b/deep"), 0);
+  ramfs->before_change = nullptr;
+  EXPECT_EQ(mounts(), 1u);
+}
+
+TEST_F(BindTest, a_mount_point_is_found_without_leases) {
+  ramfs->grants = false;
+  ramfs->revoke_everything();
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  EXPECT_EQ(stat("/b/file"), 0);
+  EXPECT_EQ(bind("/b", "/other"), 0);
+  EXPECT_EQ(stat("/other/file"), 0);
+  EXPECT_EQ(umount("/other"), 0);
+  EXPECT_EQ(umount("/b"), 0);
+  EXPECT_EQ(stat("/b/file"), ENOENT);
+}
+
+TEST_F(BindTest, a_place_is_marked_while_something_is_there) {
+  const Path at = place("/b");
+  const auto marked = [&] { return (at.dentry->flags() & Dentry::kMounted) != 0; };
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(bind("/other", "/b"), 0);
+  EXPECT_TRUE(marked());
+  ASSERT_EQ(umount("/b"), 0);
+  EXPECT_TRUE(marked());
+  ASSERT_EQ(umount("/b"), 0);
+  EXPECT_FALSE(marked());
+  // One that failed.
+  ASSERT_NE(mount("/mnt"), nullptr);
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(make(Propagation::kUnbindable, "/mnt"), 0);
+  EXPECT_EQ(move("/mnt", "/b"), EINVAL);
+  EXPECT_FALSE(marked());
+}
+
+// The dentry goes first: the mount may be the last one of its super block.
+TEST_F(BindTest, a_path_lets_go_of_its_dentry_first) {
+  Ramfs* inner = mount("/mnt");
+  ASSERT_EQ(mkdir("/mnt/dir"), 0);
+  SuperBlock& sb = inner->sb();
+  size_t inodes_left = SIZE_MAX;
+  inner->at_put_super = [&] { inodes_left = sb.s_inodes.size(); };
+  Path only = place("/mnt/dir");
+  ASSERT_EQ(lazy("/mnt"), 0);
+  EXPECT_EQ(inodes_left, SIZE_MAX);
+  only = place("/a");
+  EXPECT_EQ(inodes_left, 0u);
+}
+
+TEST_F(BindTest, a_super_block_ends_with_its_last_mount) {
+  Ramfs* inner = nullptr;
+  Ref<SuperBlock> sb = Ramfs::create({}, &inner);
+  int ended = 0;
+  sb->on_end([&] {
+    ++ended;
+    EXPECT_FALSE(sb->is_active());
+  });
+  ASSERT_EQ(errno_of(task.mount(root, sb, "/mnt", false)), 0);
+  ASSERT_EQ(bind("/mnt", "/b"), 0);
+  int fd = open("/b/f", O_CREAT | O_RDWR);
+  ASSERT_EQ(umount("/mnt"), 0);
+  ASSERT_EQ(lazy("/b"), 0);
+  EXPECT_EQ(inner->calls.put_super, 0);
+  EXPECT_EQ(write(fd, "x"), 1);
+  EXPECT_EQ(close(fd), 0);
+  EXPECT_EQ(inner->calls.put_super, 1) << "the close is the last user";
+  EXPECT_EQ(ended, 1);
+  EXPECT_EQ(errno_of(task.mount(root, sb, "/mnt", false)), EINVAL);
+}
+
+// --- how many there may be
+
+TEST_F(BindTest, mounts_that_move_are_counted_once) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  fill("/mnt", kMountsMax / 2 + 10);
+  ASSERT_EQ(move("/mnt", "/b"), 0);
+  EXPECT_EQ(stat("/b/7/file"), 0);
+  EXPECT_EQ(lazy("/b"), 0);
+}
+
+TEST_F(BindTest, a_move_that_does_not_fit_changes_nothing) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  fill("/mnt", 1000);
+  ASSERT_EQ(bind("/other", "/other"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/other"), 0);
+  for (const char* peer : {"/p1", "/p2", "/p3", "/p4"}) {
+    ASSERT_EQ(mkdir(peer), 0);
+    ASSERT_EQ(bind("/other", peer), 0);
+  }
+  ASSERT_EQ(mkdir("/other/at"), 0);
+  const size_t before = mounts();
+  ASSERT_EQ(move("/mnt", "/other/at"), ENOSPC);
+  EXPECT_EQ(mounts(), before);
+  EXPECT_FALSE(shared("/mnt"));
+  EXPECT_FALSE(shared("/mnt/7"));
+  EXPECT_EQ(stat("/mnt/7/file"), 0);
+}
+
+TEST_F(BindTest, copies_of_a_name_space_are_counted) {
+  fill("/other", 1500);
+  Result<TaskStruct::Scope> one = TaskStruct::copy_scope(task);
+  ASSERT_TRUE(one.ok());
+  EXPECT_EQ(errno_of(TaskStruct::copy_scope(task)), ENOSPC);
+  one = Errno(EIO);
+  EXPECT_TRUE(TaskStruct::copy_scope(task).ok());
+}
+
+// Not more mounts are made than there may be, only to find that they are too many.
+TEST_F(BindTest, what_does_not_fit_is_not_made) {
+  ASSERT_NE(mount("/mnt"), nullptr);
+  fill("/mnt", 200);
+  ASSERT_EQ(bind("/other", "/other"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/other"), 0);
+  ASSERT_EQ(mkdir("/other/at"), 0);
+  ASSERT_EQ(mkdir("/peers"), 0);
+  for (size_t i = 0; i < 200; ++i) {
+    const std::string peer = "/peers/" + std::to_string(i);
+    ASSERT_EQ(mkdir(peer), 0);
+    ASSERT_EQ(bind("/other", peer), 0);
+  }
+  const uint32_t before = place("/peers/199").mnt->mnt_id;
+  ASSERT_EQ(bind("/mnt", "/other/at", true), ENOSPC);
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  EXPECT_LT(place("/b").mnt->mnt_id - before, kMountsMax + 500);
+}
+
+// --- unmounts that spread
+
+// What covers a copy stays where it is seen, and keeps what it is on.
+TEST_F(BindTest, what_covers_a_copy_is_not_moved_up) {
+  ASSERT_EQ(bind("/a", "/b"), 0);
+  ASSERT_EQ(mkdir("/b/x"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/"), 0);
+  ASSERT_EQ(make(Propagation::kShared, "/b"), 0);
+  ASSERT_NE(mount("/b/x"), nullptr);
+  TaskStruct copy(root.cred, *TaskStruct::copy_scope(task));
+  const auto in_copy = [&](std::string_view path) {
+    Kstat found;
+    return errno_of(vfs_stat(root, copy, {AT_FDCWD, path}, 0, &found));
+  };
+  ASSERT_EQ(errno_of(copy.mount_setattr(root, {AT_FDCWD, "/"}, {}, Propagation::kSlave, true)), 0);
+  ASSERT_EQ(mkdir("/other/on_x"), 0);
+  ASSERT_EQ(mkdir("/mnt/on_b"), 0);
+  ASSERT_EQ(errno_of(copy.bind(root, {AT_FDCWD, "/other"}, {AT_FDCWD, "/b/x"}, false)), 0);
+  ASSERT_EQ(errno_of(copy.bind(root, {AT_FDCWD, "/mnt"}, {AT_FDCWD, "/b"}, false)), 0);
+  ASSERT_EQ(lazy("/b"), 0);
+  EXPECT_EQ(in_copy("/b/on_b"), 0) << "what was seen there is seen there";
+  EXPECT_EQ(in_copy("/b/on_x"), ENOENT);
+  ASSERT_EQ(errno_of(copy.umount(root, "/b", false)), 0);
+  EXPECT_EQ(in_copy("/b/x/on_x"), 0);
+  ASSERT_EQ(errno_of(copy.umount(root, "/b/x", false)), 0);
+  EXPECT_EQ(in_copy("/b/x/on_x"), ENOENT);
+  EXPECT_EQ(in_copy("/b/file"), 0) << "the copy of what was unmounted elsewhere";
+  EXPECT_EQ(errno_of(copy.umount(root, "/b", false)), 0);
+}
+
+// --- the root of a task
+
+TEST_F(BindTest, there_is_one_first_mount) {
+  TaskStruct fresh(root.cred);
+  Ref<SuperBlock> second = Ramfs::create({}, nullptr);
+  ASSERT_TRUE(fresh.nsproxy->attach_first(Ramfs::create({}, nullptr), false, &fresh.fs).ok());
+  EXPECT_EQ(errno_of(fresh.nsproxy->attach_first(second, false, &fresh.fs)), EBUSY);
+  // Who comes second covers it.
+  EXPECT_EQ(errno_of(fresh.mount(root, second, "/", false)), 0);
+  EXPECT_EQ(&fresh.fs.root().mnt->mnt_sb(), second.get());
+  EXPECT_EQ(errno_of(fresh.umount(root, "/", false)), 0);
+  EXPECT_EQ(errno_of(fresh.umount(root, "/", false)), 0);
+}
+
+// Whoever changes directory while the root is synced stays there.
+TEST_F(BindTest, an_umount_of_the_root_leaves_a_new_directory_alone) {
+  int below = open("/a", O_RDONLY | O_DIRECTORY);
+  Ramfs* over = mount("/");
+  ASSERT_EQ(create("/f"), 0);
+  int fd = -1;
+  over->at_sync = [&] {
+    EXPECT_EQ(errno_of(vfs_fchdir(root, task, below)), 0);
+    fd = open("/f", O_RDONLY);
+    return Errno();
+  };
+  EXPECT_EQ(umount("/"), EBUSY) << "a file of it is open";
+  EXPECT_EQ(stat("in"), 0);
+  ASSERT_EQ(close(fd), 0);
+  ASSERT_EQ(chdir("/"), 0);
+  over->at_sync = [&] {
+    return errno_of(vfs_fchdir(root, task, below)) == 0 ? Errno() : Errno(EIO);
+  };
+  EXPECT_EQ(umount("/"), 0);
+  EXPECT_EQ(stat("in"), 0);
+  EXPECT_EQ(getcwd(), "/a");
+  EXPECT_EQ(close(below), 0);
+  ASSERT_EQ(chdir("/"), 0);
 }
 
 // --- freeze, remount
@@ -578,6 +848,49 @@ TEST_F(SuperTest, the_end_of_the_last_mount_thaws) {
   EXPECT_FALSE(inner->sb().s_writers.is_frozen());
   EXPECT_EQ(write(fd, "x"), 1);
   EXPECT_EQ(close(fd), 0);
+}
+
+// Until everything is durable it is not frozen, and nobody else's to thaw.
+TEST_F(SuperTest, a_freeze_is_thawed_when_it_is_one) {
+  int while_syncing[3] = {};
+  ramfs->at_sync = [&] {
+    while_syncing[0] = thaw();
+    while_syncing[1] = freeze();
+    while_syncing[2] = errno_of(vfs_mkdir(impatient(), task, {AT_FDCWD, "/x"}, 0755));
+    return Errno();
+  };
+  ASSERT_EQ(freeze(), 0);
+  EXPECT_EQ(while_syncing[0], EINVAL);
+  EXPECT_EQ(while_syncing[1], EBUSY);
+  EXPECT_EQ(while_syncing[2], ETIMEDOUT);
+  EXPECT_TRUE(ramfs->sb().s_writers.is_frozen());
+  ASSERT_EQ(thaw(), 0);
+  ramfs->at_sync = [] { return Errno(EIO); };
+  EXPECT_EQ(freeze(), EIO);
+  EXPECT_EQ(thaw(), EINVAL);
+  EXPECT_EQ(mkdir("/x"), 0);
+}
+
+TEST_F(SuperTest, a_freeze_that_loses_the_last_mount_is_none) {
+  Ramfs* inner = mount("/mnt");
+  int fd = open("/mnt/f", O_CREAT | O_RDWR);
+  inner->at_sync = [&] { return Errno(lazy("/mnt")); };
+  EXPECT_EQ(errno_of(task.freeze(root, {AT_FDCWD, "/mnt"})), ESHUTDOWN);
+  EXPECT_EQ(errno_of(vfs_pwrite(impatient(), task, fd, "x", 1, 0)), 0);
+  EXPECT_EQ(close(fd), 0);
+}
+
+// Somebody who finds out just now that he may not write does not keep a mount writable.
+TEST_F(SuperTest, remount_read_only_is_whole_or_not_at_all) {
+  const Path top = place("/");
+  ASSERT_TRUE(top.mnt->write_count().get());
+  EXPECT_EQ(remount(true), 0);
+  EXPECT_TRUE(top.mnt->is_read_only());
+  top.mnt->write_count().put();
+  ASSERT_EQ(remount(false), 0);
+  ramfs->at_reconfigure = [] { return Errno(EIO); };
+  EXPECT_EQ(remount(true), EIO);
+  EXPECT_EQ(create("/x"), 0);
 }
 
 TEST_F(SuperTest, remount_read_only_is_of_all_mounts) {
