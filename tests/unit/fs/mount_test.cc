@@ -552,13 +552,14 @@ TEST_F(BindTest, a_mount_on_a_name_learned_while_it_is_being_removed) {
 TEST_F(BindTest, a_mount_point_is_found_without_leases) {
   ramfs->grants = false;
   ramfs->revoke_everything();
-  ASSERT_EQ(bind("/a", "/b"), 0);
-  EXPECT_EQ(stat("/b/file"), 0);
-  EXPECT_EQ(bind("/b", "/other"), 0);
+  ASSERT_EQ(mkdir("/new"), 0);  // a name that was never cached
+  ASSERT_EQ(bind("/a", "/new"), 0);
+  EXPECT_EQ(stat("/new/file"), 0);
+  EXPECT_EQ(bind("/new", "/other"), 0);
   EXPECT_EQ(stat("/other/file"), 0);
   EXPECT_EQ(umount("/other"), 0);
-  EXPECT_EQ(umount("/b"), 0);
-  EXPECT_EQ(stat("/b/file"), ENOENT);
+  EXPECT_EQ(umount("/new"), 0);
+  EXPECT_EQ(stat("/new/file"), ENOENT);
 }
 
 TEST_F(BindTest, a_place_is_marked_while_something_is_there) {
