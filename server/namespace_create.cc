@@ -28,8 +28,11 @@ Errno open_existing(Turn& turn, const CreateArgs& args, uint64_t ino,
   }
   if (truncates) {
     turn.lane(ino);
-    turn.recall(ino, kPartR | kPartW);
-    if (drops_privileges(record, turn.cred())) turn.recall(ino, kPartA);
+    // The requester's own, too: he knows of a name only, and may give up before he hears of more.
+    Parts parts = kPartR | kPartW;
+    if (drops_privileges(record, turn.cred())) parts |= kPartA;
+    turn.recall(ino, parts);
+    turn.recall_own(ino, parts);
   } else {
     turn.glimpse(ino);
   }

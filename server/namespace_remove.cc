@@ -122,11 +122,19 @@ Errno check_rename(Turn& turn, const End& from, const End& to, uint32_t flags) {
   return {};
 }
 
-void recall_for_rename(Turn& turn, const End& from, const End& to) {
+// What a name stands for. Of which the requester knows, he believes his cache no more; else he
+// might never hear of it, if he gives up or his answer is lost.
+void recall_named(Turn& turn, const End& end, uint64_t known) {
+  const Parts parts = end.inode->is_dir() ? kPartA | kPartD : kPartA;
+  turn.recall(end.ino, parts);
+  if (end.ino != known) turn.recall_own(end.ino, parts);
+}
+
+void recall_for_rename(Turn& turn, const RenameArgs& args, const End& from, const End& to) {
   turn.recall(from.dir, kPartD);
   turn.recall(to.dir, kPartD);
-  turn.recall(from.ino, from.inode->is_dir() ? kPartA | kPartD : kPartA);
-  if (to.ino != 0) turn.recall(to.ino, to.inode->is_dir() ? kPartA | kPartD : kPartA);
+  recall_named(turn, from, args.known_moved);
+  if (to.ino != 0) recall_named(turn, to, args.known_replaced);
 }
 
 // The record of a hard link's further name follows the name.
@@ -198,7 +206,7 @@ Errno unlink(Turn& turn, const UnlinkArgs& args, ChangedReply& reply) {
     return Errno(EISDIR);
   }
   turn.recall(args.dir.ino, kPartD);
-  turn.recall(victim.ino, is_dir ? kPartA | kPartD : kPartA);
+  recall_named(turn, victim, args.known);
   if (turn.blocked()) return {};
   turn.remove_name(args.dir.ino, args.name, victim.cookie);
   if (!is_dir) turn.del(parent_key(victim.ino, args.dir.ino, args.name));
@@ -225,7 +233,7 @@ Errno rename(Turn& turn, const RenameArgs& args, ChangedReply& reply) {
   bool nothing = from.ino == to.ino;
   if (!nothing) {
     if (error = check_rename(turn, from, to, args.flags); !error.ok()) return error;
-    recall_for_rename(turn, from, to);
+    recall_for_rename(turn, args, from, to);
     if (turn.blocked()) return {};
     if (error = apply_rename(turn, from, to, exchange); !error.ok()) return error;
   }

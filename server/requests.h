@@ -86,12 +86,14 @@ struct UnlinkArgs {
   Handle dir{};
   std::string name{};
   uint32_t flags = 0;
+  uint64_t known = 0;  // what the requester's cache does not answer for meanwhile
 };
 
 struct RenameArgs {
   Handle old_dir{}, new_dir{};
   std::string old_name{}, new_name{};
   uint32_t flags = 0;
+  uint64_t known_moved = 0, known_replaced = 0;
 };
 
 struct OpenArgs {

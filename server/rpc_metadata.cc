@@ -110,7 +110,8 @@ class MetadataImpl final : public wire::MetadataService::Server {
     auto params = context.getParams();
     UnlinkArgs args{.dir = decode(params.getDir()),
                     .name = to_string(params.getName()),
-                    .flags = params.getFlags()};
+                    .flags = params.getFlags(),
+                    .known = params.getVictim()};
     return run_changed(context, change(params, 5), [args](Turn& turn, ChangedReply& reply) {
       return myfs::server::unlink(turn, args, reply);
     });
@@ -122,7 +123,9 @@ class MetadataImpl final : public wire::MetadataService::Server {
                     .new_dir = decode(params.getNewDir()),
                     .old_name = to_string(params.getOldName()),
                     .new_name = to_string(params.getNewName()),
-                    .flags = params.getFlags()};
+                    .flags = params.getFlags(),
+                    .known_moved = params.getMoved(),
+                    .known_replaced = params.getReplaced()};
     return run_changed(context, change(params, 6), [args](Turn& turn, ChangedReply& reply) {
       return myfs::server::rename(turn, args, reply);
     });

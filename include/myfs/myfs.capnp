@@ -218,11 +218,15 @@ interface MetadataService {
     # regular file is answered as found (replayed false, node as lookup) if cred may open it as
     # opener.access says.
   link @4 (op :Op, cred :Cred, node :Handle, dir :Handle, name :Data) -> (reply :Changed);
-  unlink @5 (op :Op, cred :Cred, dir :Handle, name :Data, flags :UInt32) -> (reply :Changed);
-    # flags: 1 directory (rmdir)
+  unlink @5 (op :Op, cred :Cred, dir :Handle, name :Data, flags :UInt32, victim :UInt64) -> (reply
+      :Changed);
+    # flags: 1 directory (rmdir). victim: the inode that the client takes to be there, and for which
+    # its cache does not answer until it has the final answer; 0: it knows of none. If it is another
+    # one, the client's own leases of it that the change touches are recalled, too.
   rename @6 (op :Op, cred :Cred, oldDir :Handle, oldName :Data, newDir :Handle, newName :Data, flags
-      :UInt32) -> (reply :Changed);
-    # flags: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2
+      :UInt32, moved :UInt64, replaced :UInt64) -> (reply :Changed);
+    # flags: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2. moved, replaced: of either name, as victim of
+    # unlink.
   readdir @7 (cred :Cred, dir :Handle, cookie :UInt64, maxBytes :UInt32, plus :Bool, want :UInt16)
           -> (errno :Int32, dirNode :Node, entries :List(Entry), eof :Bool);
     # Entries with cookies above `cookie`, ascending; 0 starts; '.' and '..' are not sent. An entry

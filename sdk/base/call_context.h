@@ -51,10 +51,13 @@ class PendingChange : public RefCounted<PendingChange> {
  public:
   virtual ~PendingChange() = default;
   // By the thread that made the change: it waits no longer.
-  void give_up() { given_up_.store(true, std::memory_order_release); }
+  virtual void give_up() { given_up_.store(true, std::memory_order_release); }
   bool given_up() const { return given_up_.load(std::memory_order_acquire); }
   // What was given up is over, and nobody has heard how. Any thread that may wait.
   virtual void settled() = 0;
+  // Whether the cache does not answer for this inode from before the change until after it. By the
+  // thread that makes it.
+  virtual bool covers(uint64_t ino) const = 0;
 
  private:
   std::atomic<bool> given_up_{false};

@@ -141,9 +141,9 @@ Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, Fil
         return error;
     }
   }
-  const uint32_t weight = (attr.ia_valid & kPermParts) != 0
-                              ? Inode::kChanging + Inode::kChangingPerm
-                              : Inode::kChanging;
+  const uint64_t weight = Inode::kChanging +
+                          ((attr.ia_valid & kPermParts) != 0 ? Inode::kChangingPerm : 0) +
+                          ((attr.ia_valid & Iattr::kSize) != 0 ? Inode::kChangingData : 0);
   WriteLock lock(inode.i_rwsem);
   Result<void> done;
   {

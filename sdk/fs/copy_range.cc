@@ -92,7 +92,7 @@ Result<size_t> vfs_copy_file_range(const CallContext& ctx, File& in, int64_t off
     WriteLock lock(inode.i_rwsem);
     MYFS_TRY(mmap_changing(ctx, inode, start, start + length));
     {
-      ChangeInFlight change({}, {&inode});
+      ChangeInFlight change({}, {&inode}, Inode::kChanging + Inode::kChangingData);
       MYFS_ASSIGN(count,
                   out.f_op().copy_file_range(change.context(ctx), in, from, out, start, length));
     }
@@ -129,7 +129,7 @@ Result<void> vfs_clone_file_range(const CallContext& ctx, const TaskStruct& task
     MYFS_TRY(mmap_changing(ctx, inode, start, last));
     Result<void> done;
     {
-      ChangeInFlight change({}, {&inode});
+      ChangeInFlight change({}, {&inode}, Inode::kChanging + Inode::kChangingData);
       done =
           out->f_op().remap_file_range(change.context(ctx), *in, static_cast<uint64_t>(offset_in),
                                        *out, start, static_cast<uint64_t>(length));

@@ -81,7 +81,7 @@ class Inode : public RefCounted<Inode> {
   LeaseWord i_lease;
   // Changes by this client under way at the server: while not 0, the cache does not answer for what
   // they may change. Raised by the VFS (ChangeInFlight in namei_ops.h) around every changing call.
-  std::atomic<uint32_t> i_changing{0};  // kChanging + kChangingPerm * (those of mode and owner)
+  std::atomic<uint64_t> i_changing{0};  // the kinds of each, kChanging and others
   // The cached mode, for the check that everybody may search; without an x if an ACL decides.
   std::atomic<uint32_t> i_mode_hint{0};
   std::atomic<uint64_t> i_complete{0};  // see Dcache: sequence << 33 | version << 1 | set
@@ -91,7 +91,14 @@ class Inode : public RefCounted<Inode> {
   // age of what it knows [attribute_timeout of fs/nfs]; asked before the copy. Names, and who may
   // search a directory, are the lease's affair alone.
   bool attr_young() const;
-  static constexpr uint32_t kChanging = 1, kChangingPerm = 1 << 16;
+  // Of all changes; besides, of those of content, and of mode, owner or ACL.
+  static constexpr uint64_t kChanging = 1, kChangingData = 1 << 16, kChangingPerm = 1ULL << 32;
+  // Pages may be old and others told so already: by a change under way, whose caller may have
+  // given it up.
+  bool content_in_doubt() const {
+    constexpr uint64_t kOfContent = kChangingPerm - kChangingData;
+    return (i_changing.load(std::memory_order_acquire) & kOfContent) != 0;
+  }
   enum Flags : uint32_t {
     kDead = 2,           // a directory that this client removed: nothing can be created in it
     kLostLocks = 4,      // FileLockContext has locks that were lost; set and cleared by it

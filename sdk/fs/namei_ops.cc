@@ -1,5 +1,6 @@
 #include "sdk/fs/namei_ops.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -213,7 +214,7 @@ Result<void> check_rename(const CallContext& ctx, TaskStruct& task, const WalkRe
 class ChangeInFlight::State final : public PendingChange {
  public:
   ~State() override { release(); }
-  void raise(Inode& inode, uint32_t weight) {
+  void raise(Inode& inode, uint64_t weight) {
     assert(inode_count_ < kInodesMax);
     inode.i_changing.fetch_add(weight, std::memory_order_acq_rel);
     weights_[inode_count_] = weight;
@@ -227,6 +228,10 @@ class ChangeInFlight::State final : public PendingChange {
   void settled() override {
     for (size_t i = 0; i < inode_count_; ++i) inodes_[i]->i_sb().s_op().forget(*inodes_[i]);
     release();
+  }
+  bool covers(uint64_t ino) const override {
+    return std::any_of(inodes_, inodes_ + inode_count_,
+                       [&](const RefPtr<Inode>& inode) { return inode->i_ino == ino; });
   }
   // Once, by whom the change is left to.
   void release() {
@@ -246,12 +251,12 @@ class ChangeInFlight::State final : public PendingChange {
   RefPtr<Dentry> dentries_[kNamesMax];
   size_t name_count_ = 0;
   RefPtr<Inode> inodes_[kInodesMax];
-  uint32_t weights_[kInodesMax];
+  uint64_t weights_[kInodesMax];
   size_t inode_count_ = 0;
 };
 
 ChangeInFlight::ChangeInFlight(std::initializer_list<Name> names,
-                               std::initializer_list<Inode*> inodes, uint32_t weight)
+                               std::initializer_list<Inode*> inodes, uint64_t weight)
     : state_(make_ref<State>()) {
   for (const Name& name : names) {
     state_->raise(*name.dir->d_inode(), Inode::kChanging);

@@ -46,9 +46,9 @@ class ChangeInFlight {
     std::string_view name;
   };
   // At most two names; the i_rwsem of their directories is held exclusive. `weight`: of the inodes;
-  // kChanging + kChangingPerm if mode, owner or ACL may change.
+  // kChanging, and what else may change.
   ChangeInFlight(std::initializer_list<Name> names, std::initializer_list<Inode*> inodes = {},
-                 uint32_t weight = Inode::kChanging);
+                 uint64_t weight = Inode::kChanging);
   ~ChangeInFlight();
   ChangeInFlight(const ChangeInFlight&) = delete;
   ChangeInFlight& operator=(const ChangeInFlight&) = delete;

@@ -27,7 +27,7 @@ ReadSteps::Progress ReadSteps::step() {
   if (!read_.has_value()) {
     sample_ = inode.i_lease.sample();
     if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMappedStores) != 0 ||
-        inode.i_changing.load(std::memory_order_acquire) != 0) {
+        inode.content_in_doubt()) {
       return Progress::kBlocked;
     }
     if (inode.i_mapping == nullptr || (file_->f_flags() & O_DIRECT) != 0 ||

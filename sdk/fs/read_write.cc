@@ -41,8 +41,7 @@ std::optional<size_t> read_hit(const File& file, IoVec to, uint64_t offset) {
   if (inode.i_mapping == nullptr || is_direct(file) || overflows(to, offset)) return std::nullopt;
   // What was stored into a mapping comes over it.
   const uint32_t flags = inode.i_flags.load(std::memory_order_acquire);
-  const bool changing = inode.i_changing.load(std::memory_order_acquire) != 0;
-  if ((flags & Inode::kMappedStores) != 0 || changing) [[unlikely]]
+  if ((flags & Inode::kMappedStores) != 0 || inode.content_in_doubt()) [[unlikely]]
     return std::nullopt;
   const Validity& validity = inode.i_sb().s_validity;
   const LeaseWord::Sample sample = inode.i_lease.sample();
@@ -419,7 +418,7 @@ Result<void> vfs_fallocate(const CallContext& ctx, File& file, int mode, int64_t
   MYFS_TRY(mmap_changing(ctx, inode, static_cast<uint64_t>(offset), static_cast<uint64_t>(end)));
   Result<void> done;
   {
-    ChangeInFlight change({}, {&inode});
+    ChangeInFlight change({}, {&inode}, Inode::kChanging + Inode::kChangingData);
     done = file.f_op().fallocate(change.context(ctx), file, mode, static_cast<uint64_t>(offset),
                                  static_cast<uint64_t>(length));
   }

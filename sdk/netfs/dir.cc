@@ -128,6 +128,13 @@ Result<Ref<NetInode>> NetInodeOps::learn_changed(const CallContext& ctx, rpc::No
   return error;
 }
 
+Result<rpc::Changed> NetInodeOps::create_node(const CallContext& ctx, rpc::CreateArgs args,
+                                              const fs::File* opened, const Ticket& ticket) {
+  if (opened == nullptr) return super_.client().create_node(ctx, std::move(args));
+  const auto opening = make_ref<OpenInFlight>(super_, *opened, ticket, ctx.change);
+  return super_.client().create_node(opening->context(ctx), std::move(args));
+}
+
 Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry& dir,
                                              std::string_view name, const fs::CreateArgs& args) {
   NetInode& parent = net_inode(*dir.d_inode());
@@ -149,12 +156,13 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
       wire.opener.cred = dir.d_sb().server_cred(args.file->f_cred);
     }
     const uint64_t dir_change = parent.i_change.load(std::memory_order_acquire);
-    MYFS_ASSIGN(rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
+    MYFS_ASSIGN(rpc::Changed changed,
+                create_node(ctx, std::move(wire), opens ? args.file : nullptr, ticket));
     const fs::DirVersion version = learn_dir(ctx, dir, changed.dir, ticket);
     fs::CreateResult result{.dentry = Ref<fs::Dentry>(dir)};
     Result<Ref<NetInode>> learned = learn_changed(ctx, changed.node, ticket, want, &result.stat);
     if (!learned.ok()) {
-      if (opens) super_.file_ops().forget_open(*args.file, ticket);
+      if (opens) super_.file_ops().forget_open(args.file->f_open_id, ticket);
       return learned.error();
     }
     const Ref<NetInode> inode = *std::move(learned);
@@ -198,11 +206,11 @@ Result<fs::CreateResult> NetInodeOps::tmpfile(const CallContext& ctx, fs::Dentry
         .want = want,
         .opener = opener_of(*args.file)};
     wire.opener.cred = dir.d_sb().server_cred(args.file->f_cred);
-    MYFS_ASSIGN(rpc::Changed changed, super_.client().create_node(ctx, std::move(wire)));
+    MYFS_ASSIGN(rpc::Changed changed, create_node(ctx, std::move(wire), args.file, ticket));
     fs::CreateResult result{.dentry = Ref<fs::Dentry>(dir), .created = true, .opened = true};
     Result<Ref<NetInode>> learned = learn_changed(ctx, changed.node, ticket, want, &result.stat);
     if (!learned.ok()) {
-      super_.file_ops().forget_open(*args.file, ticket);
+      super_.file_ops().forget_open(args.file->f_open_id, ticket);
       return learned.error();
     }
     result.has_stat = true;
@@ -236,6 +244,14 @@ Result<void> NetInodeOps::link(const CallContext& ctx, fs::Inode& inode, fs::Den
   return result.error() == Errno(ESTALE) ? Errno(ENOENT) : result.error();
 }
 
+RefPtr<NetInode> NetInodeOps::known_at(const CallContext& ctx, const NetInode& dir,
+                                       std::string_view name) {
+  RefPtr<fs::Dentry> known = super_.sb().s_dcache.d_lookup(dir, name);
+  if (!known || known->is_negative() || ctx.change == nullptr) return nullptr;
+  NetInode& inode = net_inode(*known->d_inode());
+  return ctx.change->covers(inode.i_ino) ? RefPtr<NetInode>::try_from(&inode) : nullptr;
+}
+
 Result<void> NetInodeOps::unlink(const CallContext& ctx, fs::Dentry& dir, std::string_view name) {
   return remove(ctx, dir, name, false);
 }
@@ -247,16 +263,17 @@ Result<void> NetInodeOps::rmdir(const CallContext& ctx, fs::Dentry& dir, std::st
 Result<void> NetInodeOps::remove(const CallContext& ctx, fs::Dentry& dir, std::string_view name,
                                  bool directory) {
   NetInode& parent = net_inode(*dir.d_inode());
+  const RefPtr<NetInode> known = known_at(ctx, parent, name);
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
     MYFS_ASSIGN(const rpc::Changed changed,
-                super_.client().unlink(
-                    ctx, {.dir = handle, .name = std::string(name), .directory = directory}));
+                super_.client().unlink(ctx, {.dir = handle,
+                                             .name = std::string(name),
+                                             .directory = directory,
+                                             .known = known ? known->i_ino : 0}));
     const fs::DirVersion version = learn_dir(ctx, dir, changed.dir, ticket);
-    // A replayed answer does not tell what was removed.
-    if (RefPtr<fs::Dentry> known = super_.sb().s_dcache.d_lookup(parent, name);
-        known && !known->is_negative() && !changed.victim.has_attr) {
-      net_inode(*known->d_inode()).forget();
-    }
+    // A replayed answer does not tell what was removed. Of anything else the server has taken the
+    // leases before.
+    if (known && !changed.victim.has_attr) known->forget();
     if (RefPtr<NetInode> victim = super_.learn_cached(changed.victim, ticket); victim) {
       if (victim->is_dir()) victim->i_flags.fetch_or(fs::Inode::kDead, std::memory_order_acq_rel);
     }
@@ -271,24 +288,28 @@ Result<void> NetInodeOps::rename(const CallContext& ctx, fs::Dentry& old_dir,
                                  std::string_view new_name, uint32_t flags) {
   NetInode& from = net_inode(*old_dir.d_inode());
   NetInode& to = net_inode(*new_dir.d_inode());
+  const RefPtr<NetInode> known_moved = known_at(ctx, from, old_name);
+  const RefPtr<NetInode> known_replaced = known_at(ctx, to, new_name);
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
     MYFS_ASSIGN(const rpc::Handle target, super_.handle_of(ctx, to));
     MYFS_ASSIGN(const rpc::Changed changed,
-                super_.client().rename(ctx, {.old_dir = handle,
-                                             .old_name = std::string(old_name),
-                                             .new_dir = target,
-                                             .new_name = std::string(new_name),
-                                             .flags = flags}));
+                super_.client().rename(
+                    ctx, {.old_dir = handle,
+                          .old_name = std::string(old_name),
+                          .new_dir = target,
+                          .new_name = std::string(new_name),
+                          .flags = flags,
+                          .known_moved = known_moved ? known_moved->i_ino : 0,
+                          .known_replaced = known_replaced ? known_replaced->i_ino : 0}));
     const fs::DirVersion old_version = learn_dir(ctx, old_dir, changed.dir, ticket);
     const fs::DirVersion new_version =
         &from == &to ? old_version : learn_dir(ctx, new_dir, changed.other_dir, ticket);
     fs::Dcache& dcache = super_.sb().s_dcache;
     if (!changed.node.has_attr) {  // replayed: nor does it tell what was moved, or over what
-      for (const auto& [dir, name] : {std::pair(&from, old_name), std::pair(&to, new_name)}) {
-        RefPtr<fs::Dentry> known = dcache.d_lookup(*dir, name);
-        if (known && !known->is_negative()) net_inode(*known->d_inode()).forget();
-        dcache.d_drop(*dir, name);
-      }
+      if (known_moved) known_moved->forget();
+      if (known_replaced) known_replaced->forget();
+      dcache.d_drop(from, old_name);
+      dcache.d_drop(to, new_name);
       return {};
     }
     RefPtr<NetInode> moved = super_.learn_cached(changed.node, ticket);

@@ -51,12 +51,6 @@ CredRef opener_cred(const fs::File& file) {
   return dentry ? dentry->d_sb().server_cred(file.f_cred) : file.f_cred;
 }
 
-// A change whose caller has given up may have been made, or be made yet: pages may be old, and
-// others may be told so already.
-bool in_doubt(const NetInode& inode) {
-  return inode.i_changing.load(std::memory_order_acquire) != 0;
-}
-
 bool is_lease_refusal(Errno error) { return error == Errno(EACCES) || error == Errno(EPERM); }
 
 }  // namespace
@@ -94,8 +88,31 @@ void NetFileOps::opened_by_create(NetInode& inode, fs::File& file, const Ticket&
   file.f_private = std::move(state);
 }
 
-void NetFileOps::forget_open(const fs::File& file, const Ticket& ticket) {
-  super_.returns_pending(super_.leases().closed(file.f_open_id, ticket.generation));
+void NetFileOps::forget_open(uint64_t open_id, const Ticket& ticket) {
+  super_.returns_pending(super_.leases().closed(open_id, ticket.generation));
+}
+
+OpenInFlight::OpenInFlight(Super& super, const fs::File& file, const Ticket& ticket,
+                           PendingChange* outer)
+    : super_(super),
+      open_id_(file.f_open_id),
+      ticket_(ticket),
+      outer_(RefPtr<PendingChange>::try_from(outer)) {}
+
+CallContext OpenInFlight::context(const CallContext& ctx) {
+  CallContext with = ctx;
+  with.change = this;
+  return with;
+}
+
+void OpenInFlight::give_up() {
+  PendingChange::give_up();
+  if (outer_) outer_->give_up();
+}
+
+void OpenInFlight::settled() {
+  super_.file_ops().forget_open(open_id_, ticket_);
+  if (outer_) outer_->settled();
 }
 
 bool NetFileOps::open_locally(NetInode& inode, fs::File& file, FileState& state) {
@@ -121,16 +138,20 @@ Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode,
     // R, so that the next open needs no call and the first read none either. A writer gets W with
     // the look-up if it is free, and else when he writes.
     const LeaseParts data = truncates ? fs::kLeaseW : fs::kLeaseR;
-    MYFS_ASSIGN(rpc::Changed changed,
-                super_.client().open(
-                    ctx, {.node = handle,
-                          .flags = truncates ? rpc::kCreateTrunc : rpc::kOpenMustGrant,
-                          .want = static_cast<LeaseParts>(fs::kLeaseA | fs::kLeaseP | data),
-                          .opener = opener_of(file)}));
+    const auto opening = make_ref<OpenInFlight>(super_, file, ticket, ctx.change);
+    MYFS_ASSIGN(
+        rpc::Changed changed,
+        super_.client().open(opening->context(ctx),
+                             {.node = handle,
+                              .flags = truncates ? rpc::kCreateTrunc : rpc::kOpenMustGrant,
+                              .want = static_cast<LeaseParts>(fs::kLeaseA | fs::kLeaseP | data),
+                              .opener = opener_of(file)}));
     if (!changed.node.has_attr) {  // a replayed answer
-      Result<rpc::Node> fresh = super_.client().getattr(ctx, {.node = handle});
+      // A truncation is not made once more in another session.
+      Result<rpc::Node> fresh = truncates ? super_.node_after(ctx, inode, handle, changed.node)
+                                          : super_.client().getattr(ctx, {.node = handle});
       if (!fresh.ok()) {
-        forget_open(file, ticket);
+        forget_open(file.f_open_id, ticket);
         return fresh.error();
       }
       changed.node = *std::move(fresh);
@@ -151,7 +172,7 @@ Result<void> NetFileOps::open_truncating(const CallContext& ctx, NetInode& inode
   Result<void> result;
   {
     mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
-    fs::ChangeInFlight change({}, {&inode});
+    fs::ChangeInFlight change({}, {&inode}, fs::Inode::kChanging + fs::Inode::kChangingData);
     // What was written before the truncation must not come after it.
     result = flush_data(ctx, inode);
     if (result.ok()) result = open_at_server(change.context(ctx), inode, file, state);
@@ -193,10 +214,11 @@ Result<void> NetFileOps::keep(const CallContext& ctx, NetInode& inode, fs::File&
   if (!inode.lease.add_open_if_pinned(kept->open)) {
     if (must_not_wait()) return refuse_to_wait();
     auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
-      MYFS_ASSIGN(
-          const rpc::Changed changed,
-          super_.client().open(
-              ctx, {.node = handle, .want = fs::kLeaseA | fs::kLeaseP, .opener = opener_of(file)}));
+      const auto opening = make_ref<OpenInFlight>(super_, file, ticket, ctx.change);
+      MYFS_ASSIGN(const rpc::Changed changed,
+                  super_.client().open(opening->context(ctx), {.node = handle,
+                                                               .want = fs::kLeaseA | fs::kLeaseP,
+                                                               .opener = opener_of(file)}));
       inode.lease.add_open(kept->open, ticket.generation);
       // A replayed answer brings none.
       if (changed.node.has_attr) inode.learn(changed.node, ticket);
@@ -274,7 +296,7 @@ Result<size_t> NetFileOps::read(const CallContext& ctx, fs::File& file, fs::IoVe
                                 uint64_t offset) {
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
-  if ((file.f_flags() & O_DIRECT) != 0 || in_doubt(inode)) {
+  if ((file.f_flags() & O_DIRECT) != 0 || inode.content_in_doubt()) {
     return read_uncached(ctx, inode, file, to, offset);
   }
   for (int attempt = 0; attempt < 2; ++attempt) {
@@ -355,7 +377,7 @@ Result<fs::WriteResult> NetFileOps::write(const CallContext& ctx, fs::File& file
   NetInode& inode = net_inode(file.f_inode());
   if (inode.mapping() == nullptr) return Errno(EINVAL);
   // The server takes W from whoever holds it, which writes out what is cached.
-  if ((file.f_flags() & O_DIRECT) != 0 || in_doubt(inode)) {
+  if ((file.f_flags() & O_DIRECT) != 0 || inode.content_in_doubt()) {
     return write_uncached(ctx, inode, file, from, offset, append);
   }
   Progress progress(inode, from, offset, append);
@@ -436,7 +458,7 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& caller, Ne
   const size_t wanted = fs::iov_length_bytes(from);
   fs::WriteResult result{.offset = offset};
   mm::WriteSeqSection hidden(inode.mapping()->i_write_seq);  // lock-free readers wait
-  const fs::ChangeInFlight change({}, {&inode});
+  const fs::ChangeInFlight change({}, {&inode}, fs::Inode::kChanging + fs::Inode::kChangingData);
   const CallContext ctx = change.context(caller);
   const uint16_t began_in = super_.validity().generation.load(std::memory_order_acquire);
   while (result.count < wanted) {

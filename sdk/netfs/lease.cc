@@ -319,6 +319,19 @@ bool LeaseTable::closed(uint64_t open_id, uint16_t generation) {
   return returns_.grants.size() + returns_.closed.size() >= kReturnBatchMax;
 }
 
+bool LeaseTable::return_unheard(rpc::Grant grant, uint16_t generation) {
+  MutexLock lock(mutex_);
+  if (!lives_locked(generation)) return false;
+  if (auto found = records_.find(grant.ino); found != records_.end()) {
+    LeaseRecord& record = *found->second;
+    record.mu.lock_nested();
+    grant.parts &= ~record.held_locked();
+    record.mu.unlock();
+  }
+  if (grant.parts != 0) returns_.grants.push_back(grant);
+  return returns_.grants.size() + returns_.closed.size() >= kReturnBatchMax;
+}
+
 LeaseTable::Returns LeaseTable::take_returns() {
   MutexLock lock(mutex_);
   return std::exchange(returns_, Returns{.incarnation = returns_.incarnation});

@@ -218,10 +218,13 @@ class LeaseTable {
   }
 
   // --- what is given back
-  // To the session of `generation`; nothing if it has ended. Both return true if there is enough
+  // To the session of `generation`; nothing if it has ended. All return true if there is enough
   // for a message.
   bool release(const rpc::Grant& grant, uint16_t generation);
   bool closed(uint64_t open_id, uint16_t generation);
+  // A grant of an answer that nobody has taken in, but for what is held without it. A pin that only
+  // the server knows of would keep a file without a name until the session ends.
+  bool return_unheard(rpc::Grant grant, uint16_t generation);
   struct Returns {
     uint64_t incarnation = 0;  // of the session that they go to
     std::vector<rpc::Grant> grants;

@@ -60,6 +60,11 @@ class NetInodeOps final : public fs::InodeOps {
   // The inode that a change was about; asks again if the answer was a replay.
   Result<Ref<NetInode>> learn_changed(const CallContext& ctx, rpc::Node& node, const Ticket& ticket,
                                       LeaseParts want, Kstat* stat);
+  // What the cache takes for the name, if the change under way covers it; else null.
+  RefPtr<NetInode> known_at(const CallContext& ctx, const NetInode& dir, std::string_view name);
+  // `opened`: the file that is opened with it, or null.
+  Result<rpc::Changed> create_node(const CallContext& ctx, rpc::CreateArgs args,
+                                   const fs::File* opened, const Ticket& ticket);
   Result<void> remove(const CallContext& ctx, fs::Dentry& dir, std::string_view name,
                       bool directory);
   // `acl`, if given: the ACL that goes with the attributes.
@@ -103,7 +108,7 @@ class NetFileOps final : public fs::FileOps {
   // What create(O_CREAT) leaves in the file: as open(). `ticket`: of that call.
   static void opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket);
   // The call with this ticket opened it at the server, but the caller's open fails all the same.
-  void forget_open(const fs::File& file, const Ticket& ticket);
+  void forget_open(uint64_t open_id, const Ticket& ticket);
   // The file of an open that was added to the inode's has gone.
   void remove_open(NetInode& inode, LeaseRecord::Open& open);
 
@@ -163,6 +168,24 @@ struct KeptState final : fs::File::Private {
   NetInode& inode;
   bool linked = false;  // `open` is among the inode's
   LeaseRecord::Open open;
+};
+
+// An open that its caller may give up while the server carries it out: closed there when that has
+// answered for good. Not sooner: what is told overtakes calls that wait.
+class OpenInFlight final : public PendingChange {
+ public:
+  // `ticket`: of the call that opens. `outer`: the change that it is part of, or null.
+  OpenInFlight(Super& super, const fs::File& file, const Ticket& ticket, PendingChange* outer);
+  CallContext context(const CallContext& ctx);
+  void give_up() override;
+  void settled() override;
+  bool covers(uint64_t ino) const override { return outer_ && outer_->covers(ino); }
+
+ private:
+  Super& super_;
+  const uint64_t open_id_;
+  const Ticket ticket_;
+  const RefPtr<PendingChange> outer_;
 };
 
 rpc::Opener opener_of(const fs::File& file);

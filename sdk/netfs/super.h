@@ -168,7 +168,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   void on_lock_granted(uint64_t lock_id, uint64_t seq) override;
   void on_trim(uint32_t leases) override;
   void on_evicted(std::string_view why) override;
-  void on_settled(Ref<PendingChange> change) override;
+  void on_settled(Ref<PendingChange> change, std::vector<rpc::Grant> unheard) override;
   void on_changed(uint64_t ino, uint64_t change, uint32_t mask, std::string name) override;
 
  private:

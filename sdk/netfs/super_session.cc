@@ -186,9 +186,15 @@ void Super::on_trim(uint32_t leases) {
 
 void Super::on_lock_granted(uint64_t lock_id, uint64_t seq) { locks_.granted(lock_id, seq); }
 
-void Super::on_settled(Ref<PendingChange> change) {
+void Super::on_settled(Ref<PendingChange> change, std::vector<rpc::Grant> unheard) {
   counters_.changes_in_doubt.add();
-  worker_.post([change = std::move(change)] { change->settled(); });
+  const uint16_t generation = present_session().generation;
+  worker_.post([this, generation, change = std::move(change), unheard = std::move(unheard)] {
+    for (const rpc::Grant& grant : unheard) {
+      returns_pending(leases_->return_unheard(grant, generation));
+    }
+    change->settled();
+  });
 }
 
 void Super::on_changed(uint64_t, uint64_t, uint32_t, std::string) {}

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "sdk/base/call_context.h"
 #include "sdk/base/cred.h"
@@ -105,6 +106,7 @@ class Call : public RefCounted<Call> {
   ErrorDetail detail;  // likewise
   std::atomic<uint32_t> transmissions{0};
   RefPtr<PendingChange> change;  // that it is part of; null: of none
+  std::vector<Grant> unheard;    // what an answer that came too late grants
 
   // Inside the loop.
   Op op;

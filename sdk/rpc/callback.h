@@ -52,8 +52,8 @@ class CallbackSink {
   // learns it for sure.
   virtual void on_evicted(std::string_view why) = 0;
   // A change that its caller gave up has been answered for good. Hand it to a thread that may wait
-  // for settled().
-  virtual void on_settled(Ref<PendingChange> change) = 0;
+  // for settled(). `unheard`: what the answer grants, which nobody has taken in.
+  virtual void on_settled(Ref<PendingChange> change, std::vector<Grant> unheard) = 0;
   virtual void on_changed(uint64_t ino, uint64_t change, uint32_t mask, std::string name) = 0;
 };
 

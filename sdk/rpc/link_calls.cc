@@ -186,7 +186,7 @@ void Link::finish(Call& call) {
   unlist(call);
   call.admission = Admission();
   if (call.state() == Call::State::kAbandoned && !call.asynchronous) {
-    if (call.change) sink_.on_settled(std::move(call.change).to_ref());
+    if (call.change) sink_.on_settled(std::move(call.change).to_ref(), std::move(call.unheard));
     return;
   }
   if (!call.pending_error.ok()) {

@@ -79,6 +79,7 @@ struct UnlinkArgs {
   Handle dir{};
   std::string name{};
   bool directory = false;  // rmdir
+  uint64_t known = 0;      // the inode that the cache does not answer for meanwhile; 0: none
 };
 
 struct RenameArgs {
@@ -87,6 +88,8 @@ struct RenameArgs {
   Handle new_dir{};
   std::string new_name{};
   uint32_t flags = 0;  // RENAME_NOREPLACE 1, RENAME_EXCHANGE 2
+  uint64_t known_moved = 0;
+  uint64_t known_replaced = 0;  // as UnlinkArgs::known
 };
 
 struct ReaddirArgs {

@@ -192,8 +192,23 @@ class TypedCall final : public Call {
       });
       if (exception != nullptr) outcome = Errno(EPROTO);
       if constexpr (requires { reply.sent_boottime_ns; }) reply.sent_boottime_ns = sent_ns;
+    } else if (change) {
+      note_unheard(results);
     }
     owner.answered(*this, outcome);
+  }
+  void note_unheard(typename Type::ResultsType::Reader results) {
+    if constexpr (std::is_same_v<Reply, Changed>) {
+      Changed late;
+      bool good = false;
+      auto exception = kj::runCatchingExceptions([&] {
+        good = decode_results(results, args, static_cast<uint32_t>(incarnation), &late).ok();
+      });
+      if (exception != nullptr || !good) return;
+      for (const Node* node : {&late.node, &late.dir, &late.other_dir, &late.victim}) {
+        if (node->grant.seq != 0) unheard.push_back(node->grant);
+      }
+    }
   }
   void run_completion() override {
     if (!asynchronous) return done.set();

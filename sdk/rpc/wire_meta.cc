@@ -130,6 +130,7 @@ void encode_params(const UnlinkArgs& args, const Sender& sender,
   encode(args.dir, params.initDir());
   params.setName(to_data(args.name));
   params.setFlags(args.directory ? 1 : 0);
+  params.setVictim(args.known);
 }
 
 Errno decode_results(Meta::UnlinkResults::Reader results, const UnlinkArgs&, uint32_t session,
@@ -145,6 +146,8 @@ void encode_params(const RenameArgs& args, const Sender& sender,
   encode(args.new_dir, params.initNewDir());
   params.setNewName(to_data(args.new_name));
   params.setFlags(args.flags);
+  params.setMoved(args.known_moved);
+  params.setReplaced(args.known_replaced);
 }
 
 Errno decode_results(Meta::RenameResults::Reader results, const RenameArgs&, uint32_t session,

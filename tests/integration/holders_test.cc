@@ -146,5 +146,71 @@ TEST_P(Holders, TheOpensOfAKilledProcessEnd) {
   EXPECT_EQ("another", b().get("/f"));
 }
 
+// What a client changes by a name that it knows nothing of, and does not wait for.
+class GivenUp : public Holders {
+ protected:
+  void SetUp() override {
+    Holders::SetUp();
+    ASSERT_EQ(0, a().put("/f", "old"));
+    ASSERT_EQ(0, a().put("/other", "other"));
+    fd_ = a().open("/f", O_RDONLY);
+    ASSERT_EQ(0, myfs_link(b(), "/f", "/g"));
+    ASSERT_EQ("old", a().get(fd_));
+    ASSERT_EQ(2u, links());
+    peer_ = std::make_unique<Peer>(url());
+    ASSERT_EQ("0", peer_->mounted());
+    ASSERT_EQ("f g other ", (*peer_)("list /"));
+    ASSERT_EQ("old", (*peer_)("get /f"));
+  }
+  void TearDown() override {
+    peer_.reset();
+    myfs_close(a(), fd_);
+    Holders::TearDown();
+  }
+  nlink_t links() {
+    struct stat st {};
+    EXPECT_EQ(0, myfs_fstat(a(), fd_, &st));
+    return st.st_nlink;
+  }
+  // `change` waits for a client that has stopped, is given up and made all the same.
+  template <typename Change, typename Made>
+  void give_up(Change change, Made made) {
+    peer_->program().kill(SIGSTOP);
+    myfs_call call{};
+    call.size = sizeof call;
+    call.deadline_ms = 100;
+    EXPECT_EQ(-ETIMEDOUT, change(&call));
+    const auto begin = Clock::now();
+    while (!made() && Clock::now() - begin < kLimit) {
+    }
+    EXPECT_TRUE(made());
+  }
+
+  std::unique_ptr<Peer> peer_;
+  int fd_ = -1;
+};
+MYFS_ON_BOTH_TRANSPORTS(GivenUp);
+
+TEST_P(GivenUp, AnUnlinkIsSeenThroughAnotherName) {
+  give_up([&](const myfs_call* call) { return myfs_unlink_x(a(), call, "/g"); },
+          [&] { return b().find("/g") == -ENOENT; });
+  EXPECT_EQ(1u, links());
+}
+
+TEST_P(GivenUp, ARenameIsSeenThroughAnotherNameOfWhatItReplaces) {
+  give_up([&](const myfs_call* call) { return myfs_rename_x(a(), call, "/other", "/g"); },
+          [&] { return b().find("/other") == -ENOENT; });
+  EXPECT_EQ(1u, links());
+}
+
+TEST_P(GivenUp, ATruncationByOpenIsSeenThroughAnotherName) {
+  give_up(
+      [&](const myfs_call* call) {
+        return myfs_open_x(a(), call, "/g", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+      },
+      [&] { return b().stat("/f").st_size == 0; });
+  EXPECT_EQ("", a().get(fd_));
+}
+
 }  // namespace
 }  // namespace myfs::test

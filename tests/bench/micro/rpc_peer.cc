@@ -45,7 +45,7 @@ class Sink final : public rpc::CallbackSink {
   void on_lock_granted(uint64_t, uint64_t) override {}
   void on_trim(uint32_t) override {}
   void on_evicted(std::string_view) override {}
-  void on_settled(Ref<PendingChange>) override {}
+  void on_settled(Ref<PendingChange>, std::vector<rpc::Grant>) override {}
   void on_changed(uint64_t, uint64_t, uint32_t, std::string) override {}
 
   rpc::Client* client = nullptr;  // set before it holds anything

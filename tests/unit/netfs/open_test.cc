@@ -128,6 +128,50 @@ TEST_F(NetOpen, ADirectoryWhoseChangeWasGivenUpIsForgotten) {
   EXPECT_NE(root.i_lease.version(), version);
 }
 
+// The server may carry it out all the same: closed once it has, not before.
+class GivenUpOpen : public NetOpen {
+ protected:
+  // What `flags` open at the server is given up, answered after that, and closed.
+  void give_up(std::string_view path, uint32_t flags) {
+    server_.script([](rpc_test::Script& s) { s.hold_opens = true; });
+    EXPECT_EQ(fs::vfs_open(within(50 * kNsPerMs), *task_, {AT_FDCWD, path}, flags, 0644).error(),
+              Errno(ETIMEDOUT));
+    EXPECT_EQ(server_.executed.load(), 1);
+    Kstat other;
+    EXPECT_TRUE(fs::vfs_stat(patient(), *task_, {AT_FDCWD, "/other"}, 0, &other).ok());
+    EXPECT_EQ(server_.closed_opens.load(), 0);
+    server_.release_held();
+    EXPECT_TRUE(told_of_closed(1));
+    EXPECT_EQ(super().counters().changes_in_doubt.value(), 1);
+  }
+};
+
+TEST_F(GivenUpOpen, IsClosedAtTheServerOnceItIsAnswered) {
+  server_.script([](rpc_test::Script& s) { s.grants = false; });
+  give_up("/a", O_RDONLY);
+}
+
+TEST_F(GivenUpOpen, IsClosedAtTheServerIfItTruncatesToo) { give_up("/a", O_RDWR | O_TRUNC); }
+
+// What the answer grants keeps the file, too: a pin whose holder does not know of it.
+TEST_F(GivenUpOpen, LeavesNothingOfWhatItMade) {
+  give_up("/made", O_RDWR | O_CREAT | O_EXCL);
+  EXPECT_TRUE(eventually([&] { return server_.releases.load() >= 1; }));
+}
+
+TEST_F(GivenUpOpen, LeavesNothingOfAFileWithoutAName) {
+  give_up("/", O_RDWR | O_TMPFILE);
+  EXPECT_TRUE(eventually([&] { return server_.releases.load() >= 1; }));
+}
+
+TEST_F(NetOpen, ATruncationByOpenThatIsMadeIsNotRepeatedInAnotherSession) {
+  server_.script([](rpc_test::Script& s) { s.bare_changes = s.getattr_ends_session = true; });
+  EXPECT_EQ(open("/a", O_RDWR | O_TRUNC), -EIO);
+  EXPECT_TRUE(thread_error_detail().in_doubt);
+  EXPECT_EQ(server_.executed.load(), 1);
+  server_.script([](rpc_test::Script& s) { s.bare_changes = false; });
+}
+
 TEST_F(NetOpen, ANewSetuidTakesWFromItsWriters) {
   const int fd = open("made");
   ASSERT_TRUE(write(fd, "text").ok());

@@ -43,7 +43,7 @@ class RecordingSink final : public rpc::CallbackSink {
   void on_lock_granted(uint64_t id, uint64_t) override { add("lock " + std::to_string(id)); }
   void on_trim(uint32_t leases) override { add("trim " + std::to_string(leases)); }
   void on_evicted(std::string_view why) override { add("evicted " + std::string(why)); }
-  void on_settled(Ref<PendingChange> change) override {
+  void on_settled(Ref<PendingChange> change, std::vector<rpc::Grant>) override {
     change->settled();
     add("settled");
   }

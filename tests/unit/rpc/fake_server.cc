@@ -111,7 +111,7 @@ class FakeMeta final : public wire::MetadataService::Server {
     server_.check_trouble();
     bool replay = false;
     if (!server_.execute(context.getParams().getOp(), conn_, &replay)) return kj::NEVER_DONE;
-    return server_.gate(conn_).then([this, context, replay]() mutable {
+    return server_.gate(conn_, true).then([this, context, replay]() mutable {
       auto reply = context.getResults().initReply();
       reply.setErrno(server_.script_.errno_value);
       reply.setReplayed(replay);
@@ -176,7 +176,7 @@ class FakeMeta final : public wire::MetadataService::Server {
     server_.check_trouble();
     bool replay = false;
     if (!server_.execute(context.getParams().getOp(), conn_, &replay)) return kj::NEVER_DONE;
-    return server_.gate(conn_).then([this, context]() mutable {
+    return server_.gate(conn_, true).then([this, context]() mutable {
       const uint64_t ino = context.getParams().getNode().getIno();
       auto reply = context.getResults().initReply();
       reply.setErrno(server_.script_.errno_value);
@@ -450,7 +450,7 @@ void FakeServer::script(std::function<void(Script&)> change) {
 
 void FakeServer::release_held() {
   loop_->run_sync([this] {
-    script_.hold = false;
+    script_.hold = script_.hold_opens = false;
     for (auto& gate : std::exchange(gates_, {})) gate->fulfill();
   });
 }
@@ -502,8 +502,8 @@ void FakeServer::set_content(std::string content) {
   loop_->run_sync([&] { content_ = std::move(content); });
 }
 
-kj::Promise<void> FakeServer::gate(uint64_t) {
-  if (!script_.hold) return kj::READY_NOW;
+kj::Promise<void> FakeServer::gate(uint64_t, bool opens) {
+  if (!script_.hold && !(opens && script_.hold_opens)) return kj::READY_NOW;
   ++held;
   auto pair = kj::newPromiseAndFulfiller<void>();
   gates_.push_back(kj::mv(pair.fulfiller));

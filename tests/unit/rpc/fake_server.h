@@ -35,7 +35,8 @@ struct Script {
   bool recall_before_login_reply = false;
   bool grants = false;  // whoever asks for parts gets them
 
-  bool hold = false;  // calls wait until release_held()
+  bool hold = false;        // calls wait until release_held()
+  bool hold_opens = false;  // of these: creations and opens only
   bool break_after_execute =
       false;           // the next change is executed, then its connection dies, unanswered
   int overloaded = 0;  // so many calls are refused as overloaded
@@ -119,7 +120,7 @@ class FakeServer {
 
   void accept(int fd);
   void drop(uint64_t id);
-  kj::Promise<void> gate(uint64_t conn);
+  kj::Promise<void> gate(uint64_t conn, bool opens = false);
   // False: the connection dies, no answer. `*replay`: it was executed before.
   bool execute(wire::Op::Reader op, uint64_t conn, bool* replay);
   void check_trouble();

@@ -123,7 +123,12 @@ TEST_F(Namespace, nothing_is_made_in_a_removed_directory) {
   ChangedReply d = dir("d");
   Handle handle = d.node.handle;
   rig.getattr(root, handle, kPartA | kPartD | kPartP);
-  rig.rmdir(root, top, "d");
+  root.peer->silent();
+  auto removing = rig.start_unlink(root, top, "d", kUnlinkDirectory);
+  rig.settle();
+  ASSERT_EQ(root.peer->recalls.size(), 1u);
+  EXPECT_EQ(rig.ack(root, root.peer->recalls[0], kPartP), 0);
+  ASSERT_TRUE(removing->has_value());
   EXPECT_EQ(rig.create(root, handle, "x").error, ENOENT);
   EXPECT_TRUE(rig.readdir(root, handle).entries.empty());
 }

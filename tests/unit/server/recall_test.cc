@@ -100,6 +100,71 @@ TEST_F(Recall, unlink_recalls_D_of_the_parent_and_A_of_the_victim) {
   expect_recall(pending, dir_b.ino, kPartD);
 }
 
+// The caller may give up before he hears what it was.
+TEST_F(Recall, unlink_takes_A_also_from_who_asks_if_he_does_not_know_the_victim) {
+  rig.getattr(a, file_a, kPartA | kPartR);
+  auto pending = rig.start_unlink(a, dir_a, "f");
+  rig.settle();
+  EXPECT_FALSE(pending->has_value());
+  ASSERT_EQ(a.peer->recalls.size(), 1u);
+  EXPECT_EQ(a.peer->recalls[0].ino, file_a.ino);
+  EXPECT_EQ(a.peer->recalls[0].parts, kPartA);
+  EXPECT_EQ(rig.ack(a, a.peer->recalls[0], kPartR), 0);
+  ASSERT_TRUE(pending->has_value());
+  EXPECT_EQ((*pending)->error, 0);
+}
+
+TEST_F(Recall, unlink_takes_nothing_from_who_names_the_victim) {
+  rig.getattr(a, file_a, kPartA | kPartR);
+  UnlinkArgs args{.dir = dir_a, .name = "f", .known = file_a.ino};
+  Op op = a.next_op();
+  EXPECT_EQ(rig.finish(rig.start<ChangedReply>(
+                           a, &op,
+                           [args](Turn& t, ChangedReply& r) { return server::unlink(t, args, r); }))
+                .error,
+            0);
+  EXPECT_TRUE(a.peer->recalls.empty());
+}
+
+TEST_F(Recall, rename_takes_A_from_who_asks_of_what_he_does_not_know) {
+  Handle other = rig.create(a, dir_a, "g").node.handle;
+  drop(a);
+  rig.getattr(a, file_a, kPartA | kPartR);
+  rig.getattr(a, other, kPartA | kPartR);
+  RenameArgs args{.old_dir = dir_a,
+                  .new_dir = dir_a,
+                  .old_name = "f",
+                  .new_name = "g",
+                  .known_moved = file_a.ino,
+                  .known_replaced = file_a.ino};
+  Op op = a.next_op();
+  auto pending = rig.start<ChangedReply>(
+      a, &op, [args](Turn& t, ChangedReply& r) { return server::rename(t, args, r); });
+  rig.settle();
+  EXPECT_FALSE(pending->has_value());
+  ASSERT_EQ(a.peer->recalls.size(), 1u);
+  EXPECT_EQ(a.peer->recalls[0].ino, other.ino);
+  EXPECT_EQ(a.peer->recalls[0].parts, kPartA);
+  EXPECT_EQ(rig.ack(a, a.peer->recalls[0]), 0);
+  EXPECT_TRUE(pending->has_value());
+}
+
+TEST_F(Recall, create_that_truncates_takes_R_and_W_from_who_asks) {
+  rig.getattr(a, file_a, kPartA | kPartW, true);
+  ASSERT_EQ(rig.held(a, file_a.ino) & kPartW, kPartW);
+  CreateArgs args{.dir = dir_a, .name = "f", .mode = S_IFREG | 0644};
+  args.flags = kCreateOpen | kCreateTrunc;
+  args.opener = {.open_id = 1, .cred = a.cred, .access = kAccessWrite};
+  auto pending = rig.start_create(a, args);
+  rig.settle();
+  EXPECT_FALSE(pending->has_value());
+  ASSERT_EQ(a.peer->recalls.size(), 1u);
+  EXPECT_EQ(a.peer->recalls[0].parts, kPartR | kPartW);
+  EXPECT_EQ(rig.ack(a, a.peer->recalls[0], kPartA), 0);
+  ASSERT_TRUE(pending->has_value());
+  EXPECT_EQ((*pending)->error, 0);
+}
+
 TEST_F(Recall, rmdir_recalls_A_and_D_of_the_victim) {
   Handle sub_a = rig.mkdir(a, dir_a, "s").node.handle;
   Handle sub_b = rig.lookup(b, dir_b, {"s"}).nodes[0].handle;
