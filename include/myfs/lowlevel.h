@@ -229,7 +229,9 @@ MYFS_API int myfs_ll_fallocate(myfs_file* file, const myfs_call* call, int mode,
 /* The memory of this process's page cache: a descriptor of its arena, which the caller closes and
  * may hand to another process of the host; it can be mapped for reading only. `*bytes`: how much to
  * map; what lies behind the memory in use is SIGBUS. Who has it can read all cached content of all
- * mounts of the process. One task is as good as any. Errors: EMFILE, EOPNOTSUPP (no /proc). */
+ * mounts of the process; a process of root or of the same user could get at it for writing, too, by
+ * the means of /proc, so it is for whom these trust. One task is as good as any. Errors: EMFILE,
+ * EOPNOTSUPP (no /proc). */
 MYFS_API int myfs_ll_arena(myfs_task* task, size_t* bytes);
 
 typedef struct myfs_page {
@@ -250,8 +252,10 @@ typedef struct myfs_pin myfs_pin;
  * writes of this client tell nobody: myfs_ll_pin_holds() asks. A quarter of the cache can be
  * pinned.
  *
- * A file that no lease lets be cached is EAGAIN: it is to be read. Errors: EBADF (not open for
- * reading), EISDIR, EINVAL (negative offset, size 0), ENOMEM (too much is pinned). */
+ * A file that no lease lets be cached is EAGAIN: it is to be read. So is one that was opened with
+ * O_DIRECT, or has a shared mapping (myfs_mmap) that may be stored into: what a read brings then is
+ * not in the cache alone. After a lock on it was lost it fails as a read does. Errors: EBADF (not
+ * open for reading), EISDIR, EINVAL (negative offset, size 0), ENOMEM (too much is pinned). */
 MYFS_API ssize_t myfs_ll_pin(myfs_file* file, const myfs_call* call, off_t offset, size_t size,
                              myfs_page* pages, size_t count, myfs_pin** pin);
 /* 1: the pages are still what a read would be answered from, and no write has begun to replace one;

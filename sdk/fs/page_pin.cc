@@ -1,11 +1,14 @@
 #include "sdk/fs/page_pin.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "sdk/base/error_detail.h"
 #include "sdk/base/limits.h"
+#include "sdk/fs/locks.h"
 #include "sdk/fs/super_block.h"
 #include "sdk/mm/address_space.h"
 
@@ -26,20 +29,37 @@ LeaseParts usable_parts(const Inode& inode, LeaseWord::Sample sample) {
   return good ? held : LeaseParts{0};
 }
 
-// Nor while a change of this client is under way, whose caller may have given it up.
-bool still_good(const Inode& inode, LeaseWord::Sample sample, LeaseParts held) {
-  return inode.i_changing.load(std::memory_order_acquire) == 0 &&
-         inode.i_lease.still(sample, held) && inode.i_sb().s_validity.alive();
+// Whether a read through this file would be answered by pages, if they are there. What was stored
+// into a mapping comes over them.
+bool reads_pages(const File& file) {
+  const Inode& inode = file.f_inode();
+  const uint32_t flags = inode.i_flags.load(std::memory_order_acquire);
+  return (file.f_flags() & O_DIRECT) == 0 && (flags & Inode::kMappedStores) == 0 &&
+         !inode.content_in_doubt();
+}
+
+bool still_good(const File& file, LeaseWord::Sample sample, LeaseParts held) {
+  const Inode& inode = file.f_inode();
+  return reads_pages(file) && inode.i_lease.still(sample, held) && inode.i_sb().s_validity.alive();
+}
+
+bool lost_locks(const File& file) {
+  constexpr uint64_t kNoOwner = 0;  // what was locked through the file counts
+  const uint32_t flags = file.f_inode().i_flags.load(std::memory_order_acquire);
+  return (flags & Inode::kLostLocks) != 0 && locks_lost_slow(file, kNoOwner);
 }
 
 // Those that are there and whole, up to the first that is not.
-std::vector<mm::PageRef> cached_pages(const mm::AddressSpace& mapping, uint64_t first,
-                                      size_t count) {
-  std::vector<mm::PageRef> pages;
+std::vector<mm::PagePin::Taken> cached_pages(const mm::AddressSpace& mapping, uint64_t first,
+                                             size_t count) {
+  std::vector<mm::PagePin::Taken> pages;
   for (uint64_t index = first; index < first + count; ++index) {
     mm::PageRef page = mapping.find_get_page(index);
-    if (!page || !page->test(mm::kPageUptodate)) break;
-    pages.push_back(std::move(page));
+    if (!page) break;
+    const uint32_t state = page->state();
+    // Looked at again: it may have left its place before its state was taken.
+    if ((state & mm::kPageUptodate) == 0 || mapping.find_get_page(index).get() != page.get()) break;
+    pages.push_back({std::move(page), state});
   }
   return pages;
 }
@@ -67,6 +87,7 @@ Result<PinnedPages> vfs_pin_pages(const CallContext& ctx, File& file, int64_t of
       length > kFileSizeMax_bytes) {
     return Errno(EINVAL);
   }
+  if (lost_locks(file)) return Errno(EIO);
   mm::AddressSpace& mapping = *inode.i_mapping;
   const auto start = static_cast<uint64_t>(offset);
   const uint64_t first = start / kPageSize_bytes;
@@ -78,13 +99,14 @@ Result<PinnedPages> vfs_pin_pages(const CallContext& ctx, File& file, int64_t of
     const uint64_t end = std::min<uint64_t>(start + length, size);
     const uint64_t behind = (end + kPageSize_bytes - 1) / kPageSize_bytes;
     const size_t count = start < end ? std::min<uint64_t>(max, behind - first) : 0;
-    std::vector<mm::PageRef> pages;
+    std::vector<mm::PagePin::Taken> pages;
     if (held != 0) pages = cached_pages(mapping, first, count);
-    if (held != 0 && pages.size() == count && still_good(inode, sample, held)) {
+    if (held != 0 && pages.size() == count && still_good(file, sample, held)) {
       MYFS_ASSIGN(mm::PagePin pin, mm::PagePin::create(mapping.runtime(), std::move(pages)));
-      // What left its place before the pin looked is noticed by the lease, or was never right.
       return PinnedPages{std::move(pin), sample, held, size};
     }
+    const bool asked = tries != 0;
+    if (!reads_pages(file) || (asked && (sample & kLeaseU) != 0)) break;
     // Without a lease the size is not known either: one byte asks for it.
     const uint64_t from = (first + pages.size()) * kPageSize_bytes;
     const uint64_t to = held != 0 ? (first + count) * kPageSize_bytes : from + 1;
@@ -94,7 +116,7 @@ Result<PinnedPages> vfs_pin_pages(const CallContext& ctx, File& file, int64_t of
 }
 
 bool vfs_pin_holds(const File& file, const PinnedPages& pinned) {
-  return pinned.pages.holds() && still_good(file.f_inode(), pinned.sample, pinned.held);
+  return pinned.pages.holds() && !lost_locks(file) && still_good(file, pinned.sample, pinned.held);
 }
 
 }  // namespace myfs::fs

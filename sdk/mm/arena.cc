@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -57,6 +58,8 @@ Result<std::unique_ptr<Arena>> Arena::create(Budget& budget, size_t size_max_byt
   }
   int fd = ::memfd_create("myfs-pages", MFD_CLOEXEC);
   if (fd < 0) return fail(Errno(errno), "page arena: memfd_create failed");
+  // Whoever is given a descriptor for reading cannot open it anew for writing.
+  (void)::fchmod(fd, S_IRUSR | S_IRGRP | S_IROTH);
   void* frames = map_aligned(fd, frames_max * kPageSize_bytes);
   void* pages = ::mmap(nullptr, frames_max * kStructs_bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -60,7 +60,8 @@ void PageState32::mark_accessed_slow(uint32_t now) {
 }
 
 void Page::bump_generation() {
-  state_->word_.fetch_add(kPageFlags + 1, std::memory_order_relaxed);
+  // Who sees it finds another page in the place, or none.
+  state_->word_.fetch_add(kPageFlags + 1, std::memory_order_release);
   // Later writes into the frame must not be seen before the new generation.
   std::atomic_thread_fence(std::memory_order_release);
 }

@@ -11,20 +11,14 @@ namespace {
 constexpr size_t kPinnedShare = 4;  // a quarter of the budget
 }  // namespace
 
-Result<PagePin> PagePin::create(Runtime& runtime, std::vector<PageRef> pages) {
+Result<PagePin> PagePin::create(Runtime& runtime, std::vector<Taken> pages) {
   const size_t bytes = pages.size() * kPageSize_bytes;
   const size_t before = runtime.pinned_bytes.fetch_add(bytes, std::memory_order_relaxed);
   if (before + bytes > runtime.budget().limit() / kPinnedShare) {
     runtime.pinned_bytes.fetch_sub(bytes, std::memory_order_relaxed);
     return fail(Errno(ENOMEM), "a quarter of the cache is pinned");
   }
-  std::vector<Held> held;
-  held.reserve(pages.size());
-  for (PageRef& page : pages) {
-    const uint32_t state = page->state();
-    held.push_back({std::move(page), state});
-  }
-  return PagePin(runtime, std::move(held));
+  return PagePin(runtime, std::move(pages));
 }
 
 PagePin::~PagePin() {
@@ -34,7 +28,7 @@ PagePin::~PagePin() {
 
 bool PagePin::holds() const {
   return std::none_of(held_.begin(), held_.end(),
-                      [](const Held& held) { return held.page->left_place(held.state); });
+                      [](const Taken& held) { return held.page->left_place(held.state); });
 }
 
 }  // namespace myfs::mm

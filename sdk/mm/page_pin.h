@@ -20,8 +20,12 @@ class Runtime;
 
 class PagePin {
  public:
+  struct Taken {
+    PageRef page;
+    uint32_t state;  // when it was found in its place
+  };
   // ENOMEM: so many may not be pinned.
-  static Result<PagePin> create(Runtime& runtime, std::vector<PageRef> pages);
+  static Result<PagePin> create(Runtime& runtime, std::vector<Taken> pages);
   PagePin(PagePin&& other) noexcept
       : runtime_(std::exchange(other.runtime_, nullptr)), held_(std::move(other.held_)) {}
   PagePin& operator=(PagePin&&) = delete;
@@ -33,14 +37,10 @@ class PagePin {
   bool holds() const;
 
  private:
-  struct Held {
-    PageRef page;
-    uint32_t state;  // when it was taken
-  };
-  PagePin(Runtime& runtime, std::vector<Held> held) : runtime_(&runtime), held_(std::move(held)) {}
+  PagePin(Runtime& runtime, std::vector<Taken> held) : runtime_(&runtime), held_(std::move(held)) {}
 
   Runtime* runtime_;
-  std::vector<Held> held_;
+  std::vector<Taken> held_;
 };
 
 }  // namespace myfs::mm

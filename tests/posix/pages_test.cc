@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <string>
@@ -83,6 +84,31 @@ TEST_F(Pages, ll_arena_EMFILE) {
   const int result = myfs_ll_arena(task_, &bytes);
   ASSERT_EQ(0, ::setrlimit(RLIMIT_NOFILE, &before));
   EXPECT_EQ(-EMFILE, result);
+}
+
+TEST_F(Pages, ArenaIsForReadingOnly) {
+  struct stat st;
+  ASSERT_EQ(0, ::fstat(arena_fd_, &st));
+  EXPECT_EQ(0u, st.st_mode & 0222);
+  EXPECT_EQ(MAP_FAILED, ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, arena_fd_, 0));
+}
+
+// A read brings what was stored, which is not in the cache.
+TEST_F(Pages, AreNotToBeHadBehindAMappingThatMayBeStoredInto) {
+  myfs_pin* before = pin(0, 1);
+  ASSERT_NE(nullptr, before);
+  int fd = open("f", O_RDWR);
+  void* mapped = nullptr;
+  ASSERT_EQ(0, myfs_mmap(task_, nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0, &mapped))
+      << last_message();
+  EXPECT_EQ(0, myfs_ll_pin_holds(before));
+  EXPECT_EQ(-EAGAIN, error_of(file_, 0, 1));
+  ASSERT_EQ(0, myfs_munmap(task_, mapped, kPage));
+  close(fd);
+  EXPECT_EQ(0, myfs_ll_unpin(before));
+  myfs_pin* after = pin(0, 1);
+  EXPECT_EQ(1, myfs_ll_pin_holds(after));
+  EXPECT_EQ(0, myfs_ll_unpin(after));
 }
 
 TEST_F(Pages, ll_pin_EBADF) {

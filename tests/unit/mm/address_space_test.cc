@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sdk/base/rcu.h"
+#include "sdk/mm/page_pin.h"
 #include "tests/unit/mm/fake_ops.h"
 
 namespace myfs::mm {
@@ -38,6 +39,21 @@ struct AddressSpaceTest : FileFixture, testing::Test {
     page->unlock();
   }
 };
+
+// What leaves its place between being found and being pinned is not the file's any more.
+TEST_F(AddressSpaceTest, a_pin_holds_only_what_was_in_its_place_when_it_was_found) {
+  put(0);
+  PageRef page = mapping->find_get_page(0);
+  const uint32_t found = page->state();
+  auto pinned = [&](uint32_t state) {
+    std::vector<PagePin::Taken> pages;
+    pages.push_back({page, state});
+    return std::move(PagePin::create(*runtime, std::move(pages))).value();
+  };
+  EXPECT_TRUE(pinned(found).holds());
+  remove(0);
+  EXPECT_FALSE(pinned(found).holds());
+}
 
 TEST_F(AddressSpaceTest, finds_pages_at_all_heights) {
   std::set<uint64_t> indices = {0, 1, 63, 64, 65, 4095, 4096, 262143, 262144, 1u << 30};

@@ -239,6 +239,27 @@ TEST_F(GivenUpTest, NorWhenItIsAnUncachedWrite) {
   EXPECT_EQ(read(fd_, 3, 4096), "nnn");
 }
 
+TEST_F(GivenUpTest, ContentIsBelievedWhileItIsOfTheMode) {
+  give_up([&](const CallContext& ctx) { return fs::vfs_fchmod(ctx, *task_, fd_, 0600).error(); });
+  ASSERT_NE(inode(fd_).i_changing.load(), 0u);
+  EXPECT_EQ(read(fd_, 3), "ooo");
+  ASSERT_TRUE(write(fd_, "w").ok());
+  EXPECT_EQ(read(fd_, 3), "woo");
+  RefPtr<fs::File> file = task_->files.fget(fd_);
+  EXPECT_TRUE(fs::vfs_pin_pages(patient(), *file, 0, 3, 1).ok());
+  EXPECT_EQ(super().counters().uncached_reads.value(), 0);
+  EXPECT_EQ(super().counters().uncached_writes.value(), 0);
+  ASSERT_TRUE(settled());
+}
+
+TEST_F(GivenUpTest, WhatReadsPastTheCacheIsNotReadForAPin) {
+  const int direct = open("/f", O_RDWR | O_DIRECT);
+  RefPtr<fs::File> file = task_->files.fget(direct);
+  const int queries = server_.queries;
+  EXPECT_EQ(fs::vfs_pin_pages(patient(), *file, 0, 3, 1).error(), Errno(EAGAIN));
+  EXPECT_EQ(server_.queries, queries);
+}
+
 // What lies beside the bytes written may be old.
 TEST_F(GivenUpTest, NoWriteBuildsOnTheCacheMeanwhile) {
   give_up(
