@@ -68,7 +68,7 @@ struct Simulation::Impl {
     client.task = new myfs_task(std::make_shared<const Cred>());
     CallContext ctx{client.task->cred};
     ctx.deadline_ns = deadline_after_ns(60 * kNsPerSec);
-    return api::mount_url(ctx, *client.runtime, client.task->task, *client.task->clients,
+    return api::mount_url(ctx, *client.runtime, client.task->task, client.task->clients,
                           absl::StrCat("myfs+unix:", kServerPath), "/", "");
   }
 

@@ -515,7 +515,7 @@ TEST_F(LowLevel, ll_copy_file_range_EBADF) {
 TEST_F(LowLevel, ll_copy_file_range_EINVAL) {
   myfs_file* f = open_inode(file("f"));
   ASSERT_EQ(4, write_at(f, "text", 0));
-  EXPECT_EQ(-EINVAL, myfs_ll_copy_file_range(f, nullptr, -1, f, 4096, 1));
+  EXPECT_EQ(-EINVAL, myfs_ll_copy_file_range(f, nullptr, -10, f, 4096, 1));
   EXPECT_EQ(-EINVAL, myfs_ll_copy_file_range(f, nullptr, 0, f, 1, 4));
   EXPECT_EQ(-EINVAL, myfs_ll_copy_file_range(f, nullptr, 0, nullptr, 4096, 1));
 }
