@@ -1,6 +1,7 @@
 // Listing directories: every entry once, positions, attributes with the names.
 
 #include <dirent.h>
+#include <linux/openat2.h>
 
 #include <map>
 #include <set>
@@ -218,11 +219,9 @@ TEST_F(Listing, refresh_AsksAnew) {
   ASSERT_EQ(0, myfs_refresh(task_, "d")) << last_message();
   ASSERT_EQ(0, myfs_server_operations(task_, "/", &after));
   EXPECT_GE(after, before + 2) << "attributes and names";
-  // Afterwards the names are there.
-  ASSERT_EQ(0, myfs_server_operations(task_, "/", &before));
-  EXPECT_EQ(-ENOENT, myfs_stat(task_, "d/none", &st));
-  ASSERT_EQ(0, myfs_server_operations(task_, "/", &after));
-  EXPECT_EQ(after, before);
+  // Afterwards the names are there: what is not among them is not asked for.
+  myfs_open_how how{sizeof how, O_RDONLY, 0, RESOLVE_CACHED};
+  EXPECT_EQ(-ENOENT, myfs_openat2(task_, AT_FDCWD, "d/none", &how));
 }
 
 TEST_F(Listing, refresh_ENOTDIR) {
