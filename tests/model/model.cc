@@ -121,9 +121,7 @@ int Model::open(int client, int dirfd, const std::string& path, int flags, mode_
 void Model::release(int client, int fd) {
   auto& fds = fds_[static_cast<size_t>(client)];
   OpenFile* closed = file(client, fd);
-  if (!closed->path_only()) {
-    for (auto& cell : closed->node->byte_locks) cell.erase(owner(client, nullptr, false));
-  }
+  if (!closed->path_only()) unlock_posix(client, closed->node);
   fds.erase(fd);
 }
 

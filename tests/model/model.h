@@ -96,6 +96,8 @@ class Model {
   int lock(int client, int fd, bool ofd, short type, int first, int last);
   // Whether somebody is in the way.
   int test_lock(int client, int fd, bool ofd, short type, int first, int last, bool* held);
+  // What each close() of a descriptor of the file does to the locks of the client.
+  void unlock_posix(int client, Node* node);
 
   // --- questions
   int open_files(int client) const;

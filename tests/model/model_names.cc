@@ -244,6 +244,10 @@ int Model::test_lock(int client, int fd, bool ofd, short type, int first, int la
   return 0;
 }
 
+void Model::unlock_posix(int client, Node* node) {
+  for (auto& cell : node->byte_locks) cell.erase(owner(client, nullptr, false));
+}
+
 int Model::lock(int client, int fd, bool ofd, short type, int first, int last) {
   OpenFile* open = file(client, fd);
   if (open == nullptr || open->path_only()) return -EBADF;

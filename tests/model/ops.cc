@@ -440,7 +440,10 @@ std::string Driver::compare_dir(myfs_task* t, Node* node, const std::string& pat
 std::string Driver::run_readdir(const Op& op) {
   int error = 0;
   Node* node = model_.at(op.client, AT_FDCWD, op.path, true, &error);
-  if (node != nullptr && node->is_dir()) return compare_dir(task(op), node, op.path);
+  if (node != nullptr && node->is_dir()) {
+    model_.unlock_posix(op.client, node);  // by closedir, as by any close
+    return compare_dir(task(op), node, op.path);
+  }
   myfs_dir* dir = nullptr;
   return same(node == nullptr ? error : -ENOTDIR, myfs_opendir(task(op), op.path.c_str(), &dir));
 }
