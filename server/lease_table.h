@@ -36,6 +36,7 @@ class LeaseTable {
     int64_t progress_ns = 0;  // of the newest write-back or partial acknowledgement
     bool sent = false;        // false: the session has no connection at the moment
     bool answered = false;    // what it has written is made durable before it counts
+    bool awaited = true;      // false: nobody is kept waiting, and no session ends over it
   };
 
   void add_session(SessionId session) { sessions_.try_emplace(session); }

@@ -87,10 +87,12 @@ void drop_link(Turn& turn, uint64_t ino) {
   InodeRecord& inode = turn.edit(ino);
   inode.nlink = inode.is_dir() ? 0 : inode.nlink - 1;
   if (inode.nlink != 0) return;
+  const bool is_dir = inode.is_dir();
   Shard& shard = turn.shard();
   if (!shard.pinned(ino)) {
     if (remove_inode(turn, ino).ok()) return;
   }
+  if (!is_dir) turn.recall_unnamed(ino);
   OrphanRecord orphan;
   orphan.sessions = shard.leases().pinners(ino);
   for (SessionId session : shard.opens().sessions_of(ino)) orphan.sessions.push_back(session);

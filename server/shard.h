@@ -264,6 +264,7 @@ class Shard : public FileData::Host {
   std::vector<Need> unpark(Request& request);
   void wake(uint64_t ino);
   void send_recalls(const std::vector<LeaseTable::RecallOut*>& recalls);
+  void recall_unnamed(SessionId except, uint64_t ino);
   SessionId writer_asked(const Request& request, const Need& need) const;
   void send_glimpse(const RequestRef& request, const Need& need);
   void look_after_recalls();

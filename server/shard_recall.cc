@@ -147,7 +147,7 @@ void Shard::send_recalls(const std::vector<LeaseTable::RecallOut*>& recalls) {
     SessionRef session = sessions_.find(out->session);
     if (session == nullptr || !session->live()) continue;  // its end settles the recall
     if (now_ns > session->deadline_ns) {
-      expired.push_back(session);
+      if (out->awaited) expired.push_back(session);
     } else if (session->peer != nullptr && now_ns >= session->quiet_until_ns) {
       out->sent = true;
       messages[out->session].push_back(out->item);
@@ -166,6 +166,17 @@ void Shard::send_recalls(const std::vector<LeaseTable::RecallOut*>& recalls) {
     log(LogLevel::kInfo, "session %d has expired and is in the way", session->id);
     end_session(session);
   }
+}
+
+// A has come back, and brought the opens of whoever held it: P keeps nothing for anybody but what
+// is in a cache, and what is dirty there is nobody's any more.
+void Shard::recall_unnamed(SessionId except, uint64_t ino) {
+  std::vector<LeaseTable::RecallOut*> recalls;
+  for (LeaseTable::RecallOut* out : leases_.recall(except, ino, kPartP, boottime())) {
+    out->awaited = false;
+    recalls.push_back(out);
+  }
+  send_recalls(recalls);
 }
 
 SessionId Shard::writer_asked(const Request& request, const Need& need) const {
@@ -225,7 +236,7 @@ void Shard::look_after_recalls() {
   std::map<SessionId, std::string> late;
   for (const auto& [id, out] : leases_.recalls_out()) {
     SessionRef session = sessions_.find(out.session);
-    if (session == nullptr || !session->live()) continue;
+    if (session == nullptr || !session->live() || !out.awaited) continue;
     bool stalled = now_ns - out.progress_ns >= options_.recall_timeout_ns;
     bool capped = now_ns - out.started_ns >= options_.recall_cap_ns;
     bool renews = session->seen_ns > out.started_ns;

@@ -75,6 +75,8 @@ void Turn::recall_own(uint64_t ino, Parts parts) {
   if (waits) add_need(Need::Kind::kOwn, ino, parts, true);
 }
 
+void Turn::recall_unnamed(uint64_t ino) { shard_.recall_unnamed(request_.session->id, ino); }
+
 void Turn::glimpse(uint64_t ino, Asked whom) {
   const bool anybody = whom == Asked::kAnybody;
   if (shard_.leases_.writer(ino, anybody ? 0 : request_.session->id) == 0) return;

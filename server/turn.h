@@ -60,6 +60,8 @@ class Turn {
   // The requester itself gives up `parts`, with what is dirty under them: for changes of content
   // that pass his cache by. Never for reads and write-back, which honouring a recall may need.
   void recall_own(uint64_t ino, Parts parts);
+  // Of an inode whose last name goes: P, without waiting. Who has it open is known.
+  void recall_unnamed(uint64_t ino);
   // As far as another session's W on the inode hides its size and times, or also the own one.
   // Errors leave it.
   enum class Asked : uint8_t { kOthers, kAnybody };

@@ -167,6 +167,8 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
         const uint64_t old = inode.unstable_verifier.exchange(reply->verifier);
         if (old != 0 && old != reply->verifier) mm::redirty_unstable(mapping);
       }
+    } else if (inode.is_gone(error)) {
+      error = Errno();
     } else if (error == rpc::kSessionLost || error == Errno(ESTALE)) {
       error = Errno(EIO);  // the right to write these pages ended with their session
     }
@@ -210,6 +212,8 @@ void NetAddressSpaceOps::commit_pages(mm::Admission admission, mm::AddressSpace&
         mm::redirty_unstable(mapping);
         error = Errno(EAGAIN);
       }
+    } else if (inode.is_gone(error)) {
+      error = Errno();
     } else if (error == rpc::kSessionLost) {
       error = Errno(EIO);
     }

@@ -84,6 +84,10 @@ class NetInode final : public fs::Inode {
   // Drops all pages; if the server lacked some of them, their loss is reported: logged with the
   // byte ranges, and EIO once per open file.
   void lose_pages(std::string_view why);
+  // Whether `error` says that what is being written is nobody's any more: no loss.
+  bool is_gone(Errno error) const {
+    return error == Errno(ESTALE) && lease.nameless.load(std::memory_order_acquire);
+  }
   // "OFFSET+SIZE ..." of what the server lacks, or may lose; the first few ranges. LEAF locks only.
   std::string unwritten_ranges() const;
   // What it logs, for others who find a loss.

@@ -87,6 +87,7 @@ std::optional<rpc::AckArgs> LeaseRecord::begin_recall_locked(const rpc::RecallIt
   }
   seq_seen_ = std::max(seq_seen_, item.seq);
   LeaseParts lost = item.parts & kAllParts;
+  if ((lost & fs::kLeaseP) != 0) nameless.store(true, std::memory_order_release);
   if ((lost & fs::kLeaseR) != 0) lost |= fs::kLeaseW;  // W without R is nothing
   const Recall recall{.id = item.recall_id,
                       .incarnation = session.incarnation,

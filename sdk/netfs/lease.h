@@ -146,6 +146,8 @@ class LeaseRecord {
   // --- content
   // The generation under which the cached pages were read; pages of another one are not used.
   uint16_t pages_generation ABSL_GUARDED_BY(mu) = 0;
+  // The server has taken P back: the last name is gone, and what nobody has open is, too.
+  std::atomic<bool> nameless{false};
   // Under W: mtime and ctime in the inode are newer than the server's.
   bool own_times ABSL_GUARDED_BY(mu) = false;
   // The inode has a reference of its own because it may have content that the server lacks.

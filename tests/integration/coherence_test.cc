@@ -1,7 +1,10 @@
 // What one client has cached changes at once when another one changes it: for every kind of change.
 
 #include <linux/openat2.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
+
+#include <filesystem>
 
 #include "tests/integration/two_clients.h"
 
@@ -86,6 +89,34 @@ TEST_P(Coherence, ARemovalKillsWhatIsThereNotWhatWas) {
   ASSERT_EQ(0, myfs_mkdir(a(), at("d").c_str(), 0755));
   ASSERT_EQ(0, myfs_rmdir(b(), at("d").c_str()));
   EXPECT_EQ(0, b().put(at("kept/f"), "text"));
+}
+
+// Nobody has it open, but both have it cached, one of them with what the server lacks.
+TEST_P(Coherence, TheSpaceOfAFileThatOthersHaveCachedIsFreed) {
+  const std::string text(size_t{1} << 20, 'x');
+  const auto blocks = [&] {
+    uint64_t bytes = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(server_.data_dir())) {
+      if (entry.path().string().find("blocks") != std::string::npos && entry.is_regular_file())
+        bytes += entry.file_size();
+    }
+    return bytes;
+  };
+  const uint64_t before = blocks();
+  ASSERT_EQ(0, a().put(at("read"), text));
+  const int written = a().open(at("written"), O_RDWR | O_CREAT);
+  ASSERT_EQ(static_cast<ssize_t>(text.size()),
+            myfs_pwrite(a(), written, text.data(), text.size(), 0));
+  ASSERT_EQ(0, myfs_fsync(a(), written));
+  ASSERT_EQ(1, myfs_pwrite(a(), written, "y", 1, 0));
+  ASSERT_EQ(0, myfs_close(a(), written));
+  EXPECT_EQ(text, b().get(at("read")));
+  EXPECT_GE(blocks(), before + 2 * text.size());
+  ASSERT_EQ(0, myfs_unlink(a(), at("read").c_str()));
+  ASSERT_EQ(0, myfs_unlink(b(), at("written").c_str()));
+  struct statfs stat;
+  while (blocks() > before) ASSERT_EQ(0, myfs_statfs(b(), "/", &stat));
+  EXPECT_EQ(0, myfs_sync(a()));
 }
 
 // The name is not cached any more, so O_CREAT finds the file at the server.

@@ -11,6 +11,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/support/myfsd/program.h"
+
 extern char** environ;
 
 namespace myfs::test {
@@ -72,12 +74,7 @@ bool MyfsdProcess::start() {
 }
 
 void MyfsdProcess::send_signal(int number) const {
-  if (!running()) return;
-  ::kill(pid_, number);
-  // kill() returns before the process has stopped.
-  int status = 0;
-  while (number == SIGSTOP && ::waitpid(pid_, &status, WUNTRACED) < 0 && errno == EINTR) {
-  }
+  if (running()) signal_child(pid_, number);
 }
 
 int MyfsdProcess::wait_for_end() {

@@ -123,8 +123,15 @@ void Program::close_input() {
   to_ = -1;
 }
 
+void signal_child(pid_t pid, int number) {
+  ::kill(pid, number);
+  int status = 0;
+  while (number == SIGSTOP && ::waitpid(pid, &status, WUNTRACED) < 0 && errno == EINTR) {
+  }
+}
+
 void Program::kill(int signal_number) const {
-  if (pid_ > 0) ::kill(pid_, signal_number);
+  if (pid_ > 0) signal_child(pid_, signal_number);
 }
 
 int Program::wait() {

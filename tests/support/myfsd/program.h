@@ -20,6 +20,9 @@ struct ProgramResult {
 // Runs a program to its end. The working directory and the environment are the test's own.
 ProgramResult run_program(const std::vector<std::string>& command, const std::string& input = {});
 
+// kill(2) of a child. After SIGSTOP it has stopped: kill() alone returns before.
+void signal_child(pid_t pid, int number);
+
 // A program that runs beside the test; stderr is the test's. Ended by SIGKILL if the test does not
 // wait for it.
 class Program {

@@ -59,6 +59,13 @@ class Recall : public testing::Test {
       EXPECT_EQ(rig.ack(b, item, kept), 0);
     }
   }
+  void ack_first(Parts kept, std::vector<Opener> opens = {}) {
+    rig.settle();
+    ASSERT_FALSE(b.peer->recalls.empty());
+    const RecallItem item = b.peer->recalls.front();
+    b.peer->recalls.clear();
+    EXPECT_EQ(rig.ack(b, item, kept, std::move(opens)), 0);
+  }
   // The operation waits until B has given up exactly `parts` of `ino`.
   template <typename Reply>
   void expect_recall(Pending<Reply> pending, uint64_t ino, Parts parts) {
@@ -98,6 +105,45 @@ TEST_F(Recall, unlink_recalls_D_of_the_parent_and_A_of_the_victim) {
   auto pending = rig.start_unlink(a, dir_a, "f");
   EXPECT_EQ(asked(file_b.ino), kPartA);
   expect_recall(pending, dir_b.ino, kPartD);
+}
+
+// What has lost its last name is kept for who has it open, not for who has merely looked at it.
+TEST_F(Recall, unlink_takes_P_from_who_does_not_have_the_victim_open) {
+  b_holds(file_b, kPartA | kPartR);
+  ASSERT_EQ(rig.held(b, file_b.ino) & kPartP, kPartP);
+  auto pending = rig.start_unlink(a, dir_a, "f");
+  ack_first(kPartR | kPartP);
+  ASSERT_TRUE(pending->has_value()) << "nobody waits for it";
+  EXPECT_EQ(asked(file_b.ino), kPartP);
+  EXPECT_EQ(rig.records('O'), 1u);
+  ack_all(kPartR);
+  EXPECT_EQ(rig.records('O'), 0u);
+  EXPECT_EQ(rig.getattr(b, file_b).error, ESTALE);
+}
+
+TEST_F(Recall, unlink_leaves_what_another_has_open_until_he_closes_it) {
+  b_holds(file_b, kPartA | kPartR);
+  auto pending = rig.start_unlink(a, dir_a, "f");
+  ack_first(kPartR | kPartP, {opener(5, kAccessRead)});
+  ASSERT_TRUE(pending->has_value());
+  ack_all(kPartR);
+  EXPECT_EQ(rig.held(b, file_b.ino), kPartR);
+  EXPECT_EQ(rig.getattr(b, file_b).node.attr.nlink, 0u);
+  rig.shard->release(*b.session, {}, {5});
+  rig.settle();
+  EXPECT_EQ(rig.records('O'), 0u);
+}
+
+TEST_F(Recall, nobody_is_evicted_over_P) {
+  b_holds(file_b, kPartA | kPartR);
+  auto pending = rig.start_unlink(a, dir_a, "f");
+  ack_first(kPartR | kPartP);
+  ASSERT_TRUE(pending->has_value());
+  rig.shard->renew(*b.session, b.session->epoch);
+  rig.pass(kRecallTimeout_ns + 1);
+  rig.pass(rig.shard->server_term_ns());
+  EXPECT_TRUE(b.peer->evictions.empty());
+  EXPECT_TRUE(b.session->live());
 }
 
 // The caller may give up before he hears what it was.
