@@ -44,7 +44,7 @@ class SbWriters {
   // [SB_FREEZE_COMPLETE] By who has begun: from now on it is frozen, and others may thaw it; or, if
   // not `good`, it never was.
   void end_freeze(bool good);
-  // EINVAL: it is not frozen, or not yet.
+  // EINVAL: it is not frozen, or its freeze is under way.
   Errno thaw();
   bool is_frozen() const { return state_.load(std::memory_order_acquire) == kFrozen; }
 

@@ -441,6 +441,16 @@ std::vector<Ref<Inode>> inodes_with_stores(SuperBlock& sb) {
   return found;
 }
 
+// With one of the two above. All are tried; the first error.
+Result<void> sync_all(const CallContext& ctx, SuperBlock& sb, decltype(write_stores)& write) {
+  Result<void> first;
+  for (const Ref<Inode>& inode : inodes_with_stores(sb)) {
+    Result<void> written = write(ctx, *inode, kWhole);
+    if (first.ok()) first = written;
+  }
+  return first;
+}
+
 // What the kernel's do_mmap and file_mmap_ok refuse before it asks the file.
 Result<MmapWanted> check_args(const MmapArgs& args) {
   constexpr size_t kPage = kPageSize_bytes;
@@ -578,12 +588,7 @@ Result<void> mmap_write_out(const CallContext& ctx, Inode& inode) {
 }
 
 Result<void> mmap_sync(const CallContext& ctx, SuperBlock& sb) {
-  Result<void> first;
-  for (const Ref<Inode>& inode : inodes_with_stores(sb)) {
-    Result<void> written = write_stores(ctx, *inode, kWhole);
-    if (first.ok()) first = written;
-  }
-  return first;
+  return sync_all(ctx, sb, write_stores);
 }
 
 Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task) {
@@ -598,12 +603,7 @@ Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task) {
 }
 
 Result<void> mmap_sync_frozen(const CallContext& ctx, SuperBlock& sb) {
-  Result<void> first;
-  for (const Ref<Inode>& inode : inodes_with_stores(sb)) {
-    Result<void> written = write_stores_unheld(ctx, *inode, kWhole);
-    if (first.ok()) first = written;
-  }
-  return first;
+  return sync_all(ctx, sb, write_stores_unheld);
 }
 
 Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to) {

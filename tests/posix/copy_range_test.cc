@@ -2,26 +2,12 @@
 
 #include <climits>
 
-#include "tests/posix/api_test.h"
+#include "tests/posix/copy_fixture.h"
 
 namespace myfs::test {
 namespace {
 
-constexpr off_t kSizeMax = (off_t{1} << 54) - 1;
-
-class CopyRange : public ApiTest {
- protected:
-  void SetUp() override {
-    ApiTest::SetUp();
-    make_file("in", "0123456789");
-    in_ = open("in", O_RDWR);
-    out_ = open("out", O_RDWR | O_CREAT);
-  }
-  ssize_t copy(off_t in, off_t out, size_t size, unsigned flags = 0) {
-    return myfs_copy_file_range(task_, in_, &in, out_, &out, size, flags);
-  }
-  int in_ = -1, out_ = -1;
-};
+using CopyRange = CopyFixture;
 
 TEST_F(CopyRange, copy_file_range_EBADF) {
   EXPECT_EQ(-EBADF, myfs_copy_file_range(task_, 99, nullptr, out_, nullptr, 1, 0));

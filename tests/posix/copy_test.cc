@@ -3,12 +3,11 @@
 #include <climits>
 #include <vector>
 
-#include "tests/posix/api_test.h"
+#include "tests/posix/copy_fixture.h"
 
 namespace myfs::test {
 namespace {
 
-constexpr off_t kSizeMax = (off_t{1} << 54) - 1;
 constexpr off_t kUnit = 65'536;  // of what is shared
 
 std::string text_of(size_t size, uint32_t seed) {
@@ -18,19 +17,9 @@ std::string text_of(size_t size, uint32_t seed) {
   return text;
 }
 
-class Copy : public ApiTest {
+class Copy : public CopyFixture {
  protected:
-  void SetUp() override {
-    ApiTest::SetUp();
-    make_file("in", "0123456789");
-    in_ = open("in", O_RDWR);
-    out_ = open("out", O_RDWR | O_CREAT);
-  }
-  ssize_t copy(off_t in, off_t out, size_t size, unsigned flags = 0) {
-    return myfs_copy_file_range(task_, in_, &in, out_, &out, size, flags);
-  }
   int clone(int in, int out) { return myfs_clone_file_range(task_, in, 0, out, 0, 0); }
-  int in_ = -1, out_ = -1;
 };
 
 TEST_F(Copy, clone_file_range_EBADF) {

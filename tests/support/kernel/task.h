@@ -19,8 +19,8 @@
 
 namespace myfs::test {
 
-// A directory where the file system of the URL is to be found, mounted if it is not yet. Of the
-// options only a sole "?ro" counts.
+// A directory where the file system of the URL is to be found, mounted by the first who asks. Of
+// the options only a sole "?ro" counts.
 std::string kernel_root_of(const std::string& url);
 // Unmounts all of them.
 void end_kernel_roots();
