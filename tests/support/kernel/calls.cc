@@ -371,9 +371,9 @@ MYFS_CALL(int, utimensat, (int dir, Path path, const timespec* times, int flags)
 MYFS_CALL(int, faccessat, (int dir, Path path, int mode, int flags), (dir, path, mode, flags),
           ::syscall(SYS_faccessat2, dir, path, mode, flags))
 MYFS_CALL(int, fstatat, (int dir, Path path, struct stat* out, int flags), (dir, path, out, flags),
-          ::fstatat(dir, path, out, flags))
+          ::syscall(SYS_newfstatat, dir, path, out, flags))
 MYFS_CALL(int, statxat, (int dir, Path path, int flags, unsigned mask, struct statx* out),
-          (dir, path, flags, mask, out), ::statx(dir, path, flags, mask, out))
+          (dir, path, flags, mask, out), ::syscall(SYS_statx, dir, path, flags, mask, out))
 
 // --- extended attributes
 MYFS_CALL(ssize_t, getxattr, (Path path, Path name, void* to, size_t n, int nofollow),
