@@ -145,6 +145,9 @@ Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, Fil
                           ((attr.ia_valid & kPermParts) != 0 ? Inode::kChangingPerm : 0) +
                           ((attr.ia_valid & Iattr::kSize) != 0 ? Inode::kChangingData : 0);
   WriteLock lock(inode.i_rwsem);
+  if ((attr.ia_valid & Iattr::kSize) != 0) {
+    MYFS_TRY(mmap_changing(ctx, inode, attr.ia_size, attr.ia_size));
+  }
   Result<void> done;
   {
     ChangeInFlight change({}, {&inode}, weight);

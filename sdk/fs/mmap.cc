@@ -175,11 +175,31 @@ Result<void> InodeMappings::follow_size_locked(const CallContext& ctx, File& fil
   return filled.ok() ? resized : filled;
 }
 
+Result<bool> InodeMappings::stored_behind_end_locked() const {
+  const uint64_t end = pages_.file_bytes();
+  if (file_with_stores_locked() == nullptr || covered_locked({end, end + 1}).empty()) return false;
+  return pages_.stored_behind_end();
+}
+
+Result<void> InodeMappings::follow_growth_locked(const CallContext& ctx) {
+  MYFS_ASSIGN(const bool stored, stored_behind_end_locked());
+  if (!stored) return {};
+  File& file = *file_with_stores_locked();
+  MYFS_ASSIGN(const Kstat stat, vfs_getattr(for_opener(ctx, file), inode_));
+  const uint64_t old_end = pages_.file_bytes();
+  if (stat.size <= old_end) return {};
+  const MmapRange grown{old_end, std::min<uint64_t>(stat.size, pages_.length_bytes())};
+  const MmapRange page{old_end / kPageSize_bytes * kPageSize_bytes, pages_.length_bytes()};
+  MYFS_TRY(read_in_locked(ctx, file, page, false, grown));
+  return pages_.resize(grown.to, false);
+}
+
 Result<Ref<VmArea>> InodeMappings::map_locked(const CallContext& ctx, MmStruct& mm,
                                               const Ref<File>& file, const MmapWanted& wanted,
                                               std::vector<VmGone>* displaced) {
   const MmapRange asked{wanted.offset, wanted.offset + wanted.length};
   MYFS_TRY(pages_.open());
+  MYFS_TRY(follow_growth_locked(ctx));
   Result<void> followed = follow_size_locked(ctx, *file);
   if (!followed.ok() && asked.to > pages_.length_bytes()) return followed.error();
   const MmapRange within = intersection(asked, {0, pages_.length_bytes()});
@@ -258,6 +278,7 @@ Result<void> InodeMappings::write_out(const CallContext& ctx, MmapRange range) {
   if (through == nullptr) return {};
   File& file = *through;
   const CallContext as = for_opener(ctx, file);
+  MYFS_TRY(follow_growth_locked(ctx));
   bool size_known = false;
   range.to = std::min(range.to, pages_.length_bytes());
   for (const MmapRange& part : covered_locked(range)) {
@@ -265,8 +286,8 @@ Result<void> InodeMappings::write_out(const CallContext& ctx, MmapRange range) {
       const MmapRange chunk{at, std::min(part.to, at + mm::kMmapChunk_bytes)};
       MYFS_ASSIGN(const auto changes, pages_.changes(chunk));
       if (!changes.empty() && !std::exchange(size_known, true)) {
-        // What others have cut off does not come back; the same again with the new end. What the
-        // file has grown by nobody can have stored to.
+        // What others have cut off does not come back; the same again with the new end. To further
+        // pages that the file has got nobody can have stored.
         MYFS_ASSIGN(const Kstat stat, vfs_getattr(as, inode_));
         MYFS_TRY(resize_locked(std::min<uint64_t>(stat.size, pages_.file_bytes())));
         continue;
@@ -292,11 +313,24 @@ Result<bool> InodeMappings::has_stores(MmapRange range) {
       if (!changes.empty()) return true;
     }
   }
-  return false;
+  const uint64_t end = pages_.file_bytes();
+  if (range.from > end || range.to <= end) return false;
+  return stored_behind_end_locked();
 }
 
-Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range, MmapRange written) {
+Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range) {
   MutexLock lock(mutex_);
+  MYFS_TRY(follow_growth_locked(ctx));
+  return refresh_locked(ctx, range, {});
+}
+
+Result<void> InodeMappings::show_written(const CallContext& ctx, MmapRange written) {
+  MutexLock lock(mutex_);
+  return refresh_locked(ctx, written, written);
+}
+
+Result<void> InodeMappings::refresh_locked(const CallContext& ctx, MmapRange range,
+                                           MmapRange written) {
   if (mapped_.empty()) return {};
   File& file = *mapped_.front().file;
   // Pages that are there do not wait for memory for others.
@@ -310,15 +344,17 @@ Result<void> InodeMappings::refresh(const CallContext& ctx, MmapRange range, Mma
   return followed;
 }
 
-void InodeMappings::overlay(IoVec to, uint64_t offset, size_t count) {
+Result<void> InodeMappings::overlay(const CallContext& ctx, IoVec to, uint64_t offset,
+                                    size_t count) {
   MutexLock lock(mutex_);
+  if (offset + count > pages_.file_bytes()) MYFS_TRY(follow_growth_locked(ctx));
   const MmapRange wanted{offset, offset + count};
   for (const MmapRange& part :
        covered_locked({offset / mm::kMmapWord_bytes * mm::kMmapWord_bytes, wanted.to})) {
     for (uint64_t at = part.from; at < part.to; at += mm::kMmapChunk_bytes) {
-      auto changes = pages_.changes({at, std::min(part.to, at + mm::kMmapChunk_bytes)});
-      if (!changes.ok()) return;
-      for (const MmapPages::Change& change : *changes) {
+      MYFS_ASSIGN(const auto changes,
+                  pages_.changes({at, std::min(part.to, at + mm::kMmapChunk_bytes)}));
+      for (const MmapPages::Change& change : changes) {
         const MmapRange seen =
             intersection(wanted, {change.offset, change.offset + change.bytes.size()});
         if (seen.empty()) continue;
@@ -327,6 +363,7 @@ void InodeMappings::overlay(IoVec to, uint64_t offset, size_t count) {
       }
     }
   }
+  return {};
 }
 
 // --- MmStruct
@@ -525,7 +562,7 @@ Result<void> sync_area(const CallContext& ctx, const TaskStruct& task, const VmA
   }
   if ((flags & MS_INVALIDATE) == 0) return {};
   ReadLock lock(inode.i_rwsem);
-  return inode.i_mmap()->refresh(ctx, range, {});
+  return inode.i_mmap()->refresh(ctx, range);
 }
 
 }  // namespace
@@ -588,7 +625,9 @@ Result<void> mmap_write_out(const CallContext& ctx, Inode& inode) {
 }
 
 Result<void> mmap_sync(const CallContext& ctx, SuperBlock& sb) {
-  return sync_all(ctx, sb, write_stores);
+  // Its last mount may go meanwhile. That thaws it first, so nobody waits here for who waits there.
+  ReadLock lock(sb.s_umount);
+  return sb.is_active() ? sync_all(ctx, sb, write_stores) : ok_result();
 }
 
 Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task) {
@@ -609,19 +648,22 @@ Result<void> mmap_sync_frozen(const CallContext& ctx, SuperBlock& sb) {
 Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to) {
   if (!may_have_stores(inode)) return {};
   // Whole pages: of a word of which only a part changes, the rest may be a store, too.
-  from = from / kPageSize_bytes * kPageSize_bytes;
-  to = MmapPages::page_up(std::min(to, kFileSizeMax_bytes));
+  if (from != to) {
+    from = from / kPageSize_bytes * kPageSize_bytes;
+    to = MmapPages::page_up(std::min(to, kFileSizeMax_bytes));
+  }
   return inode.i_mmap()->write_out(ctx, {from, to});
 }
 
 void mmap_changed(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to) {
   if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMapped) == 0) return;
-  (void)inode.i_mmap()->refresh(ctx, {from, to}, {from, to});
+  (void)inode.i_mmap()->show_written(ctx, {from, to});
 }
 
-void mmap_overlay(Inode& inode, IoVec to, uint64_t offset, size_t count) {
-  if (!may_have_stores(inode)) return;
-  inode.i_mmap()->overlay(to, offset, count);
+Result<void> mmap_overlay(const CallContext& ctx, Inode& inode, IoVec to, uint64_t offset,
+                          size_t count) {
+  if (!may_have_stores(inode)) return {};
+  return inode.i_mmap()->overlay(ctx, to, offset, count);
 }
 
 }  // namespace myfs::fs

@@ -120,10 +120,12 @@ class InodeMappings {
   Result<void> write_out(const CallContext& ctx, mm::MmapRange range);
   // Whether write_out would write.
   Result<bool> has_stores(mm::MmapRange range);
-  // Brings in what the file holds now; of it this client has just `written` that. i_rwsem.
-  Result<void> refresh(const CallContext& ctx, mm::MmapRange range, mm::MmapRange written);
+  // Brings in what the file holds now, whoever changed it.
+  Result<void> refresh(const CallContext& ctx, mm::MmapRange range);
+  // The same for what this client has just `written`, or its new size.
+  Result<void> show_written(const CallContext& ctx, mm::MmapRange written);
   // Puts what was stored over the first `count` bytes of what was read at `offset`. i_rwsem.
-  void overlay(IoVec to, uint64_t offset, size_t count);
+  Result<void> overlay(const CallContext& ctx, IoVec to, uint64_t offset, size_t count);
 
  private:
   using Ranges = std::vector<mm::MmapRange>;
@@ -138,6 +140,8 @@ class InodeMappings {
   static Ranges minus(mm::MmapRange range, const Ranges& without);
   // Null: nobody can have stored.
   File* file_with_stores_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Result<void> refresh_locked(const CallContext& ctx, mm::MmapRange range, mm::MmapRange written)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reads the file into pages: `fill`: absent ones, which are charged; else present ones.
   Result<void> read_in_locked(const CallContext& ctx, File& file, mm::MmapRange range, bool fill,
                               mm::MmapRange written = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -151,6 +155,10 @@ class InodeMappings {
   // present.
   Result<void> follow_size_locked(const CallContext& ctx, File& file)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether anything was stored behind the end, as it is known here, in the page that has it.
+  Result<bool> stored_behind_end_locked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What was stored there counts as far as others have made the file longer.
+  Result<void> follow_growth_locked(const CallContext& ctx) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Result<Ref<VmArea>> map_locked(const CallContext& ctx, MmStruct& mm, const Ref<File>& file,
                                  const MmapWanted& wanted, std::vector<VmGone>* displaced)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -192,12 +200,13 @@ Result<void> mmap_sync(const CallContext& ctx, const TaskStruct& task);
 // The same, by who freezes it: nobody else changes anything.
 Result<void> mmap_sync_frozen(const CallContext& ctx, SuperBlock& sb);
 // This client is going to change [from, to): what was stored there before comes before. i_rwsem
-// exclusive. Errors of a write.
+// exclusive. Errors of a write. from == to: its size alone.
 Result<void> mmap_changing(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to);
 // This client has changed [from, to) of the file, or its size. i_rwsem exclusive. Memory that
 // cannot follow stays as it was, until somebody asks for it.
 void mmap_changed(const CallContext& ctx, Inode& inode, uint64_t from, uint64_t to);
 // What a read has brought. i_rwsem.
-void mmap_overlay(Inode& inode, IoVec to, uint64_t offset, size_t count);
+Result<void> mmap_overlay(const CallContext& ctx, Inode& inode, IoVec to, uint64_t offset,
+                          size_t count);
 
 }  // namespace myfs::fs

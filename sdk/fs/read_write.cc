@@ -91,7 +91,7 @@ Result<size_t> read_file(const CallContext& ctx, uint64_t lock_owner, File& file
   inode.i_sb().s_counters.read_misses.add();
   ReadLock lock(inode.i_rwsem);
   Result<size_t> count = file.f_op().read(ctx, file, to, offset);
-  if (count.ok()) mmap_overlay(inode, to, offset, *count);
+  if (count.ok()) MYFS_TRY(mmap_overlay(ctx, inode, to, offset, *count));
   if (locks_lost(file, lock_owner)) return Errno(EIO);  // meanwhile
   return count;
 }

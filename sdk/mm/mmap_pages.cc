@@ -250,6 +250,13 @@ Result<void> MmapPages::resize(uint64_t file_bytes, bool edge_present) {
   return {};
 }
 
+Result<bool> MmapPages::stored_behind_end() const {
+  if (!tracks() || file_bytes_ == length_bytes()) return false;
+  std::vector<std::byte> tail(length_bytes() - file_bytes_);
+  MYFS_TRY(read_all(fd_, tail.data(), tail.size(), file_bytes_));
+  return std::any_of(tail.begin(), tail.end(), [](std::byte b) { return b != std::byte{0}; });
+}
+
 Result<std::vector<MmapPages::Change>> MmapPages::changes(MmapRange range) {
   std::vector<Change> found;
   range.to = std::min(range.to, file_bytes_);

@@ -83,6 +83,10 @@ class MmapPages {
   // reads as zeros.
   Result<void> resize(uint64_t file_bytes, bool edge_present);
 
+  // Whether anything but zeros lies between the end of the file and that of its page, which is
+  // present.
+  Result<bool> stored_behind_end() const;
+
   // --- stores
   struct Change {
     uint64_t offset;

@@ -11,6 +11,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <vector>
 
@@ -731,6 +732,49 @@ TEST_F(MmapOfTwo, WhatOthersCutDoesNotComeBack) {
   EXPECT_EQ("!" + text_of(5, 1).substr(1), seen_elsewhere());
   unmap(at, 3 * kPage);
   EXPECT_EQ(5, stat("f").st_size);
+}
+
+// In the last page memory reaches further than the file did; when that has grown since, the process
+// may store there.
+TEST_F(MmapOfTwo, StoresWhereOthersMadeTheFileLongerStay) {
+  auto reads = [this](off_t offset, size_t size) {
+    std::string text(size, '?');
+    EXPECT_EQ(static_cast<ssize_t>(size), myfs_pread(task_, fd_, text.data(), size, offset));
+    return text;
+  };
+  const std::vector<std::function<void(char*)>> ways = {
+      [](char*) {},
+      [this](char* at) { sync(at, kPage); },
+      [this](char* at) { sync(at, kPage, MS_INVALIDATE); },
+      [this](char*) { EXPECT_EQ(0, myfs_fsync(task_, fd_)); },
+      [this](char*) { unmap(map(kPage, PROT_READ), kPage); },
+      [this](char*) { pwrite(fd_, "x", 3 * kPage); },
+      [this](char*) { EXPECT_EQ(0, myfs_ftruncate(task_, fd_, 3 * kPage)); },
+      [this](char*) { EXPECT_EQ(0, myfs_ftruncate(task_, fd_, 250)); },
+      [&](char*) { EXPECT_EQ("mine", reads(200, 4)); },
+  };
+  for (size_t i = 0; i < ways.size(); ++i) {
+    SCOPED_TRACE(i);
+    ASSERT_EQ(0, myfs_ftruncate(task_, fd_, 100));
+    char* at = map(kPage);
+    other_writes("abc", 100);
+    other_writes("theirs", 294);
+    std::memcpy(at + 103, "X", 1);
+    std::memcpy(at + 200, "mine", 4);
+    std::memcpy(at + 304, "behind the end", 14);
+    ways[i](at);
+    unmap(at, kPage);
+    EXPECT_EQ("abcX", other_reads(4, 100));
+    EXPECT_EQ("mine", other_reads(4, 200));
+    if (i != 7) {
+      EXPECT_EQ("theirs", other_reads(6, 294));
+    }
+    if (i == 5 || i == 6) {
+      EXPECT_EQ(std::string(14, '\0'), other_reads(14, 304));
+    } else {
+      EXPECT_EQ(i == 7 ? 250 : 300, stat("f").st_size);
+    }
+  }
 }
 
 TEST_F(MmapOfTwo, LargeFilesArePatchedExactly) {
