@@ -274,19 +274,14 @@ std::vector<Ref<Mount>> MntNamespace::mounts() const {
   return mounts_;
 }
 
-std::vector<MountInfo> MntNamespace::list() const {
-  std::vector<MountInfo> all;
+void MntNamespace::for_each_rcu(absl::FunctionRef<void(const MountInfo&)> fn) const {
   MutexLock lock(table_->namespace_sem);
+  RcuReadGuard guard;
   for (const Ref<Mount>& mount : mounts_) {
-    MountInfo info{
-        mount, nullptr, nullptr, mount->peer_group_, mount->master_group_, mount->unbindable_};
-    if (const Mount::Place* place = mount->place_rcu(); place != nullptr) {
-      info.parent = Ref<Mount>(*place->parent);
-      info.mountpoint = Ref<Dentry>(*place->mountpoint);
-    }
-    all.push_back(std::move(info));
+    const Mount::Place* place = mount->place_rcu();
+    fn({*mount, place == nullptr ? nullptr : place->parent, mount->peer_group_,
+        mount->master_group_, mount->unbindable_});
   }
-  return all;
 }
 
 std::vector<Ref<SuperBlock>> MntNamespace::super_blocks() const {

@@ -18,6 +18,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "sdk/base/call_context.h"
 #include "sdk/base/ref.h"
 #include "sdk/base/result.h"
@@ -78,11 +79,10 @@ class Mount final : public RefCounted<Mount> {
 
 // What a mount is like, for lists.
 struct MountInfo {
-  Ref<Mount> mount;
-  RefPtr<Mount> parent;
-  RefPtr<Dentry> mountpoint;
-  uint64_t peer_group = 0, master_group = 0;
-  bool unbindable = false;
+  const Mount& mount;
+  const Mount* parent;  // null: it is on none
+  uint64_t peer_group, master_group;
+  bool unbindable;
 };
 
 class MntNamespace final : public RefCounted<MntNamespace> {
@@ -127,7 +127,9 @@ class MntNamespace final : public RefCounted<MntNamespace> {
 
   RefPtr<Mount> root() const;
   std::vector<Ref<Mount>> mounts() const;
-  std::vector<MountInfo> list() const;
+  // fn(each), oldest first, under namespace_sem and in an rcu read section: a list holds no mount,
+  // which would be busy.
+  void for_each_rcu(absl::FunctionRef<void(const MountInfo&)> fn) const;
   // Each once, in the order in which they were first mounted.
   std::vector<Ref<SuperBlock>> super_blocks() const;
   // How many of its mounts are of `sb`.

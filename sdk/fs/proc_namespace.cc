@@ -1,6 +1,8 @@
 #include "sdk/fs/proc_namespace.h"
 
 #include <optional>
+#include <string_view>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "sdk/base/limits.h"
@@ -27,8 +29,7 @@ std::string escaped(std::string_view text) {
 }
 
 // From the root of its super block.
-std::string path_in_super_block(const Dentry& dentry) {
-  RcuReadGuard guard;
+std::string path_in_super_block_rcu(const Dentry& dentry) {
   std::string path;
   const Dentry* at = &dentry;
   for (size_t depth = 0; depth < kPathMax_bytes / 2; ++depth) {
@@ -40,47 +41,65 @@ std::string path_in_super_block(const Dentry& dentry) {
   return path.empty() ? "/" : path;
 }
 
-// From the root of the task; nothing: it cannot be reached from there.
-std::optional<std::string> path_in_task(const Path& root, Path at) {
+// From the root of the task; nothing: it cannot be reached from there. Under namespace_sem.
+std::optional<std::string> path_in_task_rcu(const FsStruct::View& task, const Mount* mount) {
   std::string path;
+  const Dentry* at = &mount->mnt_root();
   for (size_t depth = 0; depth < kPathMax_bytes / 2; ++depth) {
-    if (at.mnt == root.mnt && is_same_place(*at.dentry, *root.dentry)) {
+    if (mount == task.root_mnt && is_same_place(*at, *task.root)) {
       return path.empty() ? "/" : path;
     }
-    if (at.mnt->is_root(*at.dentry)) {
-      at = at.mnt->mountpoint();
-      if (!at) return std::nullopt;
+    if (mount->is_root(*at)) {
+      const Mount::Place* place = mount->place_rcu();
+      if (place == nullptr) return std::nullopt;
+      mount = place->parent;
+      at = place->mountpoint;
       continue;
     }
-    path.insert(0, "/" + at.dentry->d_name());
-    Ref<Dentry> parent = at.dentry->d_parent();
-    if (parent.get() == at.dentry.get()) return std::nullopt;
-    at.dentry = std::move(parent);
+    const DentryPosition& position = at->position();
+    if (position.d_parent == at || position.d_parent == nullptr) return std::nullopt;
+    path.insert(0, absl::StrCat("/", absl::string_view(position.name, position.name_len)));
+    at = position.d_parent;
   }
   return std::nullopt;
+}
+
+std::string fields_of_mount_rcu(const MountInfo& info, std::string_view at) {
+  const Mount& mount = info.mount;
+  std::string text = absl::StrCat(
+      mount.mnt_id, " ", info.parent != nullptr ? info.parent->mnt_id : mount.mnt_id,
+      " 0:", mount.mnt_sb().s_dev, " ", escaped(path_in_super_block_rcu(mount.mnt_root())), " ",
+      escaped(at), " ", mount.is_read_only() ? "ro" : "rw");
+  if (info.peer_group != 0) absl::StrAppend(&text, " shared:", info.peer_group);
+  if (info.master_group != 0) absl::StrAppend(&text, " master:", info.master_group);
+  if (info.unbindable) absl::StrAppend(&text, " unbindable");
+  return text;
+}
+
+std::string fields_of_super_block(SuperBlock& sb) {
+  const std::string options = sb.s_op().show_options();
+  return absl::StrCat(" - myfs ", escaped(sb.s_id), " ", sb.is_read_only() ? "ro" : "rw",
+                      options.empty() ? "" : ",", escaped(options));
 }
 
 }  // namespace
 
 std::string show_mountinfo(const TaskStruct& task) {
-  const Path root = task.fs.root();
+  struct Line {
+    std::string of_mount;
+    Ref<SuperBlock> sb;
+  };
+  std::vector<Line> lines;
+  task.nsproxy->for_each_rcu([&](const MountInfo& info) {
+    const FsStruct::View& view = task.fs.view_rcu();
+    if (view.root == nullptr) return;
+    const std::optional<std::string> at = path_in_task_rcu(view, &info.mount);
+    if (!at.has_value()) return;
+    lines.push_back({fields_of_mount_rcu(info, *at), Ref<SuperBlock>(info.mount.mnt_sb())});
+  });
   std::string text;
-  if (!root) return text;
-  for (const MountInfo& info : task.nsproxy->list()) {
-    const Mount& mount = *info.mount;
-    const std::optional<std::string> at =
-        path_in_task(root, Path{info.mount, Ref<Dentry>(mount.mnt_root())});
-    if (!at.has_value()) continue;
-    const SuperBlock& sb = mount.mnt_sb();
-    absl::StrAppend(&text, mount.mnt_id, " ", info.parent ? info.parent->mnt_id : mount.mnt_id,
-                    " 0:", sb.s_dev, " ", escaped(path_in_super_block(mount.mnt_root())), " ",
-                    escaped(*at), " ", mount.is_read_only() ? "ro" : "rw");
-    if (info.peer_group != 0) absl::StrAppend(&text, " shared:", info.peer_group);
-    if (info.master_group != 0) absl::StrAppend(&text, " master:", info.master_group);
-    if (info.unbindable) absl::StrAppend(&text, " unbindable");
-    absl::StrAppend(&text, " - myfs ", escaped(sb.s_id), " ", sb.is_read_only() ? "ro" : "rw");
-    const std::string options = sb.s_op().show_options();
-    absl::StrAppend(&text, options.empty() ? "" : ",", escaped(options), "\n");
+  for (const Line& line : lines) {
+    absl::StrAppend(&text, line.of_mount, fields_of_super_block(*line.sb), "\n");
   }
   return text;
 }

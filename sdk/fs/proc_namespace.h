@@ -2,7 +2,7 @@
 // Kernel counterpart: fs/proc_namespace.c (/proc/self/mountinfo).  Differs: device numbers are
 // those of st_dev; nothing else.
 // Thread safety: all.
-// Lock rank: takes namespace_sem.
+// Lock rank: takes namespace_sem, under which it holds no mount: a umount beside it would be EBUSY.
 #pragma once
 
 #include <string>

@@ -207,6 +207,11 @@ void Ramfs::evict_inode(Inode& inode) {
   }
 }
 
+std::string Ramfs::show_options() {
+  if (at_show_options) at_show_options();
+  return {};
+}
+
 void Ramfs::umount_begin(const CallContext&, bool) {}
 
 void Ramfs::put_super() {

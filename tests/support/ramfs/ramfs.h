@@ -91,7 +91,7 @@ class Ramfs final : public SuperOps,
   std::function<void()> after_answer;
   // Within each unlink, rmdir and rename, sync_fs and put_super before anything is done, without
   // mutex_.
-  std::function<void()> before_change, at_put_super;
+  std::function<void()> before_change, at_put_super, at_show_options;
   std::function<Errno()> at_sync, at_reconfigure;  // what they fail with
 
   // --- what another client does; paths without symbolic links, parents must exist ---
@@ -107,6 +107,7 @@ class Ramfs final : public SuperOps,
   Result<void> reconfigure(const CallContext& ctx, const Reconfigure& change) override;
   void evict_inode(Inode& inode) override;
   void forget(Inode&) override {}  // there is no server that could know more
+  std::string show_options() override;
   void umount_begin(const CallContext& ctx, bool force) override;
   void put_super() override;
 

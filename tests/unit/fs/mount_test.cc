@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sdk/base/limits.h"
+#include "sdk/fs/proc_namespace.h"
 
 #include "tests/unit/fs/fs_fixture.h"
 
@@ -52,6 +53,24 @@ TEST_F(MountTest, a_mount_covers_its_place) {
   EXPECT_EQ(umount("/mnt"), 0);
   EXPECT_EQ(ino("/mnt"), place);
   EXPECT_EQ(stat("/mnt/below"), 0);
+}
+
+TEST_F(MountTest, a_list_keeps_no_mount_busy) {
+  Ramfs* inner = mount("/mnt");
+  int unmounted = -1;
+  ramfs->at_show_options = [&] { unmounted = umount("/mnt"); };
+  const std::string text = show_mountinfo(task);
+  EXPECT_EQ(unmounted, 0);
+  EXPECT_THAT(text, testing::HasSubstr(" /mnt rw - myfs "));
+  ramfs->at_show_options = nullptr;
+  inner = mount("/mnt");
+  inner->at_show_options = [&] {
+    EXPECT_EQ(umount("/mnt"), 0);
+    unmounted = umount("/");
+  };
+  (void)show_mountinfo(task);
+  EXPECT_EQ(unmounted, 0);
+  EXPECT_EQ(show_mountinfo(task), "");
 }
 
 TEST_F(MountTest, cold_walks_stop_at_the_mount) {
@@ -213,7 +232,11 @@ class BindTest : public MountTest {
     other.join();
     return error;
   }
-  size_t mounts() { return task.nsproxy->list().size(); }
+  size_t mounts() {
+    size_t count = 0;
+    task.nsproxy->for_each_rcu([&](const MountInfo&) { ++count; });
+    return count;
+  }
   // `count` directories with a bind each, in a directory.
   void fill(const std::string& dir, size_t count) {
     for (size_t i = 0; i < count; ++i) {
@@ -224,10 +247,11 @@ class BindTest : public MountTest {
   }
   bool shared(std::string_view at) {
     const Path of = place(at);
-    for (const MountInfo& info : task.nsproxy->list()) {
-      if (info.mount == of.mnt) return info.peer_group != 0;
-    }
-    return false;
+    bool found = false;
+    task.nsproxy->for_each_rcu([&](const MountInfo& info) {
+      if (&info.mount == of.mnt.get()) found = info.peer_group != 0;
+    });
+    return found;
   }
 };
 
