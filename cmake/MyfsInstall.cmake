@@ -7,6 +7,8 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/MyFS)
 install(TARGETS myfs EXPORT MyFSTargets)
 install(FILES ${PROJECT_SOURCE_DIR}/include/myfs/async.h
   ${PROJECT_SOURCE_DIR}/include/myfs/async.hpp
+  ${PROJECT_SOURCE_DIR}/include/myfs/history.h ${PROJECT_SOURCE_DIR}/include/myfs/linearizability.h
+  ${PROJECT_SOURCE_DIR}/include/myfs/testing.h
   ${PROJECT_SOURCE_DIR}/include/myfs/myfs.h ${PROJECT_SOURCE_DIR}/include/myfs/myfs.hpp
   ${PROJECT_SOURCE_DIR}/include/myfs/lowlevel.h
   ${PROJECT_SOURCE_DIR}/include/myfs/myfs.capnp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/myfs)

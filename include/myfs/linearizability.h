@@ -29,7 +29,8 @@
 //     rename_noreplace A B -> ok | ENOENT | EEXIST
 //     exchange A B -> ok | ENOENT
 //     link A B -> ok | ENOENT | EEXIST
-//     link_open ID B -> ok | ENOENT | EEXIST    of an open file; ENOENT: it has no name left
+//     link_open ID B -> ok | EEXIST | ENOENT    of an open file; ENOENT: it has no name left, and B
+//                                         is none
 //     lookup A -> ID | ENOENT
 //     list [PREFIX] -> (A ID)...          all names, or those that begin so; ID - is not known
 //   lock:NAME      of fcntl(2): one range; who has a lock and takes another converts it

@@ -6,6 +6,10 @@
 // different connections overtake each other. What a test draws from random() and what it does
 // repeats as well, as long as it does not ask the real world (time, pointers, thread ids).
 //
+// Link MyFS::testing (libmyfs-testing.so) instead of MyFS::myfs: it has all of libmyfs, and the
+// clients are in it. <myfs/history.h> records what they are told, on the simulated clock, and
+// <myfs/linearizability.h> checks it.
+//
 // A process runs one simulation: threads that MyFS keeps for the life of a process belong to it.
 // Run several seeds in several processes.
 //
@@ -33,7 +37,7 @@ struct SimulationOptions {
   int64_t slow_extra_ns = 5'000'000;
 };
 
-class Simulation {
+class MYFS_API Simulation {
  public:
   explicit Simulation(const SimulationOptions& options);
   ~Simulation();

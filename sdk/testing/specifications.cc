@@ -255,8 +255,9 @@ class Names : public PlainModel {
     }
     const std::string& b = operation.call[2];
     if (kind == "link_open") {
-      if (!names->has_identity(a)) return "ENOENT";
+      // The kernel makes sure of the new name first.
       if (names->has(b)) return "EEXIST";
+      if (!names->has_identity(a)) return "ENOENT";
       names->set(b, a);
       return "ok";
     }

@@ -20,6 +20,9 @@ lib=$(dirname "$(find "$prefix" -name libmyfs.so)")
 [ "$(readlink "$lib/libmyfs.so.0")" = libmyfs.so.0.1.0 ] || fail "libmyfs.so has no version"
 strange=$(nm -D --defined-only "$lib/libmyfs.so" | awk '{print $3}' | grep -v '^myfs_' || true)
 [ -z "$strange" ] || fail "libmyfs.so shows more than its interface: $strange"
+strange=$(nm -DC --defined-only "$lib/libmyfs-testing.so" | cut -d' ' -f3- |
+  grep -vE '^(myfs_|((typeinfo|typeinfo name|vtable) for )?myfs::(lin|sim)::)' || true)
+[ -z "$strange" ] || fail "libmyfs-testing.so shows more than its interface: $strange"
 if readelf -d "$lib/libmyfs.so" | grep -q rocksdb; then fail "libmyfs.so needs RocksDB"; fi
 if grep -rlE '#include <(capnp|kj|absl|uv)' "$prefix/include"; then
   fail "a public header includes what an embedder may not have"
@@ -27,7 +30,7 @@ fi
 # Each public header stands alone, in the oldest languages that it promises.
 echo '#include <myfs/myfs.h>' | "${CC:-cc}" -std=c11 -Wall -Wextra -Wpedantic -Werror \
   -I"$prefix/include" -fsyntax-only -x c -
-for header in myfs.h myfs.hpp; do
+for header in myfs.h myfs.hpp testing.h history.h linearizability.h; do
   echo "#include <myfs/$header>" | "${CXX:-c++}" -std=c++20 -Wall -Wextra -Werror \
     -I"$prefix/include" -fsyntax-only -x c++ -
 done
@@ -36,13 +39,15 @@ for program in myfsd myfs-shell; do
 done
 
 mkdir "$work/by-cmake"
-cp "$source/examples/hello.cc" "$work/by-cmake"
+cp "$source/examples/hello.cc" "$source/examples/simulate.cc" "$work/by-cmake"
 cat >"$work/by-cmake/CMakeLists.txt" <<'CMAKE'
 cmake_minimum_required(VERSION 3.16)
 project(stranger LANGUAGES CXX)
 find_package(MyFS 0.1 REQUIRED)
 add_executable(hello hello.cc)
 target_link_libraries(hello MyFS::myfs)
+add_executable(simulate simulate.cc)
+target_link_libraries(simulate MyFS::testing)
 CMAKE
 cmake -G Ninja -S "$work/by-cmake" -B "$work/by-cmake/build" \
   -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
@@ -59,4 +64,6 @@ for hello in "$work/by-cmake/build/hello" "$work/by-pkg-config"; do
   out=$("$hello" "embedded:$work/data")
   [[ $out == *"Hello from MyFS"* && $out == *hello.txt* ]] || fail "$hello printed: $out"
 done
+out=$("$work/by-cmake/build/simulate" 7)
+[[ $out == *"operations: linearizable"* ]] || fail "simulate printed: $out"
 echo "install_test: OK"
