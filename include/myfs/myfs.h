@@ -559,12 +559,10 @@ MYFS_API int myfs_poll_x(myfs_task* task, const myfs_call* call, struct pollfd* 
  * something failed after some. Out, into a pipe or socket: when it would block and may not; it
  * waits otherwise. In, from a pipe or socket: as read(2), what is there, at most 256 KiB; what was
  * taken from it and could not be written is lost, and the call fails. SIGPIPE is not raised.
- * Errors: EBADF
- * (`fd` or `kernel_fd` is none, or not open for that), EINVAL (no regular file of the task, a
- * directory, a flag, a negative offset, `fd` has O_APPEND and is written to, an offset of a
- * `kernel_fd` with O_APPEND), ESPIPE (kernel_offset
- * of a pipe or socket), EAGAIN (it would block), EPIPE (nobody reads it any more); those of
- * myfs_read, myfs_write and of read(2) and write(2). */
+ * Errors: EBADF (`fd` or `kernel_fd` is none, or not open for that), EINVAL (no regular file of the
+ * task, a directory, a flag, a negative offset, or O_APPEND of the one that is written to, unless
+ * it is a pipe), ESPIPE (kernel_offset of a pipe or socket), EAGAIN (it would block), EPIPE (nobody
+ * reads it any more); those of myfs_read, myfs_write and of read(2) and write(2). */
 MYFS_API ssize_t myfs_splice(myfs_task* task, int fd, off_t* offset, int kernel_fd,
                              off_t* kernel_offset, size_t size, unsigned flags);
 MYFS_API ssize_t myfs_splice_x(myfs_task* task, const myfs_call* call, int fd, off_t* offset,

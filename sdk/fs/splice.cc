@@ -78,14 +78,15 @@ class KernelEnd {
     const int refused = args_.into_file ? O_WRONLY : O_RDONLY;
     if ((flags & O_PATH) != 0 || (flags & O_ACCMODE) == refused) return Errno(EBADF);
     if (S_ISDIR(st.st_mode)) return Errno(EINVAL);
+    // As splice(2) and sendfile(2): of sockets, too, but not of pipes.
+    const bool appends = (flags & O_APPEND) != 0 && !S_ISFIFO(st.st_mode);
+    if (!args_.into_file && appends) return Errno(EINVAL);
     waits_ = !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode);
     socket_ = S_ISSOCK(st.st_mode);
     nonblocking_ = args_.nonblocking || (flags & O_NONBLOCK) != 0;
     if (args_.kernel_offset == nullptr) return {};
     if (waits_) return Errno(ESPIPE);
-    if (*args_.kernel_offset < 0) return Errno(EINVAL);
-    if (!args_.into_file && (flags & O_APPEND) != 0) return Errno(EINVAL);
-    return {};
+    return *args_.kernel_offset < 0 ? Errno(EINVAL) : Errno();
   }
 
   // Whether a write or read may have to be waited for: pipes, sockets, terminals.

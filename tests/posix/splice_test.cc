@@ -228,6 +228,21 @@ TEST_F(Splice, splice_EINVAL_OfAFileThatIsAppendedTo) {
   EXPECT_EQ(4, myfs_splice(task_, append, &zero, pipe.in, nullptr, 4, 0));
 }
 
+TEST_F(Splice, splice_EINVAL_OfWhatIsAppendedToInTheKernel) {
+  Fd append = local(O_WRONLY | O_APPEND | O_TRUNC);
+  off_t zero = 0;
+  EXPECT_EQ(-EINVAL, out(append, 4, &zero));
+  EXPECT_EQ(0, zero);
+  EXPECT_EQ(0, ::lseek(append, 0, SEEK_END));
+  SocketPair sockets;
+  ASSERT_EQ(0, ::fcntl(sockets.one, F_SETFL, O_APPEND));
+  EXPECT_EQ(-EINVAL, out(sockets.one, 4, &zero));
+  Pipe pipe;
+  ASSERT_EQ(0, ::fcntl(pipe.in, F_SETFL, O_APPEND));
+  EXPECT_EQ(4, out(pipe.in, 4, &zero));
+  EXPECT_EQ("0123", read_all(pipe.out, 4));
+}
+
 TEST_F(Splice, GoesThroughAPipeWhole) {
   const std::string text = text_of((1 << 20) + 12345, 7);
   make_file("big", text);
