@@ -19,6 +19,7 @@
 #include "bindings/fuse/calls.h"
 #include "bindings/fuse/command_line.h"
 #include "bindings/fuse/device.h"
+#include "bindings/fuse/finish.h"
 
 namespace bridge {
 
@@ -257,11 +258,10 @@ int serve(const CommandLine& line, int ready_fd) {
       if (result < 0) status = fail(std::string("the device failed: ") + strerror(-result));
     }
   }
-  const int ended = myfs_task_destroy(bridge.task);
-  if (ended < 0 && status == kExitOk) {
-    status = library_failed("what was written last could not be kept", ended);
-  }
-  return status;
+  std::string said;
+  const bool kept = finish(bridge.task, &said);
+  if (!said.empty()) fail(said);
+  return kept || status != kExitOk ? status : kExitFailure;
 }
 
 // Serves in a child; returns when it has mounted, or its exit status.

@@ -736,7 +736,28 @@ TEST_F(FuseCommand, a_write_that_is_asked_to_be_durable_outlives_the_bridge) {
   }
 }
 
-// What may have been written is waited for within the bounds of an unmount, then said to be lost.
+TEST_F(FuseCommand, a_signal_while_the_server_is_silent_names_what_is_left_behind) {
+  Program program;
+  const std::string run = "exec \"$0\" -f \"$1\" \"$2\" 2>\"$3\"";
+  ASSERT_TRUE(program.start(
+      {"sh", "-c", run, bin("myfs-fuse"), server_->url(), mountpoint(), dir_ / "said"}));
+  std::string line;
+  ASSERT_TRUE(program.receive(&line));
+  const int fd = ::open((mountpoint() + "/f").c_str(), O_CREAT | O_WRONLY, 0644);
+  ASSERT_EQ(1, ::write(fd, "a", 1));
+  ASSERT_EQ(0, ::fsync(fd));
+  ASSERT_EQ(4, ::write(fd, "text", 4));
+  server_->send_signal(SIGSTOP);
+  program.kill(SIGTERM);
+  EXPECT_EQ(1, program.wait());
+  const std::string said = get(dir_ / "said");
+  EXPECT_NE(std::string::npos, said.find("left behind, in whole pages: 4096 bytes")) << said;
+  EXPECT_NE(std::string::npos, said.find("lost what was written to /f")) << said;
+  ::close(fd);
+  server_->send_signal(SIGCONT);
+}
+
+// Nothing was written: nothing is lost.
 TEST_F(FuseCommand, a_signal_ends_a_mount_whose_callers_wait_for_a_silent_server) {
   FuseMount mount(server_->url(), mountpoint(), "");
   const std::string path = mount / "new";
@@ -746,7 +767,7 @@ TEST_F(FuseCommand, a_signal_ends_a_mount_whose_callers_wait_for_a_silent_server
     ::_exit(::mkdir(path.c_str(), 0755) == 0 ? 0 : errno);
   }
   wait_until_blocked(child);
-  EXPECT_EQ(1, mount.end(SIGTERM));
+  EXPECT_EQ(0, mount.end(SIGTERM));
   int status = 0;
   EXPECT_EQ(child, ::waitpid(child, &status, 0));
   EXPECT_NE(0, exit_status(status));
