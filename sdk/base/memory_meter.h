@@ -13,7 +13,7 @@ namespace myfs {
 // Large messages: in flight, and their memory kept for the next ones.
 class TransferMemory {
  public:
-  // May run under leaf locks up to kLoop.
+  // May run under leaf locks up to kWriteback: it may take kBudget, to wake who waits for memory.
   using Listener = void (*)(int64_t more_bytes);
   static void add(int64_t bytes) {
     bytes_.fetch_add(bytes, std::memory_order_relaxed);
