@@ -6,7 +6,7 @@
 #include <tuple>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -15,7 +15,6 @@ namespace {
 
 using Operations = std::vector<const Operation*>;
 
-constexpr uint32_t kNone = UINT32_MAX;
 constexpr size_t kNever = SIZE_MAX;      // the place of a return that does not come
 constexpr size_t kEntryOverhead = 64;    // of a remembered configuration, beyond its bytes
 constexpr size_t kShownOperations = 40;  // of each list in a report
@@ -42,11 +41,13 @@ std::vector<Span> spans_of(const Operations& operations) {
   return spans;
 }
 
-// Depth first over the orders of one object's operations [Wing & Gong, Lowe].
+// Over the orders of one object's operations [Wing & Gong, Lowe]. Open operations come late: all
+// configurations with fewer of them are visited before, so what they lead to is nothing new if it
+// could be had without them.
 //
-// Invariants: (1) order_ lists the operations done, one for each step of the path; (2) the others
-// are linked in the order of invocation; (3) visited_ has each configuration that a choice has led
-// to and that is given up, or on the path.
+// Invariants: (1) order_ lists the operations done on the way to current_; (2) the others are
+// linked in the order of invocation; (3) visited_ has each configuration that a choice has led to,
+// or one that leads wherever it does.
 class Search {
  public:
   enum class Verdict { kOrdered, kNoOrder, kGaveUp };
@@ -61,25 +62,30 @@ class Search {
       previous_[i] = i == 0 ? count : i - 1;
     }
     for (const Span& span : spans_) left_ += span.end != kNever;
-    fixed_bytes_ = count * (sizeof(Span) + 2 * sizeof(uint32_t));
+    bytes_ = count * (sizeof(Span) + 3 * sizeof(uint32_t));
   }
 
   Verdict run() {
-    Level first;
-    first.state = model_.initial();
-    prepare(&first);
-    path_.push_back(std::move(first));
+    Node root;
+    root.state = model_.initial();
+    nodes_.push_back(std::move(root));
+    if (left_ > 0) expand();
     while (left_ > 0) {
-      if (!advance() && !retreat()) return Verdict::kNoOrder;
-      peak_bytes_ = std::max(peak_bytes_, bytes());
-      if (bytes() > memory_bytes_) return Verdict::kGaveUp;
+      if (now_.empty()) now_.swap(later_);
+      if (now_.empty()) return Verdict::kNoOrder;
+      Step step = now_.back();
+      now_.pop_back();
+      take(step);
+      size_t bytes = bytes_ + (now_.capacity() + later_.capacity()) * sizeof(Step);
+      peak_bytes_ = std::max(peak_bytes_, bytes);
+      if (bytes > memory_bytes_) return Verdict::kGaveUp;
     }
     return Verdict::kOrdered;
   }
 
   uint64_t steps() const { return steps_; }
   size_t peak_bytes() const { return peak_bytes_; }
-  // The longest order at which the search had to turn back, and the state after it.
+  // The longest order after which nothing was possible, and the state after it.
   const std::vector<uint32_t>& best_order() const { return best_order_; }
   const State& best_state() const { return best_state_; }
 
@@ -98,111 +104,125 @@ class Search {
   }
 
  private:
-  struct Level {
+  // A configuration, and how it was come by.
+  struct Node {
+    uint32_t parent = 0;
+    uint32_t operation = 0;
+    uint32_t depth = 0;
+    uint32_t end = 0;  // behind the greatest number done of those not open
     State state;
-    std::vector<uint32_t> candidates;  // for what comes next, whoever has to end first in front
-    size_t tried = 0;                  // of the candidates
-    uint32_t arrived_by = kNone;       // what was done last
-    uint32_t last = 0;                 // the greatest number done; 0 if none is
-    bool chosen = true;                // there were others
+  };
+  struct Step {
+    uint32_t from = 0;
+    uint32_t operation = 0;
+    bool chosen = true;  // there are others
   };
 
   uint32_t head() const { return static_cast<uint32_t>(spans_.size()); }
+  bool is_open(uint32_t i) const { return spans_[i].end == kNever; }
 
-  size_t bytes() const { return fixed_bytes_ + path_bytes_ + visited_bytes_; }
-
-  static size_t size_of(const Level& level) {
-    return sizeof(Level) + sizeof(uint32_t) + level.state.capacity() +
-           level.candidates.capacity() * sizeof(uint32_t);
-  }
-
-  void unlink(uint32_t i) {
+  void do_next(uint32_t i) {
     next_[previous_[i]] = next_[i];
     previous_[next_[i]] = previous_[i];
-    if (spans_[i].end != kNever) --left_;
+    order_.push_back(i);
+    if (is_open(i)) {
+      open_done_.push_back(i);
+    } else {
+      --left_;
+    }
   }
-  void relink(uint32_t i) {
+  void undo_last() {
+    uint32_t i = order_.back();
     next_[previous_[i]] = i;
     previous_[next_[i]] = i;
-    if (spans_[i].end != kNever) ++left_;
+    order_.pop_back();
+    if (is_open(i)) {
+      open_done_.pop_back();
+    } else {
+      ++left_;
+    }
+  }
+
+  void go_to(uint32_t target) {
+    std::vector<uint32_t> down;
+    for (uint32_t at = target; at != current_;) {
+      if (nodes_[at].depth >= nodes_[current_].depth) {
+        down.push_back(at);
+        at = nodes_[at].parent;
+      } else {
+        undo_last();
+        current_ = nodes_[current_].parent;
+      }
+    }
+    for (; !down.empty(); down.pop_back()) do_next(nodes_[down.back()].operation);
+    current_ = target;
+  }
+
+  void take(const Step& step) {
+    go_to(step.from);
+    const Node& from = nodes_[step.from];
+    Node next;
+    next.parent = step.from;
+    next.operation = step.operation;
+    next.depth = from.depth + 1;
+    next.end = is_open(step.operation) ? from.end : std::max(from.end, step.operation + 1);
+    model_.apply(step.operation, from.state, &next.state);
+    do_next(step.operation);
+    if (step.chosen && !remember(next)) return undo_last();
+    bytes_ += sizeof next + next.state.capacity();
+    current_ = static_cast<uint32_t>(nodes_.size());
+    nodes_.push_back(std::move(next));
+    if (left_ > 0) expand();
   }
 
   // Finds what can come next. What leaves every state as it is can as well come at once: then it is
-  // the only candidate.
-  void prepare(Level* level) {
+  // the only choice. Who has to end first is in front.
+  void expand() {
     size_t limit = kNever;
     for (uint32_t i = next_[head()]; i != head() && spans_[i].begin < limit; i = next_[i]) {
       limit = std::min(limit, spans_[i].end);
     }
+    const State& state = nodes_[current_].state;
+    std::vector<uint32_t> choices;
     for (uint32_t i = next_[head()]; i != head() && spans_[i].begin < limit; i = next_[i]) {
-      bool open = spans_[i].end == kNever;
       State after;
       ++steps_;
-      if (!model_.apply(i, level->state, &after) || (open && after == level->state)) continue;
-      if (!open && model_.is_query(i)) {
-        level->candidates = {i};
-        level->chosen = false;
-        break;
-      }
-      level->candidates.push_back(i);
+      if (!model_.apply(i, state, &after) || (is_open(i) && after == state)) continue;
+      if (!is_open(i) && model_.is_query(i)) return now_.push_back({current_, i, false});
+      choices.push_back(i);
     }
-    std::sort(level->candidates.begin(), level->candidates.end(), [&](uint32_t a, uint32_t b) {
-      return std::tie(spans_[a].end, spans_[a].begin) < std::tie(spans_[b].end, spans_[b].begin);
+    std::sort(choices.begin(), choices.end(), [&](uint32_t a, uint32_t b) {
+      return std::tie(spans_[b].end, spans_[b].begin) < std::tie(spans_[a].end, spans_[a].begin);
     });
-    path_bytes_ += size_of(*level);
-  }
-
-  // Does the next candidate of the last level. False: there is none.
-  bool advance() {
-    while (true) {
-      Level& level = path_.back();
-      if (level.tried == level.candidates.size()) return false;
-      uint32_t i = level.candidates[level.tried++];
-      Level next;
-      next.arrived_by = i;
-      next.last = std::max(level.last, i);
-      model_.apply(i, level.state, &next.state);
-      unlink(i);
-      order_.push_back(i);
-      if (level.chosen && !remember(next)) {
-        order_.pop_back();
-        relink(i);
-        continue;
-      }
-      prepare(&next);
-      path_.push_back(std::move(next));
-      return true;
-    }
-  }
-
-  // Takes the last step back. False: there is none.
-  bool retreat() {
-    if (order_.size() > best_order_.size() || best_order_.empty()) {
+    for (uint32_t i : choices) (is_open(i) ? later_ : now_).push_back({current_, i, true});
+    if (choices.empty() && (order_.size() > best_order_.size() || best_order_.empty())) {
       best_order_ = order_;
-      best_state_ = path_.back().state;
+      best_state_ = state;
     }
-    if (path_.size() == 1) return false;
-    relink(path_.back().arrived_by);
-    order_.pop_back();
-    path_bytes_ -= size_of(path_.back());
-    path_.pop_back();
-    return true;
   }
 
-  // False: this configuration was here before. It is told by the last operation done, those before
-  // it that are not done, and the state.
-  bool remember(const Level& level) {
-    std::string key(reinterpret_cast<const char*>(&level.last), sizeof level.last);
+  // False: this configuration was here before, or one that can do whatever it can: with the same
+  // state, the same operations done of those that must be, and some fewer open ones.
+  bool remember(const Node& node) {
+    std::string key(reinterpret_cast<const char*>(&node.end), sizeof node.end);
     uint32_t holes = 0;
-    for (uint32_t i = next_[head()]; i != head() && i < level.last; i = next_[i]) {
+    for (uint32_t i = next_[head()]; i != head() && i < node.end; i = next_[i]) {
+      if (is_open(i)) continue;
       key.append(reinterpret_cast<const char*>(&i), sizeof i);
       ++holes;
     }
     key.append(reinterpret_cast<const char*>(&holes), sizeof holes);
-    key.append(level.state);
+    key.append(node.state);
     size_t size = key.capacity() + kEntryOverhead;
-    if (!visited_.insert(std::move(key)).second) return false;
-    visited_bytes_ += size;
+    auto [entry, fresh] = visited_.try_emplace(std::move(key));
+    if (fresh) bytes_ += size;
+    std::vector<uint32_t> open = open_done_;
+    std::sort(open.begin(), open.end());
+    for (const std::vector<uint32_t>& fewer : entry->second) {
+      if (std::includes(open.begin(), open.end(), fewer.begin(), fewer.end())) return false;
+    }
+    bytes_ += sizeof open + open.capacity() * sizeof(uint32_t);
+    entry->second.push_back(std::move(open));
     return true;
   }
 
@@ -211,13 +231,18 @@ class Search {
   const std::vector<Span> spans_;
   std::vector<uint32_t> next_, previous_;  // of those not done; the last element is the head
   size_t left_ = 0;                        // operations that must still be done
-  std::vector<Level> path_;
+  std::vector<Node> nodes_;
+  uint32_t current_ = 0;
+  std::vector<Step> now_;    // the last one first
+  std::vector<Step> later_;  // open operations: when now_ is empty
   std::vector<uint32_t> order_;
+  std::vector<uint32_t> open_done_;  // of order_, those that are open
   std::vector<uint32_t> best_order_;
   State best_state_;
-  absl::flat_hash_set<std::string> visited_;
+  // By all but the open operations done: these.
+  absl::flat_hash_map<std::string, std::vector<std::vector<uint32_t>>> visited_;
   uint64_t steps_ = 0;
-  size_t fixed_bytes_ = 0, path_bytes_ = 0, visited_bytes_ = 0, peak_bytes_ = 0;
+  size_t bytes_ = 0, peak_bytes_ = 0;
 };
 
 // One object's history.

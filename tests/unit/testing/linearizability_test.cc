@@ -126,6 +126,23 @@ TEST(Check, AConfigurationIsVisitedOnce) {
   EXPECT_LT(result.steps, 11u << 10);
 }
 
+// Who has not needed an open operation can do all that is possible with it gone.
+TEST(Check, AnOpenOperationThatLeavesNoTraceCostsNothing) {
+  std::vector<Operation> operations;
+  for (int i = 0; i < 30; ++i) {
+    operations.push_back(open("a", 0, {"write", "open" + std::to_string(i)}));
+  }
+  for (int i = 0; i < 100; ++i) {
+    std::string value = std::to_string(i);
+    operations.push_back(done("b", 10 * i, 10 * i + 1, {"write", value}));
+    operations.push_back(done("b", 10 * i + 2, 10 * i + 3, {"read"}, {value}));
+  }
+  operations.push_back(done("b", 2000, 2001, {"read"}, {"never"}));
+  CheckResult result = check(of("register:1", operations));
+  EXPECT_EQ(Outcome::kNotLinearizable, result.outcome);
+  EXPECT_LT(result.steps, 1'000'000u);
+}
+
 // A counter that counts modulo 3, as a user would write it.
 class Counter : public Specification {
  public:
