@@ -328,7 +328,6 @@ TEST_P(QueueTest, ManyThreadsWakeCancelAndServe) {
     }
   };
   std::thread waker(disturb, false), canceller(disturb, true);
-  std::atomic<int> told{0};
   for (size_t i = 0; i < kOps; ++i) {
     auto op = std::make_unique<FakeOp>(*queue_, fates[i],
                                        i % 5 == 0 ? boottime_ns() + kNsPerMs : kNoDeadline);
@@ -340,14 +339,17 @@ TEST_P(QueueTest, ManyThreadsWakeCancelAndServe) {
     op->on_told = [&, i] {
       MutexLock lock(mutex);
       live[i].store(nullptr);
-      ++told;
     };
     live[i].store(op.get());
     ASSERT_TRUE(queue_->enter().ok());
     queue_->start(std::move(op));
     queue_->leave();
   }
-  serve_until([&] { return told.load() == kOps; });
+  size_t told = 0;
+  serve_until([&] {
+    while (told < fates.size() && fates[told].told.load() != 0) ++told;
+    return told == fates.size();
+  });
   stop.store(true);
   waker.join();
   canceller.join();
