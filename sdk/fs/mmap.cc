@@ -407,6 +407,7 @@ std::vector<VmGone> MmStruct::take_out_locked(uintptr_t start, uintptr_t end) {
     Ref<VmArea> area = at->second;
     at = areas_.erase(at);
     auto leave = [&](uintptr_t from, uintptr_t to) {
+      mmap_lock_.assert_held();
       if (from >= to) return;
       areas_.emplace(to,
                      make_ref<VmArea>(area->vm_file, area->vm_mapping, from, to,
