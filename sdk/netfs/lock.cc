@@ -530,6 +530,7 @@ void NetLocks::shut_down() {
     for (auto& [ticket, request] : queued_) end_locked(*request, Errno(ESHUTDOWN));
     queued_.clear();
     std::erase_if(unsettled_, [&](const RefPtr<LockRequest>& request) {
+      mutex_.assert_held();
       if (request.get() == in_work_) return false;
       dropped.push_back(std::move(request->inode));
       request->settled.set();

@@ -164,6 +164,7 @@ void Super::on_glimpse(uint64_t glimpse_id, uint64_t ino) {
   rpc::GlimpsedArgs answer{.glimpse_id = glimpse_id, .ino = ino, .incarnation = incarnation_};
   RefPtr<fs::Inode> hold;
   leases_->with_record(ino, 0, [&](LeaseRecord& record) {
+    record.mu.assert_held();
     hold = sb_->s_inodes.ilookup(ino, record.host->i_generation);
     auto& inode = static_cast<NetInode&>(*record.host);
     if (inode.mapping() == nullptr || !record.covers(fs::kLeaseW)) return;
