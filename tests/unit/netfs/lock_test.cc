@@ -473,6 +473,8 @@ class NetLockLostMeanwhile : public NetLock {
   Errno over_the_end_of_the_session(Call call) {
     reachable_ = false;
     server_.break_connections();
+    // What is sent before the break is noticed is in doubt, and EIO for that.
+    EXPECT_TRUE(eventually([&] { return !connected(); }));
     Errno result;
     {
       Thread caller("caller", [&] { result = call(patient()); });
@@ -482,6 +484,12 @@ class NetLockLostMeanwhile : public NetLock {
     }
     EXPECT_TRUE(eventually([&] { return server_.logins.load() == 2; }));
     return result;
+  }
+  bool connected() {
+    const std::vector<rpc::ConnectionStats> all = super().client().stats().connections;
+    return std::any_of(all.begin(), all.end(), [](const rpc::ConnectionStats& connection) {
+      return connection.state == rpc::ConnectionState::kUp;
+    });
   }
   std::atomic<bool> reachable_{true};
 };
