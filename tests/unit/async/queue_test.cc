@@ -259,7 +259,6 @@ TEST_P(QueueTest, WorkersAreBoundedByTheLargestThatIsAskedFor) {
 
 TEST_P(QueueTest, CloseEndsEverythingAndDrainTellsIt) {
   std::deque<Fate> fates(60);
-  Event began;
   size_t i = 0;
   for (Fate& fate : fates) {
     auto op = std::make_unique<FakeOp>(*queue_, fate);
