@@ -10,10 +10,12 @@
 #include <cassert>
 
 #include "sdk/base/clock.h"
+#include "sdk/base/sim_locks.h"
 
 namespace myfs {
 
 std::atomic<SimHooks*> g_sim_hooks{nullptr};
+std::atomic<SimLockHooks*> g_sim_lock_hooks{nullptr};
 
 namespace {
 
@@ -27,6 +29,22 @@ int64_t slice_ns(int64_t deadline_ns) {
   return left <= 0 ? 0 : (left < kMaxSlice_ns ? left : kMaxSlice_ns);
 }
 
+void sim_wait_lock(SimHooks& hooks, const void* channel, int holder) {
+  if (SimLockHooks* locks = g_sim_lock_hooks.load(std::memory_order_relaxed); locks != nullptr) {
+    locks->wait_lock(channel, holder);
+  } else {
+    hooks.wait(channel, kNoDeadline);
+  }
+}
+
+void sim_unlocked(SimHooks& hooks, const void* channel) {
+  if (SimLockHooks* locks = g_sim_lock_hooks.load(std::memory_order_relaxed); locks != nullptr) {
+    locks->unlocked(channel);
+  } else {
+    hooks.wake_all(channel);
+  }
+}
+
 }  // namespace
 
 void Mutex::lock_inner() {
@@ -37,13 +55,13 @@ void Mutex::lock_inner() {
     mutex_.lock();
     return;
   }
-  while (!mutex_.try_lock()) hooks->wait(&mutex_, kNoDeadline);
+  while (!mutex_.try_lock()) sim_wait_lock(*hooks, &mutex_, mutex_.native_handle()->__data.__owner);
 }
 
 void Mutex::unlock_inner() {
   mutex_.unlock();
   if (SimHooks* hooks = sim_hooks(); hooks != nullptr) [[unlikely]]
-    hooks->wake_all(&mutex_);
+    sim_unlocked(*hooks, &mutex_);
 }
 
 SharedMutex::SharedMutex(LockRank rank) : rank_(rank) {
@@ -63,7 +81,8 @@ void SharedMutex::lock_inner() {
     pthread_rwlock_wrlock(&lock_);
     return;
   }
-  while (pthread_rwlock_trywrlock(&lock_) != 0) hooks->wait(&lock_, kNoDeadline);
+  while (pthread_rwlock_trywrlock(&lock_) != 0)
+    sim_wait_lock(*hooks, &lock_, lock_.__data.__cur_writer);
 }
 
 bool SharedMutex::try_lock() {
@@ -76,7 +95,7 @@ void SharedMutex::unlock() {
   lock_rank_release(rank_, this);
   pthread_rwlock_unlock(&lock_);
   if (SimHooks* hooks = sim_hooks(); hooks != nullptr) [[unlikely]]
-    hooks->wake_all(&lock_);
+    sim_unlocked(*hooks, &lock_);
 }
 
 void SharedMutex::lock_shared() {
@@ -87,7 +106,8 @@ void SharedMutex::lock_shared() {
     pthread_rwlock_rdlock(&lock_);
     return;
   }
-  while (pthread_rwlock_tryrdlock(&lock_) != 0) hooks->wait(&lock_, kNoDeadline);
+  while (pthread_rwlock_tryrdlock(&lock_) != 0)
+    sim_wait_lock(*hooks, &lock_, lock_.__data.__cur_writer);
 }
 
 bool SharedMutex::try_lock_shared() {
@@ -100,13 +120,16 @@ void SharedMutex::unlock_shared() {
   lock_rank_release(rank_, this);
   pthread_rwlock_unlock(&lock_);
   if (SimHooks* hooks = sim_hooks(); hooks != nullptr) [[unlikely]]
-    hooks->wake_all(&lock_);
+    sim_unlocked(*hooks, &lock_);
 }
 
 bool CondVar::wait_until(Mutex& mutex, int64_t deadline_ns) {
   if (SimHooks* hooks = sim_hooks(); hooks != nullptr) [[unlikely]] {
-    // One thread runs at a time, so nothing can come between the unlock and the wait.
-    mutex.unlock();
+    // One thread runs at a time, and the wake is no point of scheduling: nothing comes between the
+    // unlock and the wait.
+    lock_rank_release(mutex.rank_, &mutex);
+    mutex.mutex_.unlock();
+    hooks->wake_all(&mutex.mutex_);
     bool in_time = hooks->wait(&cv_, deadline_ns);
     mutex.lock_nested();
     return in_time;
@@ -132,9 +155,12 @@ void CondVar::notify_all_or_one(bool all) {
   } else {
     cv_.notify_one();
   }
+  SimHooks* hooks = g_sim_hooks.load(std::memory_order_relaxed);
+  if (hooks == nullptr) [[likely]]
+    return;
   // Waits may wake spuriously, so waking all simulated waiters is always correct.
-  if (SimHooks* hooks = g_sim_hooks.load(std::memory_order_relaxed); hooks != nullptr) [[unlikely]]
-    hooks->wake_all(&cv_);
+  SimLockHooks* locks = g_sim_lock_hooks.load(std::memory_order_relaxed);
+  all || locks == nullptr ? hooks->wake_all(&cv_) : locks->wake_one(&cv_);
 }
 
 void Event::set() {

@@ -9,6 +9,7 @@
 #include "sdk/base/clock.h"
 #include "sdk/uv/loop_impl.h"
 #include "sdk/uv/loop_lead.h"
+#include "sdk/uv/sim_event_port.h"
 
 namespace myfs::uv_io {
 namespace {
@@ -205,6 +206,7 @@ void Loop::Impl::background_dispatch(bool was_asleep) {
 }
 
 void Loop::Impl::background_sleep(bool watch) {
+  if (simulated_) static_cast<SimEventPort&>(*port_).arm_kick();
   background_.store(watch ? Background::kWatching : Background::kTicking,
                     std::memory_order_seq_cst);
   const bool led = led_.load(std::memory_order_seq_cst);
@@ -220,9 +222,7 @@ void Loop::Impl::background_sleep(bool watch) {
   const int64_t wake_ns = next_timer_ns_.load(std::memory_order_seq_cst);
   background_wake_ns_.store(watch ? wake_ns : 0, std::memory_order_relaxed);
   if (simulated_) {
-    if (SimHooks* hooks = sim_hooks(); hooks != nullptr) {
-      hooks->wait(port_.get(), port_->next_timer_ns());
-    }
+    static_cast<SimEventPort&>(*port_).sleep();
     return;
   }
   int64_t timeout_ns = kTick_ns;

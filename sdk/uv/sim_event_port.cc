@@ -34,10 +34,17 @@ bool SimEventPort::look() {
 bool SimEventPort::poll() { return look(); }
 
 bool SimEventPort::wait() {
+  arm_kick();
   if (look()) return true;
   if (kj_loop().isRunnable()) return false;
-  if (SimHooks* hooks = sim_hooks(); hooks != nullptr) hooks->wait(this, next_timer_ns());
+  sleep();
   return look();
+}
+
+void SimEventPort::sleep() {
+  const int64_t wake_ns = next_timer_ns();
+  if (kicked_.load(std::memory_order_relaxed)) return;
+  if (SimHooks* hooks = sim_hooks(); hooks != nullptr) hooks->wait(this, wake_ns);
 }
 
 void SimEventPort::wake() const {
@@ -46,6 +53,7 @@ void SimEventPort::wake() const {
 }
 
 void SimEventPort::kick() const {
+  kicked_.store(true, std::memory_order_relaxed);
   if (SimHooks* hooks = g_sim_hooks.load(std::memory_order_relaxed); hooks != nullptr) {
     hooks->wake_all(this);
   }

@@ -3,8 +3,7 @@
 // Kernel counterpart: none.
 // Thread safety: kick(), wake() any simulated thread; the rest only the driver.
 // Owns / is owned by: owned by Loop; borrows its sources.
-// Invariants: (1) simulated threads run one at a time, so nothing comes between the last look and
-// the wait;
+// Invariants: (1) a kick that comes between the last look and the sleep keeps the port awake;
 // (2) sources are asked in the order in which they were added.
 #pragma once
 
@@ -40,6 +39,11 @@ class SimEventPort final : public EventPort {
   int64_t next_timer_ns() override;
   void abandon_in_child() override {}
 
+  // From now on a kick is not lost: sleep() returns at once after one.
+  void arm_kick() { kicked_.store(false, std::memory_order_relaxed); }
+  // Until a kick, the next timer, or something due at a source. One thread at a time.
+  void sleep();
+
   void add_source(Source& source) { sources_.push_back(&source); }
   void remove_source(Source& source);
 
@@ -48,6 +52,7 @@ class SimEventPort final : public EventPort {
 
   std::vector<Source*> sources_;
   mutable std::atomic<bool> woken_{false};
+  mutable std::atomic<bool> kicked_{false};
 };
 
 }  // namespace myfs::uv_io

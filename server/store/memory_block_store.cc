@@ -131,6 +131,13 @@ void MemoryBlockStore::crash(uint64_t seed) {
   }
 }
 
+void MemoryBlockStore::forget_unsynced(std::span<const BlockId> ids) {
+  MutexLock lock(mutex_);
+  for (BlockId id : ids) {
+    if (auto it = blocks_.find(id); it != blocks_.end()) it->second.since_sync.clear();
+  }
+}
+
 void MemoryBlockStore::damage(BlockId id, uint64_t offset) {
   MutexLock lock(mutex_);
   auto it = blocks_.find(id);

@@ -32,6 +32,9 @@ class MemoryBlockStore : public BlockStore {
   // What a power cut leaves; `seed` decides what of the unsynced writes survives: 0 nothing,
   // UINT64_MAX everything, else a random part.
   void crash(uint64_t seed);
+  // A sync that failed: a crash takes what was written to these since the last good one, whatever
+  // is synced later, but it can be read until then.
+  void forget_unsynced(std::span<const BlockId> ids);
   // Flips one bit: a rotten disk.
   void damage(BlockId id, uint64_t offset);
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "sdk/base/clock.h"
 #include "sdk/base/random.h"
+#include "sdk/testing/sim_disk.h"
 #include "sdk/testing/sim_network.h"
 #include "tests/unit/uv/rig.h"
 
@@ -15,6 +16,11 @@ Simulator::Options seeded(uint64_t seed) {
   Simulator::Options options;
   options.seed = seed;
   return options;
+}
+
+void pass(int64_t duration_ns) {
+  Event never;
+  (void)never.wait_until(boottime_ns() + duration_ns);
 }
 
 TEST(Simulator, TheClockJumpsWhenAllWait) {
@@ -87,6 +93,96 @@ TEST(Simulator, CondVarsAndEventsHandOver) {
     consumer.join();
   });
   EXPECT_EQ(consumed, 100);
+}
+
+TEST(Simulator, AStoppedGroupDoesNotRunUntilItsTimeHasCome) {
+  Simulator simulator(seeded(9));
+  simulator.run([&] {
+    const GroupId group = simulator.add_group("process", 0);
+    int turns = 0;
+    bool over = false;
+    Thread thread;
+    simulator.as(group, [&] {
+      thread = Thread("busy", [&] {
+        for (; !over; ++turns) pass(kNsPerMs);
+      });
+    });
+    pass(10 * kNsPerMs);
+    EXPECT_GT(turns, 5);
+    simulator.stop(group, kNsPerSec);
+    const int before = turns;
+    pass(kNsPerSec / 2);
+    EXPECT_EQ(turns, before);
+    EXPECT_TRUE(simulator.is_stopped(group));
+    pass(kNsPerSec);
+    EXPECT_GT(turns, before + 100);
+    over = true;
+    thread.join();
+  });
+}
+
+TEST(Simulator, AKilledGroupNeverRunsAgainAndWhoJoinsItGoesOn) {
+  // What is killed stays behind.
+  auto* simulator = new Simulator(seeded(10));
+  int turns = 0;
+  simulator->run([&] {
+    const GroupId group = simulator->add_group("process", 0);
+    Thread thread;
+    simulator->as(group, [&] {
+      thread = Thread("busy", [&] {
+        for (;; ++turns) pass(kNsPerMs);
+      });
+    });
+    pass(10 * kNsPerMs);
+    simulator->kill(group);
+    const int before = turns;
+    EXPECT_GT(before, 5);
+    thread.join();
+    pass(kNsPerSec);
+    EXPECT_EQ(turns, before);
+  });
+}
+
+TEST(Simulator, TheClockOfAGroupSlipsAndItsDeadlinesWithIt) {
+  Simulator simulator(seeded(11));
+  simulator.run([&] {
+    const GroupId fast = simulator.add_group("fast", 10'000);
+    simulator.as(fast, [&] {
+      const int64_t world_ns = simulator.now_ns(), own_ns = boottime_ns();
+      pass(100 * kNsPerSec);
+      EXPECT_GE(boottime_ns() - own_ns, 100 * kNsPerSec);
+      const int64_t passed_ns = simulator.now_ns() - world_ns;
+      EXPECT_LT(passed_ns, 99'100 * kNsPerMs);
+      EXPECT_GT(passed_ns, 98'900 * kNsPerMs);
+    });
+  });
+}
+
+TEST(SimDisk, APowerCutTakesNothingThatWasSyncedOrCommitted) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Simulator simulator(seeded(seed));
+    SimDisk disk(simulator, SimDiskOptions());
+    simulator.run([&] {
+      SimDisk::View view = disk.mount();
+      server::Txn txn;
+      txn.put("key", "value");
+      const server::Txn* batch = &txn;
+      ASSERT_TRUE(view.meta->commit_batch({&batch, 1}, server::Durability::kDurable).ok());
+      std::vector<uint8_t> bytes(8192, 1);
+      const server::BlockId block = 7;
+      ASSERT_TRUE(view.blocks->create(block).ok());
+      ASSERT_TRUE(view.blocks->pwrite(block, 0, bytes).ok());
+      ASSERT_TRUE(view.blocks->sync({&block, 1}).ok());
+      std::fill(bytes.begin(), bytes.end(), uint8_t{2});
+      ASSERT_TRUE(view.blocks->pwrite(block, 0, bytes).ok());
+      disk.crash(true);
+      EXPECT_EQ(view.blocks->pread(block, 0, bytes).error(), Errno(EIO)) << "of the old server";
+      SimDisk::View next = disk.mount();
+      EXPECT_EQ(next.meta->get("key").value(), "value");
+      ASSERT_TRUE(next.blocks->pread(block, 0, bytes).ok());
+      for (uint8_t byte : bytes) ASSERT_TRUE(byte == 1 || byte == 2);
+    });
+  }
 }
 
 TEST(SimulatorDeath, ADeadlockNamesSeedAndThreads) {
@@ -202,8 +298,10 @@ TEST(SimNetwork, ACutEndsTheConnectionAndTheNextConnectWorks) {
       listener = uv_io::listen(loop->port(), endpoint, kj::mv(accept)).value();
     });
     EXPECT_TRUE(connect().ok());
+    loop->run_sync([&] { network.cut_all(); });
+    pass(kNsPerMs);  // each end learns it in its own loop
     loop->run_sync([&] {
-      network.cut_all();
+      EXPECT_EQ(streams.size(), 2u);
       for (auto& stream : streams) EXPECT_EQ(stream->failure(), "the connection was cut");
     });
     EXPECT_TRUE(connect().ok());
