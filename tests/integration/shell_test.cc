@@ -316,7 +316,7 @@ TEST_F(Shell, JsonThatOthersRead) {
   json found = json::parse(out("find d -type f --json"));
   ASSERT_EQ(2u, found.size());
   EXPECT_EQ("d/f", found[0]["path"]);
-  EXPECT_EQ(server_->url(), json::parse(out("df --json"))[0]["url"]);
+  EXPECT_EQ(server_->url(), json::parse(out("df --json"))[0]["url"].get<std::string>());
   EXPECT_LT(0, json::parse(out("statfs --json /"))[0]["blocks"]);
   EXPECT_TRUE(json::parse(out("stats --json")).is_object());
   EXPECT_EQ(6, json::parse(out("du --json -b d"))[0]["bytes"]) << "five and those of the link";
