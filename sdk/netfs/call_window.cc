@@ -24,14 +24,15 @@ void CallWindow::end(uint64_t number) {
 void CallWindow::remember(uint64_t ino, uint64_t seq) {
   if (answered_.empty() || seq == 0) return;  // no reply is on its way
   const uint64_t until = first_ + answered_.size();
-  if (!entries_.contains(ino) && entries_.size() >= kRememberedSeqsMax) {
-    void_below_ = until;
-    return;
-  }
+  if (!entries_.contains(ino) && entries_.size() >= kRememberedSeqsMax) return make_grants_void();
   Entry& entry = entries_[ino];
   entry.seq = std::max(entry.seq, seq);
   entry.until = until;
   soonest_ = std::min(soonest_, until);
+}
+
+void CallWindow::make_grants_void() {
+  void_below_.store(first_ + answered_.size(), std::memory_order_release);
 }
 
 void CallWindow::forget_answered() {

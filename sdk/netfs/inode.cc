@@ -92,23 +92,36 @@ bool NetInode::adopt_size_locked() {
 }
 
 Kstat NetInode::learn(const rpc::Node& node, const Ticket& ticket, PosixAcl* acl) {
-  super_.leases().add(i_ino, lease);
-  const bool usable = super_.leases().usable(ticket);
+  LeaseTable& leases = super_.leases();
+  leases.add(i_ino, lease);
   set_handle(node.handle, ticket.generation);
   if (!node.target.empty()) set_link(node.target);
-  MutexLock lock(lease.mu);
-  const bool had_data = lease.covers(fs::kLeaseR);
-  Kstat stat = merge_locked(node);
-  if (!node.has_attr || !learn_attr(stat, node.acl)) stat = i_attr();
-  if (acl != nullptr) stat = i_attr_and_acl(acl);
-  if (!usable || !lease.accept_locked(node.grant, ticket.generation)) return stat;
+  Kstat stat;
+  {
+    MutexLock lock(lease.mu);
+    const bool had_data = lease.covers(fs::kLeaseR);
+    stat = merge_locked(node);
+    if (!node.has_attr || !learn_attr(stat, node.acl)) stat = i_attr();
+    if (acl != nullptr) stat = i_attr_and_acl(acl);
+    if (leases.usable(ticket)) {
+      take_in_locked(node.grant, ticket.generation, had_data);
+      return stat;
+    }
+  }
+  if (node.grant.seq != 0) {
+    super_.returns_pending(leases.return_unheard(node.grant, ticket.generation));
+  }
+  return stat;
+}
+
+void NetInode::take_in_locked(const rpc::Grant& grant, uint16_t generation, bool had_data) {
+  if (!lease.accept_locked(grant, generation)) return;
   const LeaseParts held = lease.held_locked();
   LeaseParts except = 0;
   if (mapping_ != nullptr && (held & kDataParts) != 0) {
     if (!had_data && !adopt_size_locked()) except = kDataParts;
   }
   lease.publish_locked(except);
-  return stat;
 }
 
 void NetInode::learn_size(const Kstat& now) {

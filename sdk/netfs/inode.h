@@ -115,6 +115,9 @@ class NetInode final : public fs::Inode {
  private:
   Kstat merge_locked(const rpc::Node& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lease.mu);
   bool adopt_size_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lease.mu);
+  // `had_data`: R was covered before the attributes of the same answer were taken in.
+  void take_in_locked(const rpc::Grant& grant, uint16_t generation, bool had_data)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lease.mu);
   void flush_for_recall();
 
   Super& super_;

@@ -259,10 +259,9 @@ void LeaseTable::end_call(const Ticket& ticket) {
   window_.end(ticket.number);
 }
 
-bool LeaseTable::usable(const Ticket& ticket) {
-  if (ticket.generation != validity_.generation.load(std::memory_order_acquire)) return false;
-  MutexLock lock(mutex_);
-  return !window_.grants_void(ticket.number);
+bool LeaseTable::usable(const Ticket& ticket) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return ticket.generation == validity_.generation.load(std::memory_order_acquire) &&
+         !window_.grants_void(ticket.number);
 }
 
 void LeaseTable::add(uint64_t ino, LeaseRecord& record) {
@@ -323,11 +322,15 @@ bool LeaseTable::closed(uint64_t open_id, uint16_t generation) {
 bool LeaseTable::return_unheard(rpc::Grant grant, uint16_t generation) {
   MutexLock lock(mutex_);
   if (!lives_locked(generation)) return false;
+  // An older answer that is taken in later must not bring what goes back now.
   if (auto found = records_.find(grant.ino); found != records_.end()) {
     LeaseRecord& record = *found->second;
     record.mu.lock_nested();
     grant.parts &= ~record.held_locked();
+    record.raise_seq_locked(grant.seq);
     record.mu.unlock();
+  } else {
+    window_.remember(grant.ino, grant.seq);
   }
   if (grant.parts != 0) returns_.grants.push_back(grant);
   return returns_.grants.size() + returns_.closed.size() >= kReturnBatchMax;
@@ -346,6 +349,7 @@ void LeaseTable::new_session(uint64_t incarnation) {
 
 std::vector<rpc::Grant> LeaseTable::held_grants(size_t max) {
   MutexLock lock(mutex_);
+  window_.make_grants_void();
   struct Held {
     bool in_use;  // open, or with content that the server may lack
     rpc::Grant grant;

@@ -195,8 +195,9 @@ class LeaseTable {
   // --- calls that may bring grants
   Ticket begin_call();
   void end_call(const Ticket& ticket);
-  // Whether the grants in the reply of this call may be used.
-  bool usable(const Ticket& ticket);
+  // Whether the grants in the reply of this call may be used; asked under the mutex of the record
+  // that takes one in.
+  bool usable(const Ticket& ticket) const;
 
   // --- records
   // Makes the record known; idempotent and cheap when it is.
@@ -224,8 +225,9 @@ class LeaseTable {
   // for a message.
   bool release(const rpc::Grant& grant, uint16_t generation);
   bool closed(uint64_t open_id, uint16_t generation);
-  // A grant of an answer that nobody has taken in, but for what is held without it. A pin that only
-  // the server knows of would keep a file without a name until the session ends.
+  // A grant of an answer that nobody has taken in or may take in any more, but for what is held
+  // without it. A pin that only the server knows of would keep a file without a name until the
+  // session ends.
   bool return_unheard(rpc::Grant grant, uint16_t generation);
   struct Returns {
     uint64_t incarnation = 0;  // of the session that they go to
@@ -238,7 +240,8 @@ class LeaseTable {
   // --- sessions
   // After the generation has changed.
   void new_session(uint64_t incarnation);
-  // What bind() is told, at most `max`.
+  // What bind() is told, at most `max`. Grants of answers that have not been taken in are void from
+  // here on.
   std::vector<rpc::Grant> held_grants(size_t max);
   // After a bind: what is not in `kept` is no longer held. Returns the inodes that lost data parts.
   std::vector<uint64_t> keep_only(const std::vector<rpc::Grant>& kept);

@@ -62,5 +62,17 @@ TEST(CallWindow, OverflowMakesTheGrantsOfUnansweredCallsVoid) {
   EXPECT_EQ(0u, window.remembered());
 }
 
+TEST(CallWindow, CanMakeTheGrantsOfAllUnansweredCallsVoid) {
+  CallWindow window;
+  const uint64_t first = window.begin(), second = window.begin();
+  window.end(first);
+  window.make_grants_void();
+  EXPECT_TRUE(window.grants_void(second));
+  const uint64_t later = window.begin();
+  EXPECT_FALSE(window.grants_void(later));
+  window.end(second);
+  window.end(later);
+}
+
 }  // namespace
 }  // namespace myfs::netfs

@@ -138,6 +138,35 @@ TEST_F(LeaseTableTest, HeldGrantsAreNewestFirstAndLimited) {
   EXPECT_EQ(1u, table.held_grants(1).size());
 }
 
+// It is not in the list, so the server forgets it.
+TEST_F(LeaseTableTest, AGrantNotTakenInWhenTheListForABindIsMadeIsVoid) {
+  const Ticket answered = table.begin_call();
+  EXPECT_TRUE(table.usable(answered));
+  EXPECT_TRUE(table.held_grants(10).empty());
+  EXPECT_FALSE(table.usable(answered));
+  const Ticket later = table.begin_call();  // sent after the bind
+  EXPECT_TRUE(table.usable(later));
+  table.end_call(answered);
+  EXPECT_TRUE(table.usable(later));
+  table.end_call(later);
+}
+
+// What the server is told to forget must not be taken from an older answer.
+TEST_F(LeaseTableTest, WhatGoesBackUnheardVoidsOlderGrants) {
+  Cached known(validity), unknown(validity);
+  table.add(7, known.record);
+  const Ticket ticket = table.begin_call();
+  table.return_unheard({.ino = 7, .parts = kLeaseA, .seq = 10}, 1);
+  table.return_unheard({.ino = 8, .parts = kLeaseA, .seq = 11}, 1);
+  table.add(8, unknown.record);
+  EXPECT_FALSE(known.grant(7, kLeaseA, 9));
+  EXPECT_FALSE(unknown.grant(8, kLeaseA, 8));
+  EXPECT_TRUE(known.grant(7, kLeaseA, 12));
+  table.end_call(ticket);
+  table.remove(7, known.record);
+  table.remove(8, unknown.record);
+}
+
 TEST_F(LeaseTableTest, ARebindKeepsOnlyWhatTheServerKept) {
   Cached a(validity), b(validity);
   table.add(1, a.record);

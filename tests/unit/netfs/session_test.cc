@@ -109,6 +109,31 @@ TEST_F(NetSession, AnInodeIsFoundAgainByTheHandleOfTheSessionThatHasEnded) {
   EXPECT_EQ(server_.last_past_session, 2u);
 }
 
+// The answer has reached the client, its caller has not looked at it yet: the bind does not name
+// what it grants, so the server has forgotten that and gives it to others without asking.
+TEST_F(NetSession, AGrantThatIsTakenInAfterTheBindIsVoid) {
+  server_.script([](rpc_test::Script& s) { s.grants = true; });
+  const rpc::GetattrArgs ask{.node = inode_->last_handle(), .want = fs::kLeaseA | fs::kLeaseR};
+  {
+    CallScope scope(super().leases());
+    auto node = super().client().getattr(patient(), ask);
+    ASSERT_TRUE(node.ok()) << node.error().name();
+    ASSERT_NE(node->grant.seq, 0u);
+    server_.break_connections();
+    ASSERT_TRUE(eventually([&] { return super().client().stats().reconnects == 1; }));
+    EXPECT_EQ(server_.held_grants, 0u);
+    EXPECT_EQ(inode_->learn(*node, scope.ticket()).ino, inode_->i_ino);
+    EXPECT_FALSE(inode_->lease.covers(fs::kLeaseA));
+    EXPECT_FALSE(inode_->lease.covers(fs::kLeaseR));
+  }
+  EXPECT_TRUE(eventually([&] { return server_.releases.load() == 1; }));
+  CallScope scope(super().leases());
+  auto again = super().client().getattr(patient(), ask);
+  ASSERT_TRUE(again.ok()) << again.error().name();
+  inode_->learn(*again, scope.ticket());
+  EXPECT_TRUE(inode_->lease.covers(fs::kLeaseA | fs::kLeaseR));
+}
+
 TEST_F(NetSession, ACallOutlivesAnyNumberOfSessions) {
   server_.script([](rpc_test::Script& s) { s.hold = true; });
   Errno error(EIO);
