@@ -22,8 +22,9 @@ class ReadOp final : public CallOp {
   bool begin(int fd, fs::IoVec to, int64_t offset) {
     const fs::PinnedFds::Scope scope(pins());
     auto steps = fs::ReadSteps::begin(task()->task, fd, to, static_cast<uint64_t>(offset), *this);
-    if (steps.ok()) steps_ = std::move(steps).value();
-    return steps.ok();
+    if (!steps.ok()) return false;
+    steps_ = std::move(steps).value();
+    return true;
   }
 
  private:

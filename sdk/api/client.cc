@@ -135,6 +135,7 @@ void ClientTable::prune() {
 std::vector<MountedClient> ClientTable::all() const {
   std::vector<MountedClient> copies;
   MutexLock lock(mutex_);
+  copies.reserve(clients_.size());
   for (const MountedClient& client : clients_) {
     copies.push_back({client.url, client.at, nullptr, client.loop, client.sb});
   }

@@ -185,6 +185,7 @@ class Chunk {
   void send() {
     if (items_.empty()) return;
     std::vector<Inode*> inodes;
+    inodes.reserve(paths_.size());
     for (const Path& path : paths_) inodes.push_back(&path.inode());
     auto files = inodes[0]->i_sb().s_op().read_many(ctx_, inodes, static_cast<uint32_t>(largest_));
     for (size_t i = 0; i < items_.size(); ++i) {

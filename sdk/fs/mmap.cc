@@ -583,7 +583,7 @@ Result<void*> vfs_mmap(const CallContext& ctx, TaskStruct& task, const MmapArgs&
     ReadLock lock(inode.i_rwsem);
     area = inode.get_mappings().map(ctx, task.mm, file, wanted, &displaced);
   }
-  MYFS_TRY(area);
+  if (!area.ok()) return area.error();
   const uintptr_t start = (*area)->vm_start, end = (*area)->vm_end;
   if (Result<void> lost = forget(ctx, displaced); !lost.ok()) {
     // Who is told of an error unmaps nothing.

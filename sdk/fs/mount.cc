@@ -63,6 +63,7 @@ MntNamespace::~MntNamespace() {
   {
     MutexLock lock(table_->namespace_sem);
     std::vector<Mount*> all;
+    all.reserve(mounts_.size());
     for (const Ref<Mount>& mount : mounts_) all.push_back(mount.get());
     table_->umount(std::move(all), false, &dropped);
   }

@@ -190,9 +190,9 @@ Result<void> check_rename(const CallContext& ctx, TaskStruct& task, const WalkRe
   known = cached_child(ctx, task, to.path, to.last, &target, &error);
   if (slashes && known == WalkOutcome::kMiss) {
     Result<Ref<Dentry>> found = child_of(ctx, task, to);
-    if (found.ok()) target = std::move(found).value();
-    known = found.ok() ? WalkOutcome::kHit : WalkOutcome::kError;
     error = found.error();
+    known = found.ok() ? WalkOutcome::kHit : WalkOutcome::kError;
+    if (found.ok()) target = std::move(found).value();
   }
   if (known == WalkOutcome::kError && error != Errno(ENOENT)) return error;
   if (known == WalkOutcome::kError && (flags & kExchange) != 0) return Errno(ENOENT);

@@ -221,7 +221,7 @@ class Search {
     for (const std::vector<uint32_t>& fewer : entry->second) {
       if (std::includes(open.begin(), open.end(), fewer.begin(), fewer.end())) return false;
     }
-    bytes_ += sizeof open + open.capacity() * sizeof(uint32_t);
+    bytes_ += sizeof(std::vector<uint32_t>) + open.capacity() * sizeof(uint32_t);
     entry->second.push_back(std::move(open));
     return true;
   }

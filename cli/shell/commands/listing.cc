@@ -100,6 +100,7 @@ class Lister {
     first_ = false;
     if (shell_.out().is_terminal() && !args_.has("l") && !args_.has("1") && json_ == nullptr) {
       std::vector<std::string> names;
+      names.reserve(entries.size());
       for (const Listed& entry : entries) names.push_back(name_of(entry));
       winsize size{};
       bool known = ::ioctl(shell_.out().fd(), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;

@@ -49,8 +49,9 @@ class AttributePrinter {
   // 0, or the status of wrong usage.
   int prepare() {
     const std::string* pattern = args_.value("m");
-    if (!filter_.set(pattern != nullptr ? *pattern : "^user\\.")) {
-      return shell_.wrong(args_, *pattern + ": must be a regular expression, or -");
+    const std::string wanted = pattern != nullptr ? *pattern : "^user\\.";
+    if (!filter_.set(wanted)) {
+      return shell_.wrong(args_, wanted + ": must be a regular expression, or -");
     }
     const std::string* encoding = args_.value("e");
     if (encoding == nullptr) return 0;
@@ -138,9 +139,10 @@ int run_setfattr(Shell& shell, const Args& args) {
   if ((name == nullptr) == (removed == nullptr)) {
     return shell.wrong(args, "one of -n NAME and -x NAME is needed");
   }
-  const std::string* text = args.value("v");
-  auto value = decode_value(text != nullptr ? *text : "");
-  if (!value) return shell.wrong(args, *text + ": must be text, 0x and digits, or 0s and base64");
+  const std::string* given = args.value("v");
+  const std::string text = given != nullptr ? *given : "";
+  auto value = decode_value(text);
+  if (!value) return shell.wrong(args, text + ": must be text, 0x and digits, or 0s and base64");
   int status = 0;
   for (const std::string& path : args.words) {
     auto done = removed != nullptr ? remove_xattr(shell, path, *removed, links_of(args))
