@@ -87,6 +87,9 @@ class Call : public RefCounted<Call> {
   bool maybe_executed() const {
     return changes && transmissions.load(std::memory_order_relaxed) > 0;
   }
+  // The answer to the last transmission does not tell what came of the others, unless it comes
+  // from the slot.
+  bool sent_again() const { return changes && transmissions.load(std::memory_order_relaxed) > 1; }
 
   // Inside the loop, once, by whoever claimed or abandoned: sets `done` or runs the completion.
   void deliver(Errno outcome) {

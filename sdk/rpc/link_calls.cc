@@ -222,6 +222,7 @@ void Link::expire_calls(int64_t now_ns) {
     stale_.erase(stale_.begin() + static_cast<ptrdiff_t>(i));
     call->pending_error = Errno(ETIMEDOUT);
     call->detail.message = no_answer(*call);
+    call->detail.in_doubt = call->sent_again();
     finish(*call);
   }
   each_call([&](Call& call) {

@@ -281,7 +281,10 @@ void Link::end_dead_session(std::string why) {
 
 void Link::settle_stale(Errno error) {
   for (Ref<Call>& call : std::exchange(stale_, {})) {
-    call->pending_error = error;
+    // The dead session refused the last transmission; it may have executed one before.
+    call->detail.in_doubt = error != Errno(ESTALE) && call->sent_again();
+    call->pending_error = error == kSessionLost && call->detail.in_doubt ? Errno(EIO) : error;
+    if (call->detail.in_doubt) call->detail.message = "the session ended before it answered";
     finish(*call);
   }
 }

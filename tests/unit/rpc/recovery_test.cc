@@ -165,6 +165,31 @@ TEST_F(RecoveryTest, AnEstaleOutlivesItsConnection) {
   }
 }
 
+// The slot that knows what came of it has gone with the session.
+TEST_F(RecoveryTest, AChangeThatWasSentTwiceIsInDoubtOnceItsSessionIsRefused) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) {
+    s.break_after_execute = true;
+    s.errno_value = ESTALE;  // to what is sent again
+    s.renew_stale = true;
+  });
+  EXPECT_EQ(create(patient()).error(), Errno(EIO));
+  EXPECT_TRUE(thread_error_detail().in_doubt);
+  EXPECT_EQ(server_.executed, 1);
+  ASSERT_TRUE(sink_.wait_for("started 2"));
+}
+
+TEST_F(RecoveryTest, AChangeThatWasSentTwiceIsInDoubtAtItsDeadline) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) {
+    s.break_after_execute = true;
+    s.errno_value = ESTALE;
+    s.renew_silent = true;
+  });
+  EXPECT_EQ(create(within(100 * kNsPerMs)).error(), Errno(ETIMEDOUT));
+  EXPECT_TRUE(thread_error_detail().in_doubt);
+}
+
 TEST_F(RecoveryTest, AnEstaleThatNobodyExplainsEndsAtTheDeadline) {
   ASSERT_TRUE(open().ok());
   server_.script([](Script& s) {
