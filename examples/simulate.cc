@@ -21,19 +21,19 @@ void work(Simulation& simulation, Recorder& recorder, int client) {
   const std::string name = "client" + std::to_string(client);
   int fd = myfs_open(task, "/cell", O_RDWR | O_SYNC, 0);
   for (int i = 0; i < 20; ++i) {
-    char bytes[5] = "....";
     if (simulation.random(2) == 0) {
+      std::string bytes(4, '.');
       uint64_t id = recorder.invoke(name, "register:cell", {"read"});
-      ssize_t n = myfs_pread(task, fd, bytes, 4, 0);
+      ssize_t n = myfs_pread(task, fd, bytes.data(), bytes.size(), 0);
       if (n < 0) {
         recorder.without_effect(id);
       } else {
-        recorder.returned(id, {std::string(bytes, static_cast<size_t>(n))});
+        recorder.returned(id, {bytes.substr(0, static_cast<size_t>(n))});
       }
     } else {
-      std::snprintf(bytes, sizeof bytes, "%d.%02d", client, i);
+      std::string bytes = std::to_string(client * 100 + i + 1000);
       uint64_t id = recorder.invoke(name, "register:cell", {"write", bytes});
-      ssize_t n = myfs_pwrite(task, fd, bytes, 4, 0);
+      ssize_t n = myfs_pwrite(task, fd, bytes.data(), bytes.size(), 0);
       if (n == 4) {
         recorder.returned(id, {"ok"});
       } else {
