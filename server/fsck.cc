@@ -35,7 +35,10 @@ bool valid_name(std::string_view name) {
          name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
 }
 
-uint8_t type_of(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }
+bool known_type(uint32_t mode) {
+  return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISCHR(mode) || S_ISBLK(mode) ||
+         S_ISFIFO(mode) || S_ISSOCK(mode);
+}
 
 // Whether a server runs on the directory.
 bool in_use(const std::string& dir) {
@@ -48,15 +51,36 @@ bool in_use(const std::string& dir) {
 
 }  // namespace
 
-void FsckWalk::fault(const std::string& place, const std::string& what) {
+void FsckWalk::fault(const std::string& place, const std::string& what, std::string_view remedy) {
   ++fault_count_;
-  out_ << place << ": " << what << "\n";
+  if (!remedy.empty()) ++mended_count_;
+  const bool later = repair_ != nullptr && remedy.empty();
+  std::ostream& out = later ? left_ : out_;
+  out << place << ": " << what << (remedy.empty() ? "" : "; ") << remedy << "\n";
 }
 
-void FsckWalk::fault_of(uint64_t dir, std::string_view name, const std::string& what) {
+void FsckWalk::fault_of(uint64_t dir, std::string_view name, const std::string& what,
+                        std::string_view remedy) {
   std::string path = dir_path(dir);
   if (path != "/") path += "/";
-  fault(path + printable(name), what);
+  fault(path + printable(name), what, remedy);
+}
+
+std::string_view FsckWalk::removed(std::string_view key) {
+  if (repair_ == nullptr) return {};
+  repair_->remove(key);
+  return "removed";
+}
+
+std::string_view FsckWalk::corrected(std::string_view key, std::string value) {
+  if (repair_ == nullptr) return {};
+  repair_->put(key, std::move(value));
+  return "corrected";
+}
+
+std::string_view FsckWalk::kept(uint64_t ino) {
+  if (repair_ == nullptr || !hasher_ || !repair_->keep(*hasher_, ino).ok()) return {};
+  return "put into /lost+found";
 }
 
 std::string FsckWalk::dir_path(uint64_t dir) const {
@@ -75,7 +99,7 @@ std::string FsckWalk::dir_path(uint64_t dir) const {
 // The names of files are not kept, so the entries are read once more for those that are at fault.
 void FsckWalk::print_faults() {
   absl::flat_hash_map<uint64_t, std::string> paths;
-  for (const auto& [ino, what] : faults_) {
+  for (const auto& [ino, what, remedy] : faults_) {
     auto it = inodes_.find(ino);
     bool is_dir = it != inodes_.end() && S_ISDIR(it->second.mode);
     paths[ino] = is_dir ? dir_path(ino) : "";
@@ -94,8 +118,8 @@ void FsckWalk::print_faults() {
     });
     unreadable_ |= !scanned.ok();
   }
-  for (const auto& [ino, what] : faults_) {
-    fault(paths[ino].empty() ? absl::StrFormat("<inode %d>", ino) : paths[ino], what);
+  for (const auto& [ino, what, remedy] : faults_) {
+    fault(paths[ino].empty() ? absl::StrFormat("<inode %d>", ino) : paths[ino], what, remedy);
   }
 }
 
@@ -127,10 +151,14 @@ void FsckWalk::see_meta() {
 
 void FsckWalk::see_inode(std::string_view key, std::string_view value) {
   auto ino = parse_number(key);
-  if (!ino.ok()) return fault("an inode", "has a damaged key");
+  if (!ino.ok() || *ino == 0) return fault("an inode", "has a damaged key", removed(key));
   auto record = InodeRecord::decode(value);
+  const bool sound = record.ok() && known_type(record->mode);
+  if (!sound || (*ino == kRootIno && !record->is_dir())) {
+    lost_[*ino].damaged = true;
+    return;
+  }
   Inode& inode = inodes_[*ino];
-  if (!record.ok()) return fault_of(*ino, "inode record is damaged");
   inode.mode = record->mode;
   inode.nlink = record->nlink;
   inode.generation = record->generation;
@@ -141,136 +169,199 @@ void FsckWalk::see_inode(std::string_view key, std::string_view value) {
   if (!record->is_regular()) return;
   inode.has_inline = !record->data.empty();
   inode.counted_blocks = inode.has_inline ? kInlineBlocks512 : 0;
-  if (record->data.size() > record->size) fault_of(*ino, "inline content is longer than the file");
+  if (record->data.size() > record->size) {
+    fault_of(*ino, "inline content is longer than the file",
+             edited(*ino, [](InodeRecord& file) { file.data.resize(file.size); }));
+  }
 }
 
 void FsckWalk::check_acl(uint64_t ino, const InodeRecord& record) {
   if (record.acl.empty()) return;
   uint32_t mode = record.mode;
-  if (record.is_symlink()) fault_of(ino, "symbolic link with an ACL");
-  if (record.acl.equiv_mode(&mode)) fault_of(ino, "has an ACL that its mode says all of");
-  if (mode != record.mode) fault_of(ino, "mode differs from the ACL");
+  const bool plain = record.acl.equiv_mode(&mode);
+  auto without = [](InodeRecord& inode) { inode.acl = PosixAcl(); };
+  if (record.is_symlink()) return fault_of(ino, "symbolic link with an ACL", edited(ino, without));
+  if (plain) fault_of(ino, "has an ACL that its mode says all of", edited(ino, without));
+  if (mode != record.mode) {
+    fault_of(ino, "mode differs from the ACL",
+             edited(ino, [mode](InodeRecord& inode) { inode.mode = mode; }));
+  }
 }
 
 void FsckWalk::see_orphan(std::string_view key, std::string_view value) {
   auto ino = parse_number(key);
-  if (!ino.ok()) return fault("an orphan record", "has a damaged key");
-  if (!OrphanRecord::decode(value).ok()) fault_of(*ino, "orphan record is damaged");
+  if (!ino.ok()) return fault("an orphan record", "has a damaged key", removed(key));
   auto it = inodes_.find(*ino);
-  if (it == inodes_.end()) return fault_of(*ino, "orphan record without an inode");
+  if (it == inodes_.end()) {
+    return fault_of(*ino, "orphan record without an inode", removed(key));
+  }
+  if (!OrphanRecord::decode(value).ok()) {
+    fault_of(*ino, "orphan record is damaged", corrected(key, OrphanRecord().encode()));
+  }
   it->second.orphan = true;
 }
 
 void FsckWalk::see_garbage(std::string_view key, std::string_view) {
   auto ino = parse_number(key);
   auto block = parse_garbage_block(key);
-  if (!ino.ok() || !block.ok()) return fault("a garbage record", "has a damaged key");
+  if (!ino.ok() || !block.ok()) {
+    return fault("a garbage record", "has a damaged key", removed(key));
+  }
   if (block->has_value()) {
-    garbage_blocks_.insert(**block);
+    garbage_blocks_.emplace(**block, key);
     return;
   }
   garbage_inodes_.insert(*ino);
-  if (inodes_.contains(*ino)) fault_of(*ino, "its content is marked as garbage");
+  if (inodes_.contains(*ino)) fault_of(*ino, "its content is marked as garbage", removed(key));
 }
 
 void FsckWalk::see_dirent(std::string_view key, std::string_view value) {
   ++entry_count_;
   auto place = parse_dirent_key(key);
-  if (!place.ok()) return fault("a directory entry", "has a damaged key");
+  if (!place.ok()) return fault("a directory entry", "has a damaged key", removed(key));
   auto record = DirentRecord::decode(value);
-  if (!record.ok()) return fault_of(place->dir, place->name, "entry is damaged");
+  if (!record.ok()) return fault_of(place->dir, place->name, "entry is damaged", removed(key));
   auto dir = inodes_.find(place->dir);
-  if (dir == inodes_.end() || !S_ISDIR(dir->second.mode)) {
-    fault_of(place->dir, place->name, "entry of something that is no directory");
+  if (dir == inodes_.end()) {
+    lost_[place->dir].entries.emplace_back(key);
+  } else if (!S_ISDIR(dir->second.mode)) {
+    fault_of(place->dir, place->name, "entry of something that is no directory", removed(key));
   }
   auto target = inodes_.find(record->ino);
   if (target == inodes_.end()) {
-    return fault_of(place->dir, place->name,
-                    absl::StrFormat("dangling entry, there is no inode %d", record->ino));
+    lost_[record->ino].names.emplace_back(key, *record);
+    if (record->type != DT_DIR) return;
+    if (dir != inodes_.end()) ++dir->second.subdirs;
+    entries_of_dirs_.try_emplace(record->ino, place->dir, place->name);
+    return;
   }
   Inode& inode = target->second;
   ++inode.names;
-  if (record->type != type_of(inode.mode)) {
-    fault_of(place->dir, place->name, "type differs from that of the inode");
-  }
-  if (record->generation != inode.generation) {
-    fault_of(place->dir, place->name, "generation differs from that of the inode");
-  }
-  if (!valid_name(place->name)) fault_of(place->dir, place->name, "name is not allowed");
-  if (hasher_ &&
-      place->cookie / kCookieCollisions != hasher_->first_cookie(place->name) / kCookieCollisions) {
-    fault_of(place->dir, place->name, "entry is in the wrong place, look-ups miss it");
-  }
+  check_dirent(key, *place, *record, inode);
   if (!S_ISDIR(inode.mode)) return;
   if (dir != inodes_.end()) ++dir->second.subdirs;
   if (!entries_of_dirs_.try_emplace(record->ino, place->dir, place->name).second) {
-    fault_of(place->dir, place->name, "directory with a second name");
+    fault_of(place->dir, place->name, "directory with a second name", removed(key));
   }
+}
+
+void FsckWalk::check_dirent(std::string_view key, const DirentKey& place,
+                            const DirentRecord& record, const Inode& inode) {
+  const auto type = static_cast<uint8_t>(IFTODT(inode.mode));
+  auto right = [&] {
+    return corrected(key, DirentRecord{record.ino, inode.generation, type}.encode());
+  };
+  if (record.type != type) {
+    fault_of(place.dir, place.name, "type differs from that of the inode", right());
+  }
+  if (record.generation != inode.generation) {
+    fault_of(place.dir, place.name, "generation differs from that of the inode", right());
+  }
+  if (!valid_name(place.name)) {
+    return fault_of(place.dir, place.name, "name is not allowed", removed(key));
+  }
+  if (!hasher_) return;
+  const uint64_t first = hasher_->first_cookie(place.name);
+  if (place.cookie / kCookieCollisions == first / kCookieCollisions) return;
+  std::string_view remedy;
+  auto there = find_dirent(meta_, *hasher_, place.dir, place.name);
+  auto cookie = free_cookie(meta_, *hasher_, place.dir, place.name);
+  if (repair_ != nullptr && there.ok() && cookie.ok()) {
+    repair_->remove(key);
+    remedy = "removed, the name is there once more";
+    if (!there->has_value()) {
+      repair_->put(dirent_key(place.dir, *cookie, place.name), record.encode());
+      remedy = "moved";
+    }
+  }
+  fault_of(place.dir, place.name, "entry is in the wrong place, look-ups miss it", remedy);
 }
 
 void FsckWalk::see_parent(std::string_view key, std::string_view) {
   auto place = parse_parent_key(key);
-  if (!place.ok()) return fault("a parent record", "has a damaged key");
+  if (!place.ok()) return fault("a parent record", "has a damaged key", removed(key));
   if (!inodes_.contains(place->ino)) {
-    return fault_of(place->parent, place->name, "parent record without an inode");
+    return fault_of(place->parent, place->name, "parent record without an inode", removed(key));
   }
   if (!hasher_) return;
   auto found = find_dirent(meta_, *hasher_, place->parent, place->name);
   if (!found.ok() || !found->has_value() || (*found)->record.ino != place->ino) {
-    fault_of(place->parent, place->name, "parent record without an entry");
+    fault_of(place->parent, place->name, "parent record without an entry", removed(key));
   }
 }
 
 void FsckWalk::see_xattr(std::string_view key, std::string_view) {
   auto ino = parse_number(key);
   auto name = parse_xattr_name(key);
-  if (!ino.ok() || !name.ok()) return fault("an extended attribute", "has a damaged key");
-  if (!inodes_.contains(*ino)) fault_of(*ino, "extended attribute without an inode");
+  if (!ino.ok() || !name.ok()) {
+    return fault("an extended attribute", "has a damaged key", removed(key));
+  }
+  if (!inodes_.contains(*ino)) lost_[*ino].xattrs.emplace_back(key);
 }
 
 void FsckWalk::see_session(std::string_view key, std::string_view value) {
   auto number = parse_number(key);
   if (number.ok() && SessionRecord::decode(value).ok()) return;
-  fault(absl::StrFormat("session %d", number.value_or(0)), "record is damaged");
+  fault(absl::StrFormat("session %d", number.value_or(0)), "record is damaged", removed(key));
 }
 
 void FsckWalk::see_reply(std::string_view key, std::string_view value) {
   auto number = parse_number(key);
   if (number.ok() && parse_slot(key).ok() && ReplyRecord::decode(value).ok()) return;
-  fault(absl::StrFormat("session %d", number.value_or(0)), "reply record is damaged");
+  fault(absl::StrFormat("session %d", number.value_or(0)), "reply record is damaged", removed(key));
 }
 
 void FsckWalk::check_inode(uint64_t ino, const Inode& inode) {
-  if (inode.mode == 0) return;  // damaged, and told
   const bool is_dir = S_ISDIR(inode.mode);
   const bool rooted = ino == kRootIno;
-  if (inode.names == 0 && !rooted && !inode.orphan) return fault_of(ino, "orphan: it has no name");
+  if (inode.names == 0 && !rooted && !inode.orphan) {
+    return fault_of(ino, "orphan: it has no name", kept(ino));
+  }
   if (is_dir && !inode.orphan) {
-    if (inode.nlink != 2 + inode.subdirs) {
-      fault_of(ino,
-               absl::StrFormat("link count is %d, should be %d", inode.nlink, 2 + inode.subdirs));
-    }
+    check_links(ino, inode, 2 + inode.subdirs);
     auto entry = entries_of_dirs_.find(ino);
     if (entry != entries_of_dirs_.end() && entry->second.first != inode.parent) {
-      fault_of(ino, absl::StrFormat("parent is inode %d, should be %d", inode.parent,
-                                    entry->second.first));
+      const uint64_t parent = entry->second.first;
+      fault_of(ino, absl::StrFormat("parent is inode %d, should be %d", inode.parent, parent),
+               edited(ino, [parent](InodeRecord& record) { record.parent = parent; }));
     }
-  } else if (inode.nlink != inode.names) {
-    fault_of(ino, absl::StrFormat("link count is %d, should be %d", inode.nlink, inode.names));
+  } else {
+    check_links(ino, inode, inode.names);
   }
   if (S_ISREG(inode.mode) && inode.blocks != inode.counted_blocks) {
-    fault_of(ino, absl::StrFormat("block count is %d, should be %d", inode.blocks,
-                                  inode.counted_blocks));
+    const uint64_t blocks = inode.counted_blocks;
+    fault_of(ino, absl::StrFormat("block count is %d, should be %d", inode.blocks, blocks),
+             edited(ino, [blocks](InodeRecord& record) { record.blocks = blocks; }));
   }
 }
 
+void FsckWalk::check_links(uint64_t ino, const Inode& inode, uint32_t links) {
+  if (inode.nlink == links) return;
+  fault_of(ino, absl::StrFormat("link count is %d, should be %d", inode.nlink, links),
+           edited(ino, [links](InodeRecord& record) { record.nlink = links; }));
+}
+
 void FsckWalk::check_inodes() {
-  if (!inodes_.empty() && !inodes_.contains(kRootIno)) fault("/", "there is no root directory");
   std::vector<uint64_t> numbers;
   numbers.reserve(inodes_.size());
   for (const auto& [ino, inode] : inodes_) numbers.push_back(ino);
   std::sort(numbers.begin(), numbers.end());
   for (uint64_t ino : numbers) check_inode(ino, inodes_.at(ino));
+  if (!numbers.empty()) check_high_water(numbers.back());
+}
+
+// The server gives out what is not below it.
+void FsckWalk::check_high_water(uint64_t largest) {
+  const std::string key = meta_key(kMetaInoHighWater);
+  auto value = meta_.get(key);
+  if (!value.ok()) {
+    unreadable_ = true;
+    return;
+  }
+  auto high = value->has_value() ? decode_u64(**value) : Result<uint64_t>(kRootIno + 1);
+  if (high.ok() && *high > largest) return;
+  fault("superblock", absl::StrFormat("number %d is in use and would be given out", largest),
+        corrected(key, encode_u64(largest + 1)));
 }
 
 // Every directory must lead to the root by its entries; only a cycle can have a name and not.
@@ -287,10 +378,22 @@ void FsckWalk::check_reachable() {
       at = next->second.first;
     }
     const bool cycle = seen.contains(at) && entries_of_dirs_.contains(at) && !good.contains(at);
-    if (cycle) fault(absl::StrFormat("<inode %d>", at), "directory is its own ancestor");
+    if (cycle) {
+      fault(absl::StrFormat("<inode %d>", at), "directory is its own ancestor", detached(at));
+    }
     auto& verdict = cycle || bad.contains(at) ? bad : good;
     verdict.insert(way.begin(), way.end());
   }
+}
+
+// Out of a cycle: its name there goes.
+std::string_view FsckWalk::detached(uint64_t dir) {
+  if (repair_ == nullptr || !hasher_) return {};
+  const auto& [parent, name] = entries_of_dirs_.at(dir);
+  auto found = find_dirent(meta_, *hasher_, parent, name);
+  if (!found.ok() || !found->has_value()) return {};
+  repair_->remove(dirent_key(parent, (*found)->cookie, name));
+  return kept(dir);
 }
 
 int FsckWalk::run() {
@@ -310,41 +413,81 @@ int FsckWalk::run() {
   check_chunks();
   check_inodes();
   check_reachable();
+  check_lost();
   print_faults();
-  const std::string seen = absl::StrFormat("%d inodes, %d entries, %d blocks", inodes_.size(),
-                                           entry_count_, naming_.size());
-  if (unreadable_) {
-    out_ << "could not be read to the end: " << seen << "\n";
-    return kFsckUnreadable;
-  }
-  if (fault_count_ > 0) {
-    out_ << absl::StrFormat("damaged: %d faults in %s\n", fault_count_, seen);
-    return kFsckDamaged;
-  }
-  out_ << "clean: " << seen << "\n";
-  return kFsckClean;
+  if (mended_count_ == 0) out_ << left_.str();
+  if (unreadable_) return kFsckUnreadable;
+  return fault_count_ > 0 ? kFsckDamaged : kFsckClean;
+}
+
+std::string FsckWalk::seen() const {
+  return absl::StrFormat("%d inodes, %d entries, %d blocks", inodes_.size(), entry_count_,
+                         naming_.size());
 }
 
 int run_fsck(const MetaStore& meta, BlockStore& blocks, std::ostream& out) {
-  return FsckWalk(meta, blocks, out).run();
+  FsckWalk walk(meta, blocks, out, nullptr);
+  const int status = walk.run();
+  if (status == kFsckUnreadable) {
+    out << "could not be read to the end: " << walk.seen() << "\n";
+  } else if (status == kFsckDamaged) {
+    out << absl::StrFormat("damaged: %d faults in %s\n", walk.faults(), walk.seen());
+  } else {
+    out << "clean: " << walk.seen() << "\n";
+  }
+  return status;
 }
 
-int run_fsck(const std::string& dir, std::ostream& out) {
+int repair_store(MetaStore& meta, BlockStore& blocks, std::ostream& out) {
+  uint64_t mended = 0;
+  for (int pass = 0; pass < kFsckPassesMax; ++pass) {
+    FsckRepair repair(meta);
+    FsckWalk walk(meta, blocks, out, &repair);
+    const int status = walk.run();
+    if (status == kFsckUnreadable) {
+      out << "could not be read to the end, not repaired: " << walk.seen() << "\n";
+      return status;
+    }
+    if (walk.mended() == 0) {
+      if (status == kFsckDamaged) {
+        out << absl::StrFormat("damaged: %d faults left, %d repaired, in %s\n", walk.faults(),
+                               mended, walk.seen());
+      } else if (mended > 0) {
+        out << absl::StrFormat("repaired: %d faults in %s\n", mended, walk.seen());
+      } else {
+        out << "clean: " << walk.seen() << "\n";
+      }
+      return status == kFsckClean && mended > 0 ? kFsckRepaired : status;
+    }
+    if (auto done = repair.commit(); !done.ok()) {
+      out << "fsck: cannot write what was repaired: " << done.error().text() << "\n";
+      return kFsckUnreadable;
+    }
+    mended += walk.mended();
+  }
+  out << absl::StrFormat("damaged: after %d passes and %d repairs there are faults still\n",
+                         kFsckPassesMax, mended);
+  return kFsckDamaged;
+}
+
+int run_fsck(const std::string& dir, FsckMode mode, std::ostream& out) {
   auto cannot = [&out](const std::string& why) {
     out << "fsck: " << why << "\n";
     return kFsckUnreadable;
   };
+  const bool repairs = mode == FsckMode::kRepair;
   if (in_use(dir)) return cannot(dir + " is in use by a server");
   clear_error_detail();
   MetaStoreOptions meta_options;
-  meta_options.read_only = true;
+  meta_options.read_only = !repairs;
+  meta_options.create_if_missing = false;
   auto meta = open_rocks_meta_store(dir, meta_options);
   if (!meta.ok()) return cannot(thread_error_detail().message);
   BlockStoreOptions block_options;
   block_options.read_only = true;
   auto blocks = open_file_block_store(dir, block_options);
   if (!blocks.ok()) return cannot(thread_error_detail().message);
-  return run_fsck(**meta, **blocks, out);
+  return repairs ? repair_store(**meta, **blocks, out) : run_fsck(**meta, **blocks, out);
 }
 
 }  // namespace myfs::server

@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 #include <exception>
+#include <iostream>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,7 @@ struct CommandLine {
   std::string log_level = "warning";
   int64_t spin_us = kDefaultSpin_ns / 1000;
   std::string fsck_dir;
+  bool repair = false;
   std::vector<std::string> exports;
 };
 
@@ -71,7 +73,12 @@ void declare(CLI::App& app, CommandLine& line) {
       ->capture_default_str();
   auto* fsck = app.add_option("--fsck", line.fsck_dir,
                               "Check the data directory DIR without changing it and exit: "
-                              "0 clean, 2 damaged, 1 could not be read");
+                              "0 clean, 2 damaged, 3 could not be read");
+  app.add_flag("--repair", line.repair,
+               "With --fsck: mend what can be mended and exit: 0 clean, 1 repaired, 2 damage is "
+               "left, 3 could not be read or written. What has lost its name or its inode comes "
+               "into /lost+found; content is never changed")
+      ->needs(fsck);
   app.set_version_flag("--version", std::string("myfsd " MYFS_VERSION " (protocol ") +
                                         std::to_string(kProtocolVersion) + ")");
   fsck->excludes(data);
@@ -196,8 +203,7 @@ int run(int argc, char** argv) {
   (void)parse_log_level(line.log_level, &level);
   set_log_level(level);
   if (!line.fsck_dir.empty()) {
-    int status = fsck_main(line.fsck_dir);
-    return status == kFsckUnreadable ? kExitFailure : status;
+    return run_fsck(line.fsck_dir, line.repair ? FsckMode::kRepair : FsckMode::kCheck, std::cout);
   }
   if (line.data_dir.empty()) {
     std::fputs("myfsd: --data DIR is required\nRun with --help for more information.\n", stderr);

@@ -169,15 +169,53 @@ TEST_F(Server, ADirectoryOfANewerFormatIsRefused) {
   EXPECT_EQ(1, server_.start_status());
   EXPECT_TRUE(contains(server_.output(), "format version 2")) << server_.output();
   ProgramResult fsck = server_.fsck();
-  EXPECT_EQ(1, fsck.status) << fsck.out << fsck.err;
+  EXPECT_EQ(3, fsck.status) << fsck.out << fsck.err;
   EXPECT_TRUE(contains(fsck.out + fsck.err, "format version 2")) << fsck.out << fsck.err;
 }
 
 TEST_F(Server, FsckOfWhatIsNoDataDirectory) {
   ProgramResult fsck = run_program({bin("myfsd"), "--fsck", dir_ / "missing"});
-  EXPECT_EQ(1, fsck.status);
+  EXPECT_EQ(3, fsck.status);
   EXPECT_TRUE(contains(fsck.out + fsck.err, dir_ / "missing")) << fsck.out << fsck.err;
+  EXPECT_EQ(3, run_program({bin("myfsd"), "--fsck", dir_ / "missing", "--repair"}).status);
   EXPECT_FALSE(std::filesystem::exists(dir_ / "missing")) << "it changes nothing";
+  ProgramResult alone = run_program({bin("myfsd"), "--repair", "--data", dir_ / "missing"});
+  EXPECT_EQ(2, alone.status);
+  EXPECT_TRUE(contains(alone.err, "--fsck")) << alone.err;
+}
+
+TEST_F(Server, RepairMendsTheStoreThatTheNextStartServes) {
+  start();
+  {
+    Client client(server_.url());
+    ASSERT_EQ(0, client.put("/file", "content", O_SYNC));
+  }
+  ASSERT_EQ(0, server_.terminate());
+  {
+    auto store = server::open_rocks_meta_store(server_.data_dir(), server::MetaStoreOptions());
+    ASSERT_TRUE(store.ok());
+    std::string name;
+    auto [from, to] = server::type_range('E');
+    ASSERT_TRUE((*store)
+                    ->scan(from, to, 0,
+                           [&](std::string_view key, std::string_view) {
+                             name = key;
+                             return true;
+                           })
+                    .ok());
+    server::Txn txn;
+    txn.del(name);
+    const server::Txn* batch[] = {&txn};
+    ASSERT_TRUE((*store)->commit_batch(batch, server::Durability::kDurable).ok());
+  }
+  const std::vector<std::string> repair = {bin("myfsd"), "--fsck", server_.data_dir(), "--repair"};
+  EXPECT_EQ(2, server_.fsck().status);
+  EXPECT_EQ(1, run_program(repair).status);
+  EXPECT_EQ(0, run_program(repair).status);
+  ASSERT_TRUE(server_.start()) << server_.output();
+  Client client(server_.url());
+  EXPECT_EQ(1u, client.list("/lost+found").size());
+  EXPECT_EQ("content", client.get("/lost+found/" + client.list("/lost+found").front()));
 }
 
 // A flipped byte in a chunk, a chunk that is gone: fsck says so and names the file.
