@@ -5,26 +5,56 @@
 // throughout counts once.
 #include <dirent.h>
 
+#include <algorithm>
+
 #include "server/namespace.h"
 #include "server/shard.h"
 
 namespace myfs::server {
 namespace {
 
-constexpr size_t kNamesPerTurn = 256;      // and as many writers are asked at once
-constexpr size_t kLinkedMax = 1 << 20;     // files with several names that one walk remembers
-constexpr size_t kWalkDepthMax = 1 << 16;  // of frames: 1 MiB
+constexpr size_t kNamesPerTurn = 256;        // and as many writers are asked at once
+constexpr size_t kLinkedMax = 1 << 20;       // files with several names that one walk remembers
+constexpr size_t kLinkedTotalMax = 4 << 20;  // all walks of the loop together: below 100 MiB
+constexpr size_t kWalkDepthMax = 1 << 16;    // of frames: 1 MiB
+
+// Those of this thread's loop that have begun and that somebody holds.
+std::vector<std::weak_ptr<const DirStatsWalk>>& walks() {
+  thread_local std::vector<std::weak_ptr<const DirStatsWalk>> all;
+  return all;
+}
+
+void note_begun(const DirStatsWalkRef& walk) {
+  std::erase_if(walks(), [&](const std::weak_ptr<const DirStatsWalk>& known) {
+    const std::shared_ptr<const DirStatsWalk> still = known.lock();
+    return still == nullptr || still == walk;
+  });
+  walks().push_back(walk);
+}
+
+// How many files with several names may be remembered in this turn.
+size_t room_for_linked() {
+  size_t total = 0;
+  for (const std::weak_ptr<const DirStatsWalk>& known : walks()) {
+    if (const std::shared_ptr<const DirStatsWalk> walk = known.lock()) {
+      total += walk->linked.size();
+    }
+  }
+  return kLinkedTotalMax - std::min(total, kLinkedTotalMax);
+}
 
 Errno may_list(Turn& turn, const InodeRecord& dir) {
   return may(owner_of(dir), turn.cred(), kMayRead | kMayExec);
 }
 
-Errno count_file(Turn& turn, uint64_t ino, DirStatsWalk& walk) {
+Errno count_file(Turn& turn, uint64_t ino, size_t* room, DirStatsWalk& walk) {
   Result<InodeRef> file = turn.inode(ino);
   if (!file.ok()) return file.error();
   if ((*file)->nlink > 1) {
-    if (walk.linked.size() >= kLinkedMax) return Errno(ENOMEM);
-    if (!walk.linked.insert(ino).second) return {};
+    if (walk.linked.contains(ino)) return {};
+    if (walk.linked.size() >= kLinkedMax || *room == 0) return Errno(ENOMEM);
+    --*room;
+    walk.linked.insert(ino);
   }
   if (turn.shard().leases().writer(ino, 0) != 0) {
     walk.written.push_back(ino);
@@ -45,7 +75,7 @@ Errno descend(Turn& turn, uint64_t dir, DirStatsWalk& walk) {
 }
 
 // Some names of the innermost directory; one to go into is the last of them.
-Errno count_names(Turn& turn, bool recursive, size_t* left, DirStatsWalk& walk) {
+Errno count_names(Turn& turn, bool recursive, size_t* left, size_t* room, DirStatsWalk& walk) {
   const uint64_t dir = walk.path.back().dir;
   uint64_t counted = walk.path.back().counted;
   uint64_t below = 0;
@@ -79,7 +109,7 @@ Errno count_names(Turn& turn, bool recursive, size_t* left, DirStatsWalk& walk) 
   walk.path.back().counted = counted;
   if (whole) walk.path.pop_back();
   for (uint64_t ino : files) {
-    if (Errno error = count_file(turn, ino, walk); !error.ok()) return error;
+    if (Errno error = count_file(turn, ino, room, walk); !error.ok()) return error;
   }
   return below == 0 ? Errno() : descend(turn, below, walk);
 }
@@ -93,12 +123,15 @@ Errno dir_stats(Turn& turn, const Handle& dir, bool recursive, const DirStatsWal
   if (walk->generation != turn.shard().generation()) {  // begins, or has seen what never was
     *walk = DirStatsWalk();
     walk->generation = turn.shard().generation();
+    note_begun(walk);
     if (Errno error = descend(turn, dir.ino, *walk); !error.ok()) return error;
   }
   size_t left = kNamesPerTurn;
   if (walk->written.empty()) {
+    size_t room = room_for_linked();
     while (!walk->path.empty() && left > 0) {
-      if (Errno error = count_names(turn, recursive, &left, *walk); !error.ok()) return error;
+      if (Errno error = count_names(turn, recursive, &left, &room, *walk); !error.ok())
+        return error;
     }
   }
   turn.keep_what_was_read();

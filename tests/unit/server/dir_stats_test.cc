@@ -76,6 +76,26 @@ TEST_F(DirStats, bytes_of_a_file_with_several_names_count_once) {
   expect(stats(a, top, false), 3, 1, 5);
 }
 
+// Those of all counts together are bounded; one that is over leaves its room to others.
+TEST_F(DirStats, many_counts_remember_no_more_files_with_several_names_than_one_may_hold) {
+  rig.link(a, file(top, "f", "12345"), top, "g");
+  std::vector<std::shared_ptr<DirStatsWalk>> walks;
+  auto count = [&] {
+    walks.push_back(std::make_shared<DirStatsWalk>());
+    return rig.finish(rig.start<DirStatsReply>(
+        a, nullptr, [this, walk = walks.back()](Turn& t, DirStatsReply& r) {
+          return server::dir_stats(t, top, true, walk, r);
+        }));
+  };
+  for (int i = 0; i < 4; ++i) {
+    expect(count(), 2, 0, 5);
+    for (uint64_t ino = 0; ino < 1 << 20; ++ino) walks.back()->linked.insert(ino << 32);
+  }
+  EXPECT_EQ(count().error, ENOMEM);
+  walks.clear();
+  expect(count(), 2, 0, 5);
+}
+
 TEST_F(DirStats, refuses_what_may_not_be_read_or_is_no_directory) {
   Handle f = file(top, "f");
   Handle d = mkdir(top, "d"), shut = mkdir(d, "shut", 0711), dark = mkdir(top, "dark", 0744);
