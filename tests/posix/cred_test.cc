@@ -95,8 +95,13 @@ TEST_F(Cred, DirectoriesNeedSearchAndWrite) {
   EXPECT_EQ(-EACCES, myfs_opendir_x(task_, bob_, "open/d", &dir));
   EXPECT_EQ(-EACCES, myfs_unlink_x(task_, bob_, "open/d/f"));
   EXPECT_EQ(-EACCES, myfs_rename_x(task_, bob_, "open/d/f", "open/g"));
-  EXPECT_EQ(-EACCES, myfs_link_x(task_, bob_, "open/d/f", "open/d/g"));
   EXPECT_EQ(-EACCES, put_as(bob_, "open/d/new"));
+}
+
+TEST_F(Cred, ALinkNeedsWriteToItsDirectory) {
+  ASSERT_EQ(0, myfs_mkdir_x(task_, alice_, "open/d", 0711));
+  ASSERT_EQ(0, put_as(alice_, "open/d/f"));
+  EXPECT_EQ(-EACCES, myfs_link_x(task_, bob_, "open/d/f", "open/d/g"));
 }
 
 // As for files: who has opened it reads on, for whomever.

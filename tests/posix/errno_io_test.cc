@@ -38,11 +38,15 @@ TEST_F(Io, open_EISDIR) {
 TEST_F(Io, open_ENXIO) {
   ASSERT_EQ(0, myfs_mknod(task_, "fifo", S_IFIFO | 0644, 0));
   ASSERT_EQ(0, myfs_mknod(task_, "socket", S_IFSOCK | 0644, 0));
-  EXPECT_EQ(-ENXIO, myfs_open(task_, "fifo", O_RDONLY, 0));
   EXPECT_EQ(-ENXIO, myfs_open(task_, "fifo", O_WRONLY | O_NONBLOCK, 0));
   EXPECT_EQ(-ENXIO, myfs_open(task_, "socket", O_RDONLY, 0));
   Client other(server_->url());
   EXPECT_EQ(-ENXIO, other.open(home() + "/socket", O_RDONLY | O_CREAT));
+}
+
+TEST_F(Io, open_ENXIO_OfAFifoToRead) {
+  ASSERT_EQ(0, myfs_mknod(task_, "fifo", S_IFIFO | 0644, 0));
+  EXPECT_EQ(-ENXIO, myfs_open(task_, "fifo", O_RDONLY, 0));
 }
 
 // The table is filled by one test: 65 536 opens of one file, which its lease makes local.
@@ -66,6 +70,10 @@ TEST_F(Io, dup_EBADF) {
   EXPECT_EQ(-EBADF, myfs_dup(task_, 77));
   EXPECT_EQ(-EBADF, myfs_dup2(task_, 77, 5));
   EXPECT_EQ(-EBADF, myfs_dup2(task_, fd, -1));
+}
+
+TEST_F(Io, dup_EBADF_BehindTheTable) {
+  int fd = open("f");
   EXPECT_EQ(-EBADF, myfs_dup2(task_, fd, kDescriptors));
   EXPECT_EQ(kDescriptors - 1, myfs_dup2(task_, fd, kDescriptors - 1));
 }
