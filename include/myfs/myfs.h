@@ -286,8 +286,11 @@ MYFS_API int myfs_get_stats(myfs_task* task, myfs_stats* stats);
  * myfs_last_error_json. */
 MYFS_API ssize_t myfs_stats_json(myfs_task* task, char* buffer, size_t size);
 /* The counter of operations that the server of the mount at `path` has executed for all its
- * clients, renewals excepted. */
+ * clients, renewals excepted. It is asked each time. Errors: [path]; EINVAL (operations is
+ * NULL). */
 MYFS_API int myfs_server_operations(myfs_task* task, const char* path, uint64_t* operations);
+MYFS_API int myfs_server_operations_x(myfs_task* task, const myfs_call* call, const char* path,
+                                      uint64_t* operations);
 
 /* The memory of all caches of the process, by what it is used for, in bytes. The classes add up to
  * used_bytes; pinned_bytes are pages of them. */

@@ -19,10 +19,6 @@ int dup3_call(myfs_task* task, const myfs_call*, int fd, int to, int flags) {
 int fcntl_call(myfs_task* task, const myfs_call*, int fd, int cmd, int64_t arg) {
   return myfs_fcntl(task, fd, cmd, arg);
 }
-int server_operations_call(myfs_task* task, const myfs_call*, const char* path,
-                           uint64_t* operations) {
-  return myfs_server_operations(task, path, operations);
-}
 
 // The descriptors with what the submission took them for.
 class OwnedPolls {
@@ -145,8 +141,8 @@ int myfs_async_chroot(myfs_async* queue, const myfs_op* op, const char* path) {
 
 int myfs_async_server_operations(myfs_async* queue, const myfs_op* op, const char* path,
                                  uint64_t* operations) {
-  return submit<server_operations_call>(queue, op, "server_operations", Way::kWorker, path,
-                                        operations);
+  return submit<myfs_server_operations_x>(queue, op, "server_operations", Way::kWorker, path,
+                                          operations);
 }
 
 }  // extern "C"

@@ -183,8 +183,9 @@ ssize_t myfs_stats_json(myfs_task* task, char* buffer, size_t size) {
   });
 }
 
-int myfs_server_operations(myfs_task* task, const char* path, uint64_t* operations) {
-  CallScope scope(task, nullptr, "server_operations");
+int myfs_server_operations_x(myfs_task* task, const myfs_call* call, const char* path,
+                             uint64_t* operations) {
+  CallScope scope(task, call, "server_operations");
   return scope.run([&]() -> Result<void> {
     if (operations == nullptr) return fail(Errno(EINVAL), "there is no place for the result");
     MYFS_ASSIGN(fs::At at, api::path_at(path));
@@ -195,6 +196,9 @@ int myfs_server_operations(myfs_task* task, const char* path, uint64_t* operatio
     *operations = stats.operations;
     return {};
   });
+}
+int myfs_server_operations(myfs_task* task, const char* path, uint64_t* operations) {
+  return myfs_server_operations_x(task, nullptr, path, operations);
 }
 
 }  // extern "C"

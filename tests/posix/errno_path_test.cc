@@ -258,5 +258,10 @@ TEST_F(Path, get_stats_EINVAL) {
   EXPECT_EQ(-EINVAL, myfs_get_stats(task_, nullptr));
 }
 
+TEST_F(Path, server_operations_EINVAL) {
+  EXPECT_EQ(-EINVAL, myfs_server_operations(task_, "/", nullptr));
+  EXPECT_EQ(-EINVAL, myfs_server_operations_x(task_, nullptr, "/", nullptr));
+}
+
 }  // namespace
 }  // namespace myfs::test

@@ -233,6 +233,9 @@ int myfs_refresh_x(myfs_task*, const myfs_call*, Path) { return -ENOSYS; }
 int myfs_dirstats(myfs_task*, Path, int, myfs_dirstat*) { return -ENOSYS; }
 int myfs_dirstats_x(myfs_task*, const myfs_call*, Path, int, myfs_dirstat*) { return -ENOSYS; }
 int myfs_server_operations(myfs_task*, const char*, uint64_t*) { return -ENOSYS; }
+int myfs_server_operations_x(myfs_task*, const myfs_call*, const char*, uint64_t*) {
+  return -ENOSYS;
+}
 myfs_cancel* myfs_cancel_create(void) { return nullptr; }
 void myfs_cancel_fire(myfs_cancel*) {}
 void myfs_cancel_destroy(myfs_cancel*) {}
