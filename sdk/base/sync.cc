@@ -131,7 +131,8 @@ bool CondVar::wait_until(Mutex& mutex, int64_t deadline_ns) {
     mutex.mutex_.unlock();
     hooks->wake_all(&mutex.mutex_);
     bool in_time = hooks->wait(&cv_, deadline_ns);
-    mutex.lock_nested();
+    lock_rank_acquire(mutex.rank_, true, &mutex);
+    mutex.lock_inner();
     return in_time;
   }
   lock_rank_release(mutex.rank_, &mutex);

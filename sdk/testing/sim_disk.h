@@ -28,7 +28,7 @@ struct SimDiskOptions {
 class SimDisk {
  public:
   SimDisk(Simulator& simulator, SimDiskOptions options)
-      : simulator_(simulator), options_(options), random_(simulator.seed() ^ 0xd15c) {}
+      : options_(options), random_(simulator.seed() ^ 0xd15c) {}
 
   struct View {
     std::unique_ptr<server::MetaStore> meta;
@@ -54,7 +54,6 @@ class SimDisk {
   void pass_time(int64_t max_ns);
   void pass_sync_time();
 
-  Simulator& simulator_;
   SimDiskOptions options_;
   SimRandom random_;
   server::MemoryMetaStore meta_;

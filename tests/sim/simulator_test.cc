@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "absl/strings/str_cat.h"
 #include "sdk/base/clock.h"
 #include "sdk/base/random.h"
@@ -100,7 +102,7 @@ TEST(Simulator, AStoppedGroupDoesNotRunUntilItsTimeHasCome) {
   simulator.run([&] {
     const GroupId group = simulator.add_group("process", 0);
     int turns = 0;
-    bool over = false;
+    std::atomic<bool> over = false;
     Thread thread;
     simulator.as(group, [&] {
       thread = Thread("busy", [&] {
