@@ -142,8 +142,9 @@ constexpr Spec kSpecs[] = {
     {"idmap", "idmap", "u:FS:HOST:COUNT, g:... and b:... for both, joined by +, not overlapping",
      [](std::string_view v, MountOptions* o) {
        Result<IdMap> map = IdMap::parse(v);
-       if (map.ok()) o->idmap = std::make_shared<const IdMap>(*std::move(map));
-       return map.ok();
+       if (!map.ok()) return false;
+       o->idmap = std::make_shared<const IdMap>(*std::move(map));
+       return true;
      }},
     {"write_policy", "write_policy", "async, sync",
      [](std::string_view v, MountOptions* o) {

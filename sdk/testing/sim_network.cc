@@ -456,6 +456,7 @@ void SimNetwork::cut(uint32_t id, Cut how) {
 
 void SimNetwork::cut_all() {
   std::vector<uint32_t> ids;
+  ids.reserve(connections_.size());
   for (const auto& connection : connections_) ids.push_back(connection->id);
   for (uint32_t id : ids) cut(id, Cut::kBoth);
 }

@@ -413,6 +413,7 @@ std::vector<SimulationProbe> Simulation::probes() {
     counts[probe->name] += probe->count.load(std::memory_order_relaxed);
   }
   std::vector<SimulationProbe> probes;
+  probes.reserve(counts.size());
   for (const auto& [name, count] : counts) probes.push_back({name, count});
   return probes;
 }
