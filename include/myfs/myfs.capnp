@@ -62,7 +62,13 @@
 # RECOVERY
 #   A lost control connection: connect, hello, bind(session, secret). ok: the session goes on,
 #   unanswered calls are sent again in their slots. ESTALE: the session is gone; everything cached
-#   is dropped, unwritten data is reported as lost. Write-back: WRITE is answered stable (durable)
+#   is dropped, unwritten data is reported as lost. A restarted server: bind's answer asks for
+#   reclaim: the client tells what it holds, then the session goes on as after a lost connection.
+#   Until all sessions have done so, or for the term and its margin, the server executes nothing
+#   for anybody but login, bind, reclaim, renew, release, ack, close, and for a session that has
+#   told all write-back and COMMIT under W and READ under R or W. Then it ends the others. (Of who
+#   had given all back when the server was stopped in order, locks and pins alone are waited for.)
+#   Write-back: WRITE is answered stable (durable)
 #   or unstable with the server's boot verifier; the client keeps unstable bytes until a COMMIT
 #   returns the same verifier, and writes them again on any other.
 using Cxx = import "/capnp/c++.capnp";
@@ -106,6 +112,16 @@ struct Entry { name @0 :Data; cookie @1 :UInt64; ino @2 :UInt64; type @3 :UInt8;
 struct LockRange { type @0 :UInt8; start @1 :UInt64; len @2 :UInt64; owner @3 :UInt64; kind @4
     :UInt8; pid @5 :Int32; }
   # type: F_RDLCK 0, F_WRLCK 1, F_UNLCK 2; len 0 = to the end; kind: 0 POSIX, 1 OFD, 2 flock
+struct Claim {
+  # parts of `node` that the client held when the last server ended; change: the newest that it has
+  # seen of it; writeSince: the grant since which it holds W without a break
+  node @0 :Handle; parts @1 :UInt16; change @2 :UInt64; writeSince @3 :UInt64;
+}
+struct OpenClaim { node @0 :Handle; open @1 :OpenRecord; }        # that was registered
+struct LockClaim { node @0 :Handle; range @1 :LockRange; lockId @2 :UInt64; }
+  # lockId: the ticket by which it is waited for; 0: it is held
+struct LockKept { errno @0 :Int32; lockId @1 :UInt64; }
+  # errno: it is lost. lockId: of a wait, the same unless somebody else has taken that number
 struct Changed {                                  # the answer to every change of the name space
   errno @0 :Int32; replayed @1 :Bool;
   node @2 :Node;                                  # the inode made, linked, moved or changed
@@ -151,9 +167,13 @@ interface Bootstrap {
     # neither root nor the server's
     # own user acts as himself, whatever he claims.
   bind @2 (client :Data, proof :Data, sessionId :UInt64, epoch :UInt64, secret :Data, held
-      :List(Grant), callback :ClientCallback)
+      :List(Grant), callback :ClientCallback, bootVerifier :UInt64)
         -> (errno :Int32, why :Text, session :Session, info :SessionInfo, kept :List(Grant), grace
-            :Bool);
+            :Bool, reclaim :Bool);
+    # bootVerifier: of the last answer to a login, or to a bind and the reclaims that it asked for;
+    # 0: the client does not reclaim. reclaim: this server was begun since: `kept` is empty, and
+    # nothing of the session's is done before the client has told by Session.reclaim what it holds.
+    # ESTALE also if the store has not seen that boot: an older one was put back.
   attachData @3 (sessionId :UInt64, token :Data) -> (errno :Int32, data :DataService);
 }
 
@@ -174,6 +194,13 @@ interface Session {
     # operations counts every call of every session but ping, renew, stats.
   lockGranted @8 (lockId :UInt64) -> (errno :Int32);
   newDataToken @9 () -> (errno :Int32, token :Data);
+  reclaim @10 (claims :List(Claim), opens :List(OpenClaim), locks :List(LockClaim), last :Bool)
+          -> (errno :Int32, why :Text, kept :List(Grant), locks :List(LockKept));
+    # After a bind that has asked for it, in parts of at most 4096 of each kind; `last` ends it.
+    # What is not in `kept` is not held any more: W and P are kept, W not if the store is older than
+    # the claim; A, D, R only if the inode has not changed since. One answer for each of `locks`.
+    # EPROTO: nothing is to be reclaimed, more than that, a handle of another session. Also, and the
+    # session is ended: it claims what conflicts with another session's claim.
 }
 
 # Exported by the client. Every call returns at once; the answers are calls of Session.

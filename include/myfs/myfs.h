@@ -275,9 +275,10 @@ typedef struct myfs_stats {
   uint64_t recalls; /* honoured */
   uint64_t leases;  /* inodes with a lease now */
   uint64_t memory_budget_bytes, memory_used_bytes, pages_cached_bytes, pages_dirty_bytes;
-  uint64_t dentries, inodes; /* cached now */
-  uint32_t connections;      /* open now */
-  uint32_t threads;          /* of this library in the process */
+  uint64_t dentries, inodes;   /* cached now */
+  uint32_t connections;        /* open now */
+  uint32_t threads;            /* of this library in the process */
+  uint64_t sessions_reclaimed; /* kept over a restart of their server */
 } myfs_stats;
 
 /* Sums over the mounts of the task. Errors: EINVAL. */

@@ -32,6 +32,7 @@ void add_client(const rpc::ClientStats& client, myfs_stats* out) {
   out->renewals += client.calls[static_cast<size_t>(rpc::Method::kRenew)];
   out->reconnects += client.reconnects;
   out->sessions_lost += client.sessions_lost;
+  out->sessions_reclaimed += client.sessions_reclaimed;
   for (const rpc::ConnectionStats& connection : client.connections) {
     out->bytes_sent += connection.bytes_out;
     out->bytes_received += connection.bytes_in;
@@ -111,7 +112,9 @@ nlohmann::json mount_json(const CallContext& ctx, const api::MountedClient& clie
                           {"recalls", get(super.counters().recalls)},
                           {"uncached_reads", get(super.counters().uncached_reads)},
                           {"uncached_writes", get(super.counters().uncached_writes)},
-                          {"lost_bytes", get(super.counters().lost_bytes)}};
+                          {"lost_bytes", get(super.counters().lost_bytes)},
+                          {"leases_kept", get(super.counters().leases_kept)},
+                          {"leases_dropped", get(super.counters().leases_dropped)}};
   auto server = super.client().server_stats(ctx);
   if (server.ok()) {
     mount["server"] = {{"operations", server->operations},
@@ -140,6 +143,7 @@ nlohmann::json stats_json(const CallContext& ctx, myfs_task* task) {
       {"bytes_received", s.bytes_received},
       {"reconnects", s.reconnects},
       {"sessions_lost", s.sessions_lost},
+      {"sessions_reclaimed", s.sessions_reclaimed},
       {"recalls", s.recalls},
       {"leases", s.leases},
       {"threads", s.threads}};

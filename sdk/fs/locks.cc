@@ -288,6 +288,15 @@ std::vector<FileLock> FileLockContext::held(const FileLock& lock, uint64_t* vers
   return found;
 }
 
+std::vector<FileLock> FileLockContext::all_held() {
+  MutexLock guard(flc_lock_);
+  std::vector<FileLock> found;
+  for (const FileLock& held : held_) {
+    if (held.fl_type != F_UNLCK && !held.fl_lost) found.push_back(held);
+  }
+  return found;
+}
+
 bool FileLockContext::holds_any(const FileLock& lock) {
   MutexLock guard(flc_lock_);
   return std::any_of(held_.begin(), held_.end(), [&](const FileLock& held) {

@@ -98,6 +98,7 @@ class FileLockContext {
   // What the owner of `lock` holds within its range; `version` changes with every change.
   std::vector<FileLock> held(const FileLock& lock, uint64_t* version = nullptr);
   bool holds_any(const FileLock& lock);  // of that owner, anywhere
+  std::vector<FileLock> all_held();      // of all owners
   // Whether I/O of this task through the file of this number must fail: a lock of theirs was lost.
   bool lost(uint64_t open_id, uint64_t lock_owner);
   // The same for whoever may act through it.

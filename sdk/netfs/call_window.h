@@ -27,6 +27,8 @@ class CallWindow {
   // The number of a call, from before it is sent until its reply has been taken in.
   uint64_t begin();
   void end(uint64_t number);
+  // The number that the next call will have.
+  uint64_t next() const { return first_ + answered_.size(); }
 
   void remember(uint64_t ino, uint64_t seq);
   // The newest seq that was remembered for `ino`; 0: none.

@@ -14,9 +14,9 @@ Result<uint64_t> NetFileOps::copy_piece(const CallContext& ctx, fs::File& from, 
   NetInode& inode = net_inode(to.f_inode());
   args.from_opener = opener_of(from);
   args.to_opener = opener_of(to);
-  uint16_t written_in = 0;
+  uint32_t written_in = 0;
   auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<uint64_t> {
-    written_in = ticket.generation;
+    written_in = super_.era();
     if (super_.locks().lost_since(source, from, began_in) ||
         super_.locks().lost_since(inode, to, began_in)) {
       return Errno(EIO);
@@ -29,7 +29,7 @@ Result<uint64_t> NetFileOps::copy_piece(const CallContext& ctx, fs::File& from, 
   };
   MYFS_ASSIGN(const uint64_t count, super_.call(ctx, inode, ask));
   if (super_.relaxed()) {
-    uint16_t none = 0;
+    uint32_t none = 0;
     inode.uncommitted_in.compare_exchange_strong(none, written_in, std::memory_order_acq_rel);
   }
   return count;

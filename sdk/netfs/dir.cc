@@ -176,7 +176,7 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
          result.stat.btime == result.stat.ctime && result.stat.btime == parent.i_attr().mtime);
     if (opens && inode->is_regular()) {
       super_.counters().server_opens.add();
-      NetFileOps::opened_by_create(*inode, *args.file, ticket);
+      MYFS_TRY(super_.file_ops().opened_by_create(ctx, *inode, *args.file, ticket));
       if (!result.created && (args.file->f_flags() & O_TRUNC) != 0) {
         inode->i_rwsem.lock_nested();  // directories come first
         // The server's size, whatever was written here before under W.
@@ -215,7 +215,7 @@ Result<fs::CreateResult> NetInodeOps::tmpfile(const CallContext& ctx, fs::Dentry
     }
     result.has_stat = true;
     super_.counters().server_opens.add();
-    NetFileOps::opened_by_create(**learned, *args.file, ticket);
+    MYFS_TRY(super_.file_ops().opened_by_create(ctx, **learned, *args.file, ticket));
     result.dentry = super_.sb().s_dcache.d_alloc_anon(*std::move(learned));
     return result;
   };

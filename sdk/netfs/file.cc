@@ -80,12 +80,33 @@ KeptState::~KeptState() {
   if (linked) super.file_ops().remove_open(inode, open);
 }
 
-void NetFileOps::opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket) {
+Result<void> NetFileOps::opened_by_create(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                          const Ticket& ticket) {
   auto state = std::make_unique<FileState>(file);
   state->open.cred = inode.i_sb().server_cred(file.f_cred);
-  inode.lease.add_open(state->open, ticket.generation);
+  if (!inode.lease.add_open(state->open, ticket, super_.leases())) {
+    Result<void> known = register_open(ctx, inode, state->open);
+    if (!known.ok()) {
+      (void)inode.lease.remove_open(state->open);
+      return known;
+    }
+  }
   file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
   file.f_private = std::move(state);
+  return {};
+}
+
+Result<void> NetFileOps::register_open(const CallContext& ctx, NetInode& inode,
+                                       LeaseRecord::Open& open) {
+  auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
+    const rpc::Opener opener{.open_id = open.open_id, .cred = open.cred, .access = open.access};
+    MYFS_ASSIGN(const rpc::Changed changed,
+                super_.client().open(ctx, {.node = handle, .opener = opener}));
+    if (changed.node.has_attr) inode.learn(changed.node, ticket);
+    inode.lease.registered(open, ticket.generation);
+    return {};
+  };
+  return super_.call(ctx, inode, ask);
 }
 
 void NetFileOps::forget_open(uint64_t open_id, const Ticket& ticket) {
@@ -156,10 +177,13 @@ Result<void> NetFileOps::open_at_server(const CallContext& ctx, NetInode& inode,
       }
       changed.node = *std::move(fresh);
     }
-    inode.lease.add_open(state.open, ticket.generation);
+    const bool known = inode.lease.add_open(state.open, ticket, super_.leases());
     if (truncates) inode.learn_size(changed.node.attr);
     inode.learn(changed.node, ticket);
-    return {};
+    if (known) return {};
+    Result<void> told = register_open(ctx, inode, state.open);
+    if (!told.ok()) (void)inode.lease.remove_open(state.open);
+    return told;
   };
   super_.counters().server_opens.add();
   return super_.call(ctx, inode, ask);
@@ -219,10 +243,13 @@ Result<void> NetFileOps::keep(const CallContext& ctx, NetInode& inode, fs::File&
                   super_.client().open(opening->context(ctx), {.node = handle,
                                                                .want = fs::kLeaseA | fs::kLeaseP,
                                                                .opener = opener_of(file)}));
-      inode.lease.add_open(kept->open, ticket.generation);
+      const bool known = inode.lease.add_open(kept->open, ticket, super_.leases());
       // A replayed answer brings none.
       if (changed.node.has_attr) inode.learn(changed.node, ticket);
-      return {};
+      if (known) return {};
+      Result<void> told = register_open(ctx, inode, kept->open);
+      if (!told.ok()) (void)inode.lease.remove_open(kept->open);
+      return told;
     };
     super_.counters().server_opens.add();
     MYFS_TRY(super_.call(ctx, inode, ask));
@@ -465,9 +492,9 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& caller, Ne
     const size_t part = std::min<size_t>(wanted - result.count, super_.client().max_io_bytes());
     const IoVecs buffers = slice(from, result.count, part);
     size_t written = 0;
-    uint16_t written_in = 0;
+    uint32_t written_in = 0;
     auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
-      written_in = ticket.generation;
+      written_in = super_.era();
       if (super_.locks().lost_since(inode, file, began_in)) return Errno(EIO);
       if (append) {
         MYFS_ASSIGN(
@@ -494,7 +521,7 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& caller, Ne
       break;
     }
     if (super_.relaxed()) {
-      uint16_t none = 0;
+      uint32_t none = 0;
       inode.uncommitted_in.compare_exchange_strong(none, written_in, std::memory_order_acq_rel);
     }
     result.count += written;
@@ -508,24 +535,26 @@ Result<fs::WriteResult> NetFileOps::write_uncached(const CallContext& caller, Ne
 
 Result<void> NetFileOps::commit_answered(const CallContext& ctx, NetInode& inode) {
   const uint32_t sent = inode.commits_sent.load(std::memory_order_acquire);
-  const uint16_t written_in = inode.uncommitted_in.exchange(0, std::memory_order_acq_rel);
+  const uint32_t written_in = inode.uncommitted_in.exchange(0, std::memory_order_acq_rel);
+  uint32_t committed_in = super_.era();
   // Its failures are for whoever asks for them.
   (void)mm::filemap_fsync(ctx, *inode.mapping(), nullptr);
-  uint16_t committed_in = super_.validity().generation.load(std::memory_order_acquire);
   if (inode.commits_sent.load(std::memory_order_acquire) == sent) {
     auto ask = [&](const rpc::Handle& handle, const Ticket& ticket) -> Result<void> {
-      committed_in = ticket.generation;
+      committed_in = super_.era();
       MYFS_ASSIGN(const rpc::CommitReply reply, super_.client().commit(ctx, {.node = handle}));
       if (reply.node.has_attr) inode.learn(reply.node, ticket);
       return {};
     };
     if (Result<void> done = super_.call(ctx, inode, ask); !done.ok()) {
-      uint16_t none = 0;
+      uint32_t none = 0;
       inode.uncommitted_in.compare_exchange_strong(none, written_in, std::memory_order_acq_rel);
       return done;
     }
   }
-  if (written_in != 0 && written_in != committed_in) {
+  // Also by a server that was begun anew meanwhile.
+  const bool other = written_in != committed_in || committed_in != super_.era();
+  if (written_in != 0 && other) {
     inode.mapping()->record_error(Errno(EIO));
     inode.log_loss("the session ended before a commit", "unknown");
   }

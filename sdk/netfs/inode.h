@@ -108,9 +108,9 @@ class NetInode final : public fs::Inode {
   std::atomic<uint64_t> unstable_verifier{0};
   // COMMITs for pages so far.
   std::atomic<uint32_t> commits_sent{0};
-  // The generation in which a relaxed server answered a write past the cache that no commit has
+  // Super::era() in which a relaxed server answered a write past the cache that no commit has
   // followed; 0: none.
-  std::atomic<uint16_t> uncommitted_in{0};
+  std::atomic<uint32_t> uncommitted_in{0};
 
  private:
   Kstat merge_locked(const rpc::Node& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lease.mu);

@@ -13,7 +13,7 @@ void LeaseRecord::refresh_locked() {
   if (generation_ == now) return;
   generation_ = now;
   held_ = 0;
-  seq_seen_ = grant_seq_ = 0;  // a new session counts anew
+  seq_seen_ = grant_seq_ = write_since_ = 0;  // a new session counts anew
   recalls_.clear();
   stopping_ = 0;
   giving_back_ = 0;
@@ -30,8 +30,10 @@ bool LeaseRecord::accept_locked(const rpc::Grant& grant, uint16_t call_generatio
   for (const Recall& recall : recalls_) returning |= recall.parts;
   returning &= kDataParts;
   if ((returning & fs::kLeaseR) != 0) returning |= fs::kLeaseW;
+  const bool had_write = (held_ & fs::kLeaseW) != 0;
   held_ =
       static_cast<LeaseParts>((effective_parts(grant.parts) & ~returning) | (held_ & stopping_));
+  if (!had_write) write_since_ = grant.seq;
   space_bytes = grant.space_bytes;
   return true;
 }
@@ -126,6 +128,12 @@ void LeaseRecord::begin_forget_locked() {
   if ((held_ & fs::kLeaseW) == 0) word_.revoke(fs::kLeaseR);  // as when it is recalled
 }
 
+void LeaseRecord::forget_recalls_locked() {
+  refresh_locked();
+  giving_back_ |= stopping_;
+  recalls_.clear();
+}
+
 rpc::Grant LeaseRecord::take_given_back_locked(uint16_t* generation) {
   refresh_locked();
   *generation = generation_;
@@ -195,6 +203,20 @@ void LeaseRecord::add_open(Open& open, uint16_t registered_in) {
   refresh_locked();
   open.registered_in = registered_in;
   link_open_locked(open);
+}
+
+bool LeaseRecord::add_open(Open& open, const Ticket& ticket, const LeaseTable& table) {
+  MutexLock lock(mu);
+  refresh_locked();
+  const bool known = !table.forgotten(ticket);
+  open.registered_in = known ? ticket.generation : uint16_t{0};
+  link_open_locked(open);
+  return known;
+}
+
+void LeaseRecord::registered(Open& open, uint16_t generation) {
+  MutexLock lock(mu);
+  open.registered_in = generation;
 }
 
 bool LeaseRecord::add_open_if_covered(Open& open) {

@@ -13,12 +13,15 @@
 // that a recall names are not in the word when the recall is acknowledged; (3) from the moment in
 // which a recall of W is taken note of, begin_write() fails; its acknowledgement waits for
 // write_uses == 0; (4) what was held under another session generation counts as nothing; (5) an
-// open made locally is in the acknowledgement of the first recall after it, or the server knows it;
+// open made locally is in the acknowledgement of the first recall after it, or the server knows it,
+// also the next server if that keeps nothing that it would have to recall;
 // (6) what is given back or acknowledged names the session that it was held in, and is sent in no
 // other: the next one counts its seqs anew.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -28,6 +31,7 @@
 #include "sdk/fs/lease_word.h"
 #include "sdk/netfs/call_window.h"
 #include "sdk/rpc/meta_calls.h"
+#include "sdk/rpc/reclaim.h"
 
 namespace myfs::fs {
 class Inode;
@@ -57,6 +61,8 @@ struct SessionMark {
   uint64_t incarnation = 0;  // rpc::SessionInfo's
   uint16_t generation = 0;   // Validity's while it lives
 };
+
+class LeaseTable;
 
 class LeaseRecord {
  public:
@@ -111,6 +117,8 @@ class LeaseRecord {
   bool begin_give_back_locked(bool from_writers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Everything but P goes back unasked; A and D are out of use at once.
   void begin_forget_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // The server that recalled is no more: what it wanted goes back unasked.
+  void forget_recalls_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // What give-backs have freed and the server has not been told of; parts 0: nothing.
   // `generation`: of the session that is to be told.
   rpc::Grant take_given_back_locked(uint16_t* generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -130,6 +138,10 @@ class LeaseRecord {
   // `registered_in`: the generation of the session that knows it; 0: none. `open` stays where it is
   // until remove_open().
   void add_open(Open& open, uint16_t registered_in);
+  // The same for what the call with this ticket has opened. False: the server that answered it is
+  // no more, and the next one does not know of the open.
+  bool add_open(Open& open, const Ticket& ticket, const LeaseTable& table);
+  void registered(Open& open, uint16_t generation);
   // Only if the word covers A and one of R and W at that moment: an open that the server does not
   // know of.
   bool add_open_if_covered(Open& open);
@@ -167,6 +179,9 @@ class LeaseRecord {
 
   // Forgets what belongs to a lost session (invariant 4).
   void refresh_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  static rpc::OpenRecord record_of(const Open& open) {
+    return {.open_id = open.open_id, .cred = open.cred, .access = open.access};
+  }
   void link_open_locked(Open& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   rpc::AckArgs ack_locked(const Recall& recall) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   uint16_t generation() const { return validity_.generation.load(std::memory_order_acquire); }
@@ -176,8 +191,9 @@ class LeaseRecord {
   uint64_t ino_ ABSL_GUARDED_BY(mu) = 0;         // 0: not registered
   uint16_t generation_ ABSL_GUARDED_BY(mu) = 0;  // that what follows belongs to
   LeaseParts held_ ABSL_GUARDED_BY(mu) = 0;
-  LeaseSeq seq_seen_ ABSL_GUARDED_BY(mu) = 0;   // of grants and recalls
-  LeaseSeq grant_seq_ ABSL_GUARDED_BY(mu) = 0;  // of the newest grant accepted
+  LeaseSeq seq_seen_ ABSL_GUARDED_BY(mu) = 0;     // of grants and recalls
+  LeaseSeq grant_seq_ ABSL_GUARDED_BY(mu) = 0;    // of the newest grant accepted
+  LeaseSeq write_since_ ABSL_GUARDED_BY(mu) = 0;  // of that which brought W, while it is held
   absl::InlinedVector<Recall, 1> recalls_ ABSL_GUARDED_BY(mu);
   LeaseParts stopping_ ABSL_GUARDED_BY(mu) = 0;
   LeaseParts giving_back_ ABSL_GUARDED_BY(mu) = 0;
@@ -198,6 +214,11 @@ class LeaseTable {
   // Whether the grants in the reply of this call may be used; asked under the mutex of the record
   // that takes one in.
   bool usable(const Ticket& ticket) const;
+  // Whether another server has been told since the call began what is held: it knows nothing of what
+  // the call has opened. To be asked under the mutex of the record that it is for.
+  bool forgotten(const Ticket& ticket) const {
+    return ticket.number < forgotten_below_.load(std::memory_order_acquire);
+  }
 
   // --- records
   // Makes the record known; idempotent and cheap when it is.
@@ -243,6 +264,15 @@ class LeaseTable {
   // What bind() is told, at most `max`. Grants of answers that have not been taken in are void from
   // here on.
   std::vector<rpc::Grant> held_grants(size_t max);
+  // What a server that was begun anew is told, part by part. False: that is all.
+  void begin_reclaim();
+  bool next_claims(rpc::ReclaimPart* part);
+  struct Reclaimed {
+    std::vector<uint64_t> lost_data;  // inodes
+    size_t kept = 0, dropped = 0;     // inodes; dropped: in part or whole
+  };
+  Reclaimed keep_reclaimed(const std::vector<rpc::LeaseClaim>& claims,
+                           const std::vector<rpc::Grant>& kept);
   // After a bind: what is not in `kept` is no longer held. Returns the inodes that lost data parts.
   std::vector<uint64_t> keep_only(const std::vector<rpc::Grant>& kept);
   size_t size();
@@ -252,11 +282,21 @@ class LeaseTable {
     return generation == validity_.generation.load(std::memory_order_acquire);
   }
 
+  void claim_locked(LeaseRecord& record, rpc::ReclaimPart* part)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void claim_uncovered_locked(LeaseRecord& record, const rpc::Handle& handle)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool keep_locked(LeaseRecord& record, const rpc::Handle& handle, const rpc::Grant& kept)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const fs::Validity& validity_;
+  std::atomic<uint64_t> forgotten_below_{0};
   Mutex mutex_{LockRank::kLease};
   CallWindow window_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, LeaseRecord*> records_ ABSL_GUARDED_BY(mutex_);
   Returns returns_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint64_t> to_claim_ ABSL_GUARDED_BY(mutex_);  // the last first
+  std::deque<rpc::OpenClaim> open_claims_ ABSL_GUARDED_BY(mutex_);
 };
 
 inline constexpr size_t kReturnBatchMax = 64;  // releases and closes of one message

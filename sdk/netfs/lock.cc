@@ -9,10 +9,6 @@
 
 namespace myfs::netfs {
 
-namespace {
-
-constexpr int64_t kLook_ns = 50 * kNsPerMs;  // for a cancel, while another request is settled
-
 rpc::LockRange wire_range(const fs::FileLock& lock) {
   const bool to_the_end = lock.fl_end == fs::kOffsetMax;
   return {.type = static_cast<rpc::LockType>(lock.fl_type),
@@ -32,6 +28,10 @@ void take_range(const rpc::LockRange& from, fs::FileLock* to) {
   to->fl_end = from.len == 0 || from.len - 1 >= room ? fs::kOffsetMax : from.start + from.len - 1;
   to->fl_pid = from.pid;
 }
+
+namespace {
+
+constexpr int64_t kLook_ns = 50 * kNsPerMs;  // for a cancel, while another request is settled
 
 bool lost_before(NetInode& inode, const fs::FileLock& lock) {
   if (inode.i_flctx() == nullptr) return false;
@@ -114,7 +114,7 @@ Result<void> NetLocks::ask(const CallContext& ctx, Ref<LockRequest> request, boo
   {
     MutexLock guard(mutex_);
     if (shut_) return Errno(ESHUTDOWN);
-    ++asked_;
+    asked_.insert(request.get());
     under_way_[key_of(request->net, lock)].push_back({lock.fl_start, lock.fl_end});
   }
   *sent = true;
@@ -444,7 +444,7 @@ void NetLocks::acknowledge(const LockRequest& request, uint64_t ticket) {
 
 void NetLocks::answered(LockRequest& request, const Result<rpc::LockReply>& reply) {
   MutexLock guard(mutex_);
-  --asked_;
+  asked_.erase(&request);
   const bool same_session =
       request.generation == super_.validity().generation.load(std::memory_order_acquire);
   if (!same_session || !reply.ok()) {
@@ -479,7 +479,7 @@ void NetLocks::answered(LockRequest& request, const Result<rpc::LockReply>& repl
       }
     }
   }
-  if (asked_ != 0) return;
+  if (!asked_.empty()) return;
   // Nobody has asked for these any more: they were heard before.
   for (const auto& [ticket, seq] : early_) {
     super_.client().lock_granted(ticket, super_.client().incarnation());
@@ -491,7 +491,7 @@ void NetLocks::granted(uint64_t ticket, uint64_t seq) {
   MutexLock guard(mutex_);
   auto found = queued_.find(ticket);
   if (found == queued_.end()) {
-    if (asked_ != 0) {
+    if (!asked_.empty()) {
       // More than a session may have are dropped, unacknowledged.
       if (early_.size() < kEarlyGrantsMax) early_[ticket] = seq;
     } else {

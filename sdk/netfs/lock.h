@@ -20,11 +20,13 @@
 // granted before, it counts, and the call succeeds. If the server does not answer within
 // kWithdraw_ns, the caller leaves and a worker sees to it.
 //
-// SESSIONS. A broken connection changes nothing. With the session all locks go: what was held is
+// SESSIONS. A broken connection changes nothing. A server that was begun anew is told what is held
+// and what is waited for; what it refuses is lost. With the session all locks go: what was held is
 // lost (fl_lost), what was asked for is asked again in the next session.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <tuple>
 #include <vector>
 
@@ -40,6 +42,9 @@ class Super;
 
 inline constexpr int64_t kWithdraw_ns = 1'000'000'000;
 inline constexpr size_t kEarlyGrantsMax = 65'536;
+
+rpc::LockRange wire_range(const fs::FileLock& lock);
+void take_range(const rpc::LockRange& from, fs::FileLock* to);
 
 class LockRequest final : public RefCounted<LockRequest> {
  public:
@@ -94,6 +99,11 @@ class NetLocks {
   void granted(uint64_t ticket, uint64_t seq);
   // The generation has changed.
   void session_lost();
+  // For a server that was begun anew; on the loop. False: that is all.
+  void begin_reclaim();
+  bool next_claims(rpc::ReclaimPart* part);
+  void reclaimed(const std::vector<rpc::LockClaim>& claims,
+                 const std::vector<rpc::ReclaimAnswer::Lock>& answers);
   // Nobody waits any longer: ESHUTDOWN.
   void shut_down();
   void forget(NetInode& inode);  // is evicted
@@ -137,10 +147,16 @@ class NetLocks {
   void record_locked(NetInode& inode, fs::FileLock lock, uint64_t seq)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void acknowledge(const LockRequest& request, uint64_t ticket);
+  std::vector<fs::FileLock> surely_held_locked(const NetInode& inode,
+                                               const fs::FileLock& held) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void lose_locked(const rpc::LockClaim& claim) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void go_on_waiting_locked(const rpc::LockClaim& claim, const rpc::ReclaimAnswer::Lock& answer)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Super& super_;
   Mutex mutex_{LockRank::kLease};
-  size_t asked_ ABSL_GUARDED_BY(mutex_) = 0;  // requests without an answer
+  absl::flat_hash_set<const LockRequest*> asked_ ABSL_GUARDED_BY(mutex_);  // without an answer
   absl::flat_hash_map<Key, std::vector<fs::LockSpan>> under_way_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, RefPtr<LockRequest>> queued_ ABSL_GUARDED_BY(mutex_);
   // Grants of tickets that no answer has named yet; kept while answers are outstanding.
@@ -150,6 +166,7 @@ class NetLocks {
   bool settling_ ABSL_GUARDED_BY(mutex_) = false;
   const LockRequest* in_work_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of unsettled_
   bool shut_ ABSL_GUARDED_BY(mutex_) = false;
+  std::deque<rpc::LockClaim> claims_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace myfs::netfs

@@ -106,7 +106,8 @@ class NetFileOps final : public fs::FileOps {
   Result<fs::DirPage> readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) override;
 
   // What create(O_CREAT) leaves in the file: as open(). `ticket`: of that call.
-  static void opened_by_create(NetInode& inode, fs::File& file, const Ticket& ticket);
+  Result<void> opened_by_create(const CallContext& ctx, NetInode& inode, fs::File& file,
+                                const Ticket& ticket);
   // The call with this ticket opened it at the server, but the caller's open fails all the same.
   void forget_open(uint64_t open_id, const Ticket& ticket);
   // The file of an open that was added to the inode's has gone.
@@ -117,6 +118,8 @@ class NetFileOps final : public fs::FileOps {
   Result<void> keep(const CallContext& ctx, NetInode& inode, fs::File& file);
   Result<void> open_at_server(const CallContext& ctx, NetInode& inode, fs::File& file,
                               FileState& state);
+  // Tells the server of an open that another one, which is no more, has permitted.
+  Result<void> register_open(const CallContext& ctx, NetInode& inode, LeaseRecord::Open& open);
   Result<void> open_truncating(const CallContext& ctx, NetInode& inode, fs::File& file,
                                FileState& state);
   // One COPY; bytes that it did. EIO: a lock on one of the files was lost since the session was

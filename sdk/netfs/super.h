@@ -50,7 +50,8 @@ struct MountOptions {
 struct NetCounters {
   Counter changes_in_doubt;  // given up by their callers
   Counter recalls, recalls_of_data, glimpses, lease_acquires, uncached_reads, uncached_writes,
-      local_opens, server_opens, sessions_lost, lost_bytes;
+      local_opens, server_opens, sessions_lost, lost_bytes, sessions_reclaimed, leases_kept,
+      leases_dropped;  // of leases: inodes at reclaim; dropped in part or whole
 };
 
 class Super final : public fs::SuperOps, public rpc::CallbackSink {
@@ -80,6 +81,11 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   Time server_now() const;
   // The server answers before what it has done is durable: commit and sync alone make it so.
   bool relaxed() const { return relaxed_.load(std::memory_order_acquire); }
+  // Of which server's memory: changes with the session, and when its server is begun anew. Not 0.
+  uint32_t era() const {
+    const uint32_t generation = validity().generation.load(std::memory_order_acquire);
+    return generation << 16 | (restarts_.load(std::memory_order_acquire) & 0xffff);
+  }
   // For work that no caller waits for: root's credentials, no deadline.
   const CallContext& background_ctx() const { return background_ctx_; }
 
@@ -162,6 +168,9 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   std::vector<rpc::Grant> held_grants() override;
   void on_rebound(const rpc::SessionInfo& info, std::vector<rpc::Grant> kept, bool grace,
                   int64_t sent_boottime_ns) override;
+  rpc::ReclaimPart next_reclaim(bool begin) override;
+  void on_reclaimed(const rpc::ReclaimPart& part, rpc::ReclaimAnswer answer) override;
+  void on_resumed(const rpc::SessionInfo& info, int64_t sent_boottime_ns) override;
   void on_renewed(uint32_t term_ms, int64_t sent_boottime_ns) override;
   void on_recall(std::vector<rpc::RecallItem> items) override;
   void on_glimpse(uint64_t glimpse_id, uint64_t ino) override;
@@ -194,6 +203,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   void put_deferred();
   void lose_dirty_pages(std::string why);
   void end_generation();
+  void lose_pages_later(std::vector<uint64_t> inodes, std::string why);
 
   const MountOptions options_;
   mm::Runtime& runtime_;
@@ -207,7 +217,8 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   NetCounters counters_;
   std::atomic<int64_t> dirty_deadline_ns_{0};
   std::atomic<int64_t> server_minus_boottime_ns_{0};
-  uint64_t incarnation_ = 0;  // of the newest session; the loop's
+  uint64_t incarnation_ = 0;           // of the newest session; the loop's
+  std::atomic<uint32_t> restarts_{0};  // of the server, that the sessions have outlived
   std::atomic<bool> relaxed_{false};
   std::atomic<bool> sync_writes_{false};
   std::atomic<bool> server_read_only_{false};  // whatever the mount wants

@@ -81,11 +81,15 @@ void Super::on_rebound(const rpc::SessionInfo& info, std::vector<rpc::Grant> kep
   std::vector<uint64_t> lost = leases_->keep_only(kept);
   if (sb_->s_listeners.any()) worker_.post([this] { sb_->s_listeners.invalidate_all(); });
   set_deadlines(sent_boottime_ns, info.term_ms);
-  if (lost.empty()) return;
-  worker_.post([this, lost = std::move(lost)] {
-    for (uint64_t ino : lost) {
+  lose_pages_later(std::move(lost), "the lease was not kept over a reconnect");
+}
+
+void Super::lose_pages_later(std::vector<uint64_t> inodes, std::string why) {
+  if (inodes.empty()) return;
+  worker_.post([this, inodes = std::move(inodes), why = std::move(why)] {
+    for (uint64_t ino : inodes) {
       RefPtr<fs::Inode> inode = sb_->s_inodes.ilookup(ino);
-      if (inode) net_inode(*inode).lose_pages("the lease was not kept over a reconnect");
+      if (inode) net_inode(*inode).lose_pages(why);
     }
   });
 }

@@ -6,8 +6,9 @@
 // Owns / is owned by: outlives the Client that it was given to; after Client's destructor nothing
 // is called.
 // Invariants: (1) per session on_session_started comes first, on_session_lost last, no callback of
-// a dead session comes after its on_session_lost; (2) recalls come in the order in which the server
-// sent them.
+// a dead session comes after its on_session_lost; between the first next_reclaim and on_resumed
+// come only those two of reclaiming, or on_session_lost; (2) recalls come in the order in which the
+// server sent them.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "sdk/base/call_context.h"
+#include "sdk/rpc/reclaim.h"
 #include "sdk/rpc/types.h"
 
 namespace myfs::rpc {
@@ -40,6 +42,14 @@ class CallbackSink {
   // deadline is sent_boottime_ns + info.term_ms.
   virtual void on_rebound(const SessionInfo& info, std::vector<Grant> kept, bool grace,
                           int64_t sent_boottime_ns) = 0;
+
+  // The server was begun anew since: what the client holds, part by part; `begin`: from the
+  // beginning, whatever was asked for before. The last one has no leases in it. Nothing else is
+  // sent for the session before it is answered.
+  virtual ReclaimPart next_reclaim(bool begin) = 0;
+  virtual void on_reclaimed(const ReclaimPart& part, ReclaimAnswer answer) = 0;
+  // In place of on_rebound, after the last part.
+  virtual void on_resumed(const SessionInfo& info, int64_t sent_boottime_ns) = 0;
 
   // A renewal was answered: the lease deadline is sent_boottime_ns + term_ms.
   virtual void on_renewed(uint32_t term_ms, int64_t sent_boottime_ns) = 0;

@@ -121,10 +121,48 @@ LoginResult check_session(Reply&& reply, Connection& connection, uint32_t tag, i
   return result;
 }
 
-LoginResult login_broken(kj::Exception&& exception) {
+template <typename T>
+T handshake_broken(const kj::Exception& exception) {
   Mapped mapped = map_exception(exception);
-  return failed<LoginResult>(mapped.trouble == Trouble::kFailed ? Errno(EPROTO) : mapped.error,
-                             mapped.text);
+  return failed<T>(mapped.trouble == Trouble::kFailed ? Errno(EPROTO) : mapped.error, mapped.text);
+}
+
+void encode(const ReclaimPart& part, wire::Session::ReclaimParams::Builder to) {
+  auto leases = to.initClaims(static_cast<unsigned>(part.leases.size()));
+  for (unsigned i = 0; i < part.leases.size(); ++i) {
+    encode(part.leases[i].node, leases[i].initNode());
+    leases[i].setParts(part.leases[i].parts);
+    leases[i].setChange(part.leases[i].change);
+    leases[i].setWriteSince(part.leases[i].write_since);
+  }
+  auto opens = to.initOpens(static_cast<unsigned>(part.opens.size()));
+  for (unsigned i = 0; i < part.opens.size(); ++i) {
+    encode(part.opens[i].node, opens[i].initNode());
+    encode(part.opens[i].open, opens[i].initOpen());
+  }
+  auto locks = to.initLocks(static_cast<unsigned>(part.locks.size()));
+  for (unsigned i = 0; i < part.locks.size(); ++i) {
+    encode(part.locks[i].node, locks[i].initNode());
+    encode(part.locks[i].range, locks[i].initRange());
+    locks[i].setLockId(part.locks[i].ticket);
+  }
+  to.setLast(part.last);
+}
+
+ReclaimResult check_reclaim(wire::Session::ReclaimResults::Reader reply, size_t leases,
+                            size_t locks) {
+  ReclaimResult result;
+  result.error = to_errno(reply.getErrno());
+  result.why = to_text(reply.getWhy());
+  if (!result.error.ok()) return result;
+  if (reply.getLocks().size() != locks ||
+      !decode_grants(reply.getKept(), leases, &result.answer.kept)) {
+    return failed<ReclaimResult>(Errno(EPROTO), "the server's answer to a reclaim is malformed");
+  }
+  for (auto lock : reply.getLocks()) {
+    result.answer.locks.push_back({to_errno(lock.getErrno()), lock.getLockId()});
+  }
+  return result;
 }
 
 }  // namespace
@@ -164,13 +202,14 @@ kj::Promise<LoginResult> login(uv_io::EventPort& port, Connection& connection,
       connection.export_callback(kj::heap<CallbackServer>(sink, identity.on_evicted)));
   request.setReadOnly(identity.read_only);
   int64_t sent_ns = boottime_ns();
-  auto promise =
-      request.send()
-          .then([&connection, sent_ns, tag = identity.session_tag](
-                    capnp::Response<wire::Bootstrap::LoginResults>&& reply) {
-            return check_session(reply, connection, tag, sent_ns);
-          })
-          .catch_([](kj::Exception&& exception) { return login_broken(kj::mv(exception)); });
+  auto promise = request.send()
+                     .then([&connection, sent_ns, tag = identity.session_tag](
+                               capnp::Response<wire::Bootstrap::LoginResults>&& reply) {
+                       return check_session(reply, connection, tag, sent_ns);
+                     })
+                     .catch_([](kj::Exception&& exception) {
+                       return handshake_broken<LoginResult>(exception);
+                     });
   return until(port, deadline_ns, kj::mv(promise),
                failed<LoginResult>(Errno(ETIMEDOUT), "the server did not answer the login"));
 }
@@ -185,6 +224,7 @@ kj::Promise<LoginResult> bind_session(uv_io::EventPort& port, Connection& connec
   request.setSessionId(session.session_id);
   request.setEpoch(session.epoch);
   request.setSecret(to_data(session.secret));
+  request.setBootVerifier(session.boot_verifier);
   size_t count = std::min(held.size(), kHeldGrantsMax);
   auto grants = request.initHeld(count);
   for (size_t i = 0; i < count; ++i) encode(held[i], grants[i]);
@@ -198,14 +238,34 @@ kj::Promise<LoginResult> bind_session(uv_io::EventPort& port, Connection& connec
             LoginResult result = check_session(reply, connection, tag, sent_ns);
             if (!result.error.ok()) return result;
             result.grace = reply.getGrace();
+            result.reclaim = reply.getReclaim();
             if (!decode_grants(reply.getKept(), count, &result.kept)) {
               return failed<LoginResult>(Errno(EPROTO), "the server's list of leases is malformed");
             }
             return result;
           })
-          .catch_([](kj::Exception&& exception) { return login_broken(kj::mv(exception)); });
+          .catch_(
+              [](kj::Exception&& exception) { return handshake_broken<LoginResult>(exception); });
   return until(port, deadline_ns, kj::mv(promise),
                failed<LoginResult>(Errno(ETIMEDOUT), "the server did not answer the bind"));
+}
+
+kj::Promise<ReclaimResult> reclaim(uv_io::EventPort& port, Connection& connection,
+                                   const ReclaimPart& part, int64_t deadline_ns) {
+  auto sent = kj::evalNow([&] {
+    auto request = connection.session().reclaimRequest();
+    encode(part, request);
+    return kj::Promise<capnp::Response<wire::Session::ReclaimResults>>(request.send());
+  });
+  auto promise = sent.then([leases = part.leases.size(), locks = part.locks.size()](
+                               capnp::Response<wire::Session::ReclaimResults>&& reply) {
+                       return check_reclaim(reply, leases, locks);
+                     })
+                     .catch_([](kj::Exception&& exception) {
+                       return handshake_broken<ReclaimResult>(exception);
+                     });
+  return until(port, deadline_ns, kj::mv(promise),
+               failed<ReclaimResult>(Errno(ETIMEDOUT), "the server did not answer a reclaim"));
 }
 
 kj::Promise<Outcome> attach_data(uv_io::EventPort& port, Connection& connection,

@@ -25,6 +25,12 @@ namespace myfs::rpc {
 
 inline constexpr uint64_t kFeatures = 0;
 
+// Worth asking the same again.
+inline bool is_transient(Errno error) {
+  return error == Errno(ETIMEDOUT) || error == Errno(ECONNRESET) || error == Errno(EAGAIN) ||
+         error == Errno(EBUSY);
+}
+
 struct Greeting {
   Errno error;
   std::string why;
@@ -55,6 +61,7 @@ struct LoginResult {
   SessionInfo info;
   std::vector<Grant> kept;
   bool grace = false;
+  bool reclaim = false;  // the server was begun anew, and asks for what is held
   int64_t sent_ns = 0;
 };
 // On success the connection has its session.
@@ -64,6 +71,15 @@ kj::Promise<LoginResult> bind_session(uv_io::EventPort& port, Connection& connec
                                       const Identity& identity, const SessionInfo& session,
                                       const std::vector<Grant>& held, CallbackSink& sink,
                                       int64_t deadline_ns);
+
+struct ReclaimResult {
+  Errno error;
+  std::string why;
+  ReclaimAnswer answer;
+};
+// One part of what is held, over a connection that has its session.
+kj::Promise<ReclaimResult> reclaim(uv_io::EventPort& port, Connection& connection,
+                                   const ReclaimPart& part, int64_t deadline_ns);
 
 struct Outcome {
   Errno error;

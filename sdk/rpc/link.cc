@@ -123,6 +123,7 @@ ClientStats Link::stats() const {
   stats.resent = resent_;
   stats.reconnects = reconnects_;
   stats.sessions_lost = sessions_lost_;
+  stats.sessions_reclaimed = sessions_reclaimed_;
   stats.session_id = session().session_id;
   return stats;
 }

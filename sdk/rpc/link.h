@@ -8,7 +8,8 @@
 // Invariants: (1) a call is in the list from start() to its final reply, with `channel` null while
 // it waits to be sent; (2) a Connection is destroyed from the top of the loop only (retire); (3) a
 // continuation of an earlier attempt of a channel is recognised by its attempt number and does
-// nothing; (4) nothing is sent for a session before bind or login was answered.
+// nothing; (4) nothing is sent for a session before login was answered, or bind and the last of the
+// reclaims that its answer asked for.
 #pragma once
 
 #include <kj/async.h>
@@ -105,6 +106,9 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   void control_greeted(Greeting greeting, int64_t deadline_ns);
   void logged_in(LoginResult result, int64_t server_time_ns);
   void bound(LoginResult result);
+  void reclaim_next(bool begin);
+  void reclaimed(const ReclaimPart& part, ReclaimResult result);
+  void resume(LoginResult result);
   void control_up();
   void came_up(Channel& channel);
   void control_failed(Errno error, std::string why);
@@ -177,6 +181,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   std::string data_token_;
   bool control_attaching_ = false;
   bool verifying_ = false;
+  LoginResult bound_;  // answered by a server that was begun anew, until all is reclaimed
   std::vector<Ref<Call>> stale_;  // answered ESTALE; delivered when it is known what that meant
 
   Call* first_call_ = nullptr;  // in order of start
@@ -186,6 +191,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   uint64_t resent_ = 0;
   uint64_t reconnects_ = 0;
   uint64_t sessions_lost_ = 0;
+  uint64_t sessions_reclaimed_ = 0;
 
   uv_io::Timer tick_;
   uv_io::Timer renewal_;

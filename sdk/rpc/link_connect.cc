@@ -13,15 +13,6 @@
 #include "sdk/rpc/typed_call.h"
 
 namespace myfs::rpc {
-namespace {
-
-// Worth asking the same again.
-bool is_transient(Errno error) {
-  return error == Errno(ETIMEDOUT) || error == Errno(ECONNRESET) || error == Errno(EAGAIN) ||
-         error == Errno(EBUSY);
-}
-
-}  // namespace
 
 void Link::connect_control() {
   if (closing_ || (leaving_ && !have_session_)) return;
@@ -103,7 +94,7 @@ void Link::logged_in(LoginResult result, int64_t server_time_ns) {
 }
 
 void Link::bound(LoginResult result) {
-  SessionInfo old = session();
+  const SessionInfo old = session();
   if (result.error.ok() &&
       (result.info.session_id != old.session_id || result.info.epoch != old.epoch)) {
     result.error = Errno(ESTALE);
@@ -118,6 +109,14 @@ void Link::bound(LoginResult result) {
     session_lost(result.why.empty() ? std::string(result.error.text()) : result.why);
     return connect_control();
   }
+  if (!result.reclaim) return resume(std::move(result));
+  log(LogLevel::kInfo, "%s: the server was begun anew: reclaiming", control_.address);
+  bound_ = std::move(result);
+  reclaim_next(true);
+}
+
+void Link::resume(LoginResult result) {
+  const SessionInfo old = session();
   ++reconnects_;
   SessionInfo info = result.info;
   info.incarnation = old.incarnation;
@@ -130,7 +129,11 @@ void Link::bound(LoginResult result) {
   }
   data_token_ = info.data_token;
   if (!info.slot_seqs.empty()) reconcile_slots(info.slot_seqs);
-  sink_.on_rebound(info, std::move(result.kept), result.grace, result.sent_ns);
+  if (result.reclaim) {
+    sink_.on_resumed(info, result.sent_ns);
+  } else {
+    sink_.on_rebound(info, std::move(result.kept), result.grace, result.sent_ns);
+  }
   arm_renewal(result.sent_ns, info.term_ms);
   settle_stale(Errno(ESTALE));
   control_up();
@@ -199,7 +202,12 @@ void Link::control_failed(Errno error, std::string why) {
 void Link::retry_later(Channel& channel) {
   channel.state = ConnectionState::kWaiting;
   uint32_t doublings = std::min<uint32_t>(channel.failures++, 16);
-  int64_t pause_ns = std::min(kReconnectFirst_ns << doublings, kReconnectMax_ns);
+  // Who has a session must be back before the grace of a server that was begun anew ends.
+  const int64_t quarter_ns = int64_t{session().term_ms} * kNsPerMs / 4;
+  const int64_t most_ns = have_session_
+                              ? std::clamp(quarter_ns, kReconnectFirst_ns, kReconnectMax_ns)
+                              : kReconnectMax_ns;
+  int64_t pause_ns = std::min(kReconnectFirst_ns << doublings, most_ns);
   pause_ns = pause_ns / 2 + static_cast<int64_t>(random_below(static_cast<uint64_t>(pause_ns)));
   uint64_t attempt = ++channel.attempt;
   tasks_->add(loop_.timer().afterDelay(pause_ns * kj::NANOSECONDS).then([this, &channel, attempt] {

@@ -30,6 +30,7 @@ struct ClientStats {
   uint64_t resent = 0;
   uint64_t reconnects = 0;  // of the control connection
   uint64_t sessions_lost = 0;
+  uint64_t sessions_reclaimed = 0;  // from servers that were begun anew
   uint64_t session_id = 0;
 };
 

@@ -32,6 +32,9 @@ class Sink final : public rpc::CallbackSink {
   void on_session_lost(std::string_view) override {}
   std::vector<rpc::Grant> held_grants() override { return {}; }
   void on_rebound(const rpc::SessionInfo&, std::vector<rpc::Grant>, bool, int64_t) override {}
+  rpc::ReclaimPart next_reclaim(bool) override { return {.last = true}; }
+  void on_reclaimed(const rpc::ReclaimPart&, rpc::ReclaimAnswer) override {}
+  void on_resumed(const rpc::SessionInfo&, int64_t) override {}
   void on_renewed(uint32_t, int64_t) override {}
   void on_recall(std::vector<rpc::RecallItem> items) override {
     for (const rpc::RecallItem& item : items) {

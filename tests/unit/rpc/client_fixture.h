@@ -32,6 +32,20 @@ class RecordingSink final : public rpc::CallbackSink {
   void on_rebound(const rpc::SessionInfo&, std::vector<rpc::Grant> kept, bool, int64_t) override {
     add("rebound " + std::to_string(kept.size()));
   }
+  rpc::ReclaimPart next_reclaim(bool begin) override {
+    MutexLock lock(mutex);
+    if (begin) told = 0;
+    log.push_back(begin ? "reclaim" : "reclaim on");
+    return told < parts.size() ? parts[told++] : rpc::ReclaimPart{.last = true};
+  }
+  void on_reclaimed(const rpc::ReclaimPart&, rpc::ReclaimAnswer answer) override {
+    add("reclaimed " + std::to_string(answer.kept.size()) + " " +
+        std::to_string(answer.locks.size()));
+  }
+  void on_resumed(const rpc::SessionInfo&, int64_t sent_boottime_ns) override {
+    resumed_at_ns.store(sent_boottime_ns);
+    add("resumed");
+  }
   void on_renewed(uint32_t term_ms, int64_t sent_boottime_ns) override {
     renewed_at_ns.store(sent_boottime_ns);
     add("renewed " + std::to_string(term_ms));
@@ -68,6 +82,9 @@ class RecordingSink final : public rpc::CallbackSink {
   CondVar changed;
   std::vector<std::string> log;
   int64_t server_time = 0;
+  std::vector<rpc::ReclaimPart> parts;  // to be told, before an empty last one
+  size_t told = 0;
+  std::atomic<int64_t> resumed_at_ns{0};
   std::atomic<int64_t> renewed_at_ns{0};
 
  private:

@@ -230,7 +230,7 @@ class FakeData final : public wire::DataService::Server {
       results.setErrno(server_.script_.errno_value);
       results.setReplayed(replay);
       results.setCount(static_cast<uint32_t>(size) + (server_.script_.count_too_large ? 1 : 0));
-      results.setVerifier(42);
+      results.setVerifier(server_.script_.boot_verifier);
       results.setStable(!server_.script_.relaxed);
     });
   }
@@ -248,7 +248,7 @@ class FakeData final : public wire::DataService::Server {
     ++server_.commits;
     return server_.gate(conn_).then([this, context]() mutable {
       context.getResults().setErrno(server_.script_.errno_value);
-      context.getResults().setVerifier(42);
+      context.getResults().setVerifier(server_.script_.boot_verifier);
     });
   }
   kj::Promise<void> ping(PingContext) override { return kj::READY_NOW; }
@@ -300,6 +300,61 @@ class FakeSession final : public wire::Session::Server {
     return kj::READY_NOW;
   }
 
+  void note_claims(wire::Session::ReclaimParams::Reader params) {
+    for (auto claim : params.getClaims()) {
+      std::string parts;
+      for (auto [bit, name] : {std::pair(1, 'A'), std::pair(4, 'D'), std::pair(16, 'R'),
+                               std::pair(32, 'W'), std::pair(64, 'P')}) {
+        if ((claim.getParts() & bit) != 0) parts.push_back(name);
+      }
+      server_.claims_.push_back("lease " + std::to_string(claim.getNode().getIno()) + " " + parts +
+                                " since " + std::to_string(claim.getWriteSince()));
+    }
+    for (auto open : params.getOpens())
+      server_.claims_.push_back("open " + std::to_string(open.getNode().getIno()));
+    for (auto lock : params.getLocks()) {
+      const uint64_t ticket = lock.getLockId();
+      auto range = lock.getRange();
+      server_.claims_.push_back(
+          (ticket == 0 ? "lock " : "wait ") + std::to_string(lock.getNode().getIno()) + " " +
+          "RWU"[range.getType()] + " " + std::to_string(range.getStart()) + "+" +
+          std::to_string(range.getLen()) + (ticket == 0 ? "" : " #" + std::to_string(ticket)));
+    }
+  }
+  kj::Promise<void> reclaim(ReclaimContext context) override {
+    ++server_.reclaims;
+    auto params = context.getParams();
+    server_.order_.push_back("reclaim " + std::to_string(params.getClaims().size()) + " " +
+                             std::to_string(params.getOpens().size()) + " " +
+                             std::to_string(params.getLocks().size()) +
+                             (params.getLast() ? " last" : ""));
+    note_claims(params);
+    if (server_.script_.reclaim_silent) return kj::NEVER_DONE;
+    if (server_.script_.break_reclaim > 0) {
+      --server_.script_.break_reclaim;
+      FakeServer& server = server_;
+      server.loop_->tasks().add(kj::evalLater([&server, conn = conn_] { server.drop(conn); }));
+      return kj::NEVER_DONE;
+    }
+    auto results = context.getResults();
+    results.setErrno(server_.script_.reclaim_errno);
+    if (server_.script_.reclaim_keeps) {
+      auto kept = results.initKept(params.getClaims().size());
+      for (unsigned i = 0; i < kept.size(); ++i) {
+        kept[i].setIno(params.getClaims()[i].getNode().getIno());
+        kept[i].setParts(params.getClaims()[i].getParts());
+        kept[i].setSeq(++server_.lease_seq_);
+        kept[i].setSpaceBytes(1 << 30);
+      }
+    }
+    auto locks = results.initLocks(params.getLocks().size());
+    for (unsigned i = 0; i < locks.size(); ++i) {
+      locks[i].setErrno(server_.script_.lock_errno);
+      locks[i].setLockId(params.getLocks()[i].getLockId());
+    }
+    return kj::READY_NOW;
+  }
+
  private:
   FakeServer& server_;
   const uint64_t conn_;
@@ -348,6 +403,7 @@ class FakeBootstrap final : public wire::Bootstrap::Server {
     auto params = context.getParams();
     auto results = context.getResults();
     ++server_.binds;
+    server_.order_.push_back("bind");
     server_.held_grants = params.getHeld().size();
     bool known = params.getSessionId() == server_.session_id_ &&
                  to_string(params.getSecret()) == server_.secret_ &&
@@ -365,7 +421,9 @@ class FakeBootstrap final : public wire::Bootstrap::Server {
       auto seqs = info.initSlotSeqs(server_.script_.slots);
       for (uint16_t i = 0; i < server_.script_.slots; ++i) seqs.set(i, server_.slots_[i]);
     }
-    results.setKept(params.getHeld());
+    results.setReclaim(params.getBootVerifier() != server_.script_.boot_verifier);
+    if (!results.getReclaim()) results.setKept(params.getHeld());
+    if (results.getReclaim()) server_.lease_seq_ += uint64_t{1} << 32;
     return kj::READY_NOW;
   }
   kj::Promise<void> attachData(AttachDataContext context) override {
@@ -389,7 +447,7 @@ class FakeBootstrap final : public wire::Bootstrap::Server {
     info.setSlots(server_.script_.slots);
     info.setDataToken(to_data("first"));
     fill_node(info.initRoot(), 1, 0);
-    info.setBootVerifier(42);
+    info.setBootVerifier(server_.script_.boot_verifier);
     info.setRelaxed(server_.script_.relaxed);
     info.setMaxIoBytes(4 << 20);
     info.setCreditBytes(server_.script_.credit_bytes);
@@ -492,6 +550,18 @@ std::vector<std::string> FakeServer::lock_log() {
   return log;
 }
 
+std::vector<std::string> FakeServer::order() {
+  std::vector<std::string> order;
+  (void)loop_->run_sync([&] { order = std::exchange(order_, {}); });
+  return order;
+}
+
+std::vector<std::string> FakeServer::claims() {
+  std::vector<std::string> claims;
+  (void)loop_->run_sync([&] { claims = std::exchange(claims_, {}); });
+  return claims;
+}
+
 std::string FakeServer::content() {
   std::string copy;
   loop_->run_sync([&] { copy = content_; });
@@ -518,6 +588,7 @@ bool FakeServer::execute(wire::Op::Reader op, uint64_t conn, bool* replay) {
   } else {
     KJ_REQUIRE(op.getSlotSeq() == seen + 1, "a gap in a slot", op.getSlot(), op.getSlotSeq(), seen);
     seen = op.getSlotSeq();
+    order_.push_back("change");
     ++executed;
   }
   if (!std::exchange(script_.break_after_execute, false)) return true;

@@ -61,6 +61,11 @@ struct Script {
   bool unlock_silent = false;         // likewise
   bool cancel_silent = false;         // likewise
   bool cancel_too_late = false;       // what is cancelled was granted before
+  uint64_t boot_verifier = 42;        // another than the client's: it has to reclaim
+  int32_t reclaim_errno = 0;
+  bool reclaim_keeps = true;  // what is claimed
+  int break_reclaim = 0;      // the connection dies at so many parts, unanswered
+  bool reclaim_silent = false;
 };
 
 class FakeServer {
@@ -85,6 +90,12 @@ class FakeServer {
   void grant_lock(uint64_t id);
   // What was asked for since the last time: "W 0+10", "U 0+", "cancel 1", "ack 1".
   std::vector<std::string> lock_log();
+  // Binds, reclaims ("reclaim 2 1 0", "reclaim 0 0 0 last": leases, opens, locks) and changes, in
+  // the order in which they came.
+  std::vector<std::string> order();
+  // What was claimed since the last time: "lease 201 AWP since 1", "open 201", "lock 201 W 0+10",
+  // "wait 201 W 0+10 #1".
+  std::vector<std::string> claims();
   std::string content();
   void set_content(std::string content);
 
@@ -104,6 +115,7 @@ class FakeServer {
   std::atomic<int> renews{0};
   std::atomic<int> closed{0};
   std::atomic<int> cancelled{0};
+  std::atomic<int> reclaims{0};  // parts
   std::atomic<uint64_t> last_epoch{0};
   std::atomic<uint64_t> held_grants{0};
   std::atomic<uint64_t> last_past_session{0};
@@ -142,6 +154,7 @@ class FakeServer {
   uint64_t tickets_ = 0;
   std::map<uint16_t, uint64_t> ticket_of_slot_, lock_seq_of_slot_;
   std::vector<std::string> lock_log_;
+  std::vector<std::string> order_, claims_;
 };
 
 }  // namespace myfs::rpc_test

@@ -142,6 +142,108 @@ TEST_F(RecoveryTest, EstaleOfANodeIsNotEstaleOfTheSession) {
   EXPECT_EQ(client_->stats().in_flight, 0u);
 }
 
+// ---- servers that were begun anew
+
+using Log = std::vector<std::string>;
+
+rpc::ReclaimPart part(size_t leases, size_t opens, size_t locks) {
+  rpc::ReclaimPart part;
+  for (size_t i = 0; i < leases; ++i) part.leases.push_back({.node = {.ino = 10 + i}, .parts = 1});
+  for (size_t i = 0; i < opens; ++i) part.opens.push_back({.node = {.ino = 10}, .open = {i + 1}});
+  for (size_t i = 0; i < locks; ++i) part.locks.push_back({.node = {.ino = 10}, .ticket = i});
+  return part;
+}
+
+TEST_F(RecoveryTest, ARestartedServerIsToldBeforeAnythingElseIsSent) {
+  sink_.parts = {part(2, 0, 0), part(0, 1, 3)};
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) { s.hold = true; });
+  Errno change;
+  {
+    Thread changer("changer", [&] { change = create(patient()).error(); });
+    ASSERT_TRUE(eventually([&] { return server_.held.load() == 1; }));
+    (void)server_.order();
+    server_.script([](Script& s) {
+      s.boot_verifier = 43;
+      s.hold = false;
+    });
+    server_.break_connections();
+  }
+  EXPECT_TRUE(change.ok()) << change.name();
+  ASSERT_TRUE(create(patient()).ok());
+  EXPECT_EQ(server_.order(),
+            (Log{"bind", "reclaim 2 0 0", "reclaim 0 1 3", "reclaim 0 0 0 last", "change"}));
+  EXPECT_EQ(server_.replayed, 1);
+  EXPECT_EQ(sink_.seen(), (Log{"started 1", "reclaim", "reclaimed 2 0", "reclaim on",
+                               "reclaimed 0 3", "reclaim on", "reclaimed 0 0", "resumed"}));
+  EXPECT_EQ(client_->incarnation(), 1u);
+  EXPECT_EQ(client_->stats().sessions_reclaimed, 1u);
+  EXPECT_EQ(client_->session().boot_verifier, 43u);
+  server_.break_connections();
+  ASSERT_TRUE(sink_.wait_for("rebound 1")) << "it knows this server";
+}
+
+TEST_F(RecoveryTest, AReclaimThatBreaksOffBeginsWithABind) {
+  sink_.parts = {part(1, 0, 0)};
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) {
+    s.boot_verifier = 43;
+    s.break_reclaim = 3;
+  });
+  server_.break_connections();
+  ASSERT_TRUE(create(patient()).ok());
+  const Log told{"bind", "reclaim 1 0 0"};
+  Log expected;
+  for (int i = 0; i < 4; ++i) expected.insert(expected.end(), told.begin(), told.end());
+  expected.insert(expected.end(), {"reclaim 0 0 0 last", "change"});
+  EXPECT_EQ(server_.order(), expected);
+  EXPECT_EQ(client_->stats().sessions_lost, 0u);
+}
+
+TEST_F(RecoveryTest, TheLeaseCountsFromTheBindThatWasReclaimed) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) {
+    s.boot_verifier = 43;
+    s.reclaim_silent = true;
+  });
+  server_.break_connections();
+  ASSERT_TRUE(eventually([&] { return server_.reclaims.load() == 1; }));
+  const int64_t bound_ns = boottime_ns();
+  EXPECT_EQ(sink_.resumed_at_ns, 0);
+  EXPECT_EQ(create(within(50 * kNsPerMs)).error(), Errno(ETIMEDOUT)) << "nothing else is sent";
+  EXPECT_EQ(server_.executed, 0);
+  server_.script([](Script& s) { s.reclaim_silent = false; });
+  server_.break_connections();
+  ASSERT_TRUE(sink_.wait_for("resumed"));
+  EXPECT_GT(sink_.resumed_at_ns, bound_ns) << "the first one came to nothing";
+}
+
+TEST_F(RecoveryTest, AReclaimThatIsNotAnsweredIsTriedAgain) {
+  options_.connect_timeout_ns = 200 * kNsPerMs;
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) {
+    s.boot_verifier = 43;
+    s.reclaim_silent = true;
+  });
+  server_.break_connections();
+  ASSERT_TRUE(eventually([&] { return server_.reclaims.load() >= 2; }));
+  server_.script([](Script& s) { s.reclaim_silent = false; });
+  ASSERT_TRUE(create(patient()).ok());
+  EXPECT_EQ(client_->incarnation(), 1u);
+}
+
+TEST_F(RecoveryTest, AReclaimThatIsRefusedEndsTheSession) {
+  ASSERT_TRUE(open().ok());
+  server_.script([](Script& s) {
+    s.boot_verifier = 43;
+    s.reclaim_errno = EPROTO;
+  });
+  server_.break_connections();
+  ASSERT_TRUE(sink_.wait_for("started 2"));
+  EXPECT_EQ(sink_.seen(), (Log{"started 1", "reclaim", "lost", "started 2"}));
+  EXPECT_TRUE(create(patient()).ok());
+}
+
 // Whether it was the node's or the session's is told by the bind.
 TEST_F(RecoveryTest, AnEstaleOutlivesItsConnection) {
   ASSERT_TRUE(open().ok());
