@@ -15,6 +15,12 @@
 
 namespace myfs::server {
 
+// What a holder does under his lease needs nothing that others may hold.
+inline GracePass read_pass(const Handle& node) {
+  return {.ino = node.ino, .parts = kPartR | kPartW};
+}
+inline GracePass write_pass(const Handle& node) { return {.ino = node.ino, .parts = kPartW}; }
+
 struct ReadState {
   std::optional<Result<DataBuffer>> result;
   uint64_t size = 0;

@@ -140,6 +140,16 @@ Grant LeaseTable::grant(SessionId session, uint64_t ino, Parts parts) {
   return Grant{.ino = ino, .parts = holder->parts, .seq = holder->seq};
 }
 
+Grant LeaseTable::regrant(SessionId session, uint64_t ino, Parts parts, uint64_t write_since) {
+  const Grant given = grant(session, ino, parts);
+  Holder* holder = find(session, ino);
+  // A retry of a WRITE that was under way when the server ended names the grant of then.
+  if (holder != nullptr && (parts & kPartW) != 0) {
+    holder->write_seq = std::min(holder->write_seq, write_since);
+  }
+  return given;
+}
+
 bool LeaseTable::release(SessionId session, uint64_t ino, Parts parts, uint64_t seq) {
   Holder* holder = find(session, ino);
   if (holder == nullptr || holder->seq > seq) return false;
@@ -210,10 +220,6 @@ void LeaseTable::progress(SessionId session, uint64_t ino, int64_t now_ns) {
   }
 }
 
-void LeaseTable::restart_recalls(int64_t now_ns) {
-  for (auto& [id, out] : recalls_) out.started_ns = out.progress_ns = now_ns;
-}
-
 std::vector<LeaseTable::RecallOut*> LeaseTable::recalls_of(SessionId session) {
   std::vector<RecallOut*> recalls;
   for (auto& [id, out] : recalls_) {
@@ -275,6 +281,13 @@ std::vector<uint64_t> LeaseTable::inodes_of(SessionId session) const {
   std::vector<uint64_t> inodes(state->second.inodes.begin(), state->second.inodes.end());
   std::sort(inodes.begin(), inodes.end());
   return inodes;
+}
+
+bool LeaseTable::holds_more_than_pins(SessionId session) const {
+  auto state = sessions_.find(session);
+  if (state == sessions_.end()) return false;
+  return std::any_of(state->second.inodes.begin(), state->second.inodes.end(),
+                     [&](uint64_t ino) { return (held(session, ino) & ~kPartP) != 0; });
 }
 
 size_t LeaseTable::leases_of(SessionId session) const {

@@ -5,9 +5,10 @@
 // Thread safety: the shard's loop only.
 // Owns / is owned by: member of Shard; knows sessions by number only.
 // Invariants: (1) no two sessions hold conflicting parts of one inode; (2) a session's seq rises
-// with every grant and recall, and is never reset; (3) no grant goes to a session on an inode while
-// a recall of it is out; (4) an acknowledged recall leaves none of its parts behind, whatever the
-// client claims to keep; (5) iteration orders never depend on a hash table.
+// with every grant and recall, and is never reset: each boot begins above the one before; (3) no
+// grant goes to a session on an inode while a recall of it is out; (4) an acknowledged recall
+// leaves none of its parts behind, whatever the client claims to keep; (5) iteration orders never
+// depend on a hash table.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +40,13 @@ class LeaseTable {
     bool awaited = true;      // false: nobody is kept waiting, and no session ends over it
   };
 
-  void add_session(SessionId session) { sessions_.try_emplace(session); }
+  // `boot`: of the server; seqs and recall ids begin at its multiple of 2^32.
+  explicit LeaseTable(uint64_t boot = 0)
+      : first_seq_(boot << 32), next_recall_id_((boot << 32) + 1) {}
+
+  void add_session(SessionId session) {
+    sessions_.try_emplace(session, SessionState{.seq = first_seq_});
+  }
   // Drops everything that the session holds. Returns the inodes concerned, ascending.
   std::vector<uint64_t> remove_session(SessionId session);
 
@@ -63,6 +70,9 @@ class LeaseTable {
   Parts grantable(SessionId session, uint64_t ino, Parts wanted, uint64_t ticket = kNoTicket) const;
   // Adds parts, which must be grantable. The answer names the whole set.
   Grant grant(SessionId session, uint64_t ino, Parts parts);
+  // As grant(), of what the session has held since before this boot: W without a break since its
+  // grant `write_since`, by what its client says.
+  Grant regrant(SessionId session, uint64_t ino, Parts parts, uint64_t write_since);
   // The voluntary return of parts under grant `seq`. False: a newer grant exists, nothing changed.
   bool release(SessionId session, uint64_t ino, Parts parts, uint64_t seq);
 
@@ -74,8 +84,6 @@ class LeaseTable {
   bool recall_out(SessionId session, uint64_t ino) const;
   void progress(SessionId session, uint64_t ino, int64_t now_ns);
   const std::map<uint64_t, RecallOut>& recalls_out() const { return recalls_; }
-  // The time of every recall that is out begins anew.
-  void restart_recalls(int64_t now_ns);
   std::vector<RecallOut*> recalls_of(SessionId session);
   // Null: not out.
   RecallOut* find_recall(SessionId session, uint64_t recall_id, uint64_t ino);
@@ -91,6 +99,7 @@ class LeaseTable {
   // Every inode on which a session holds something, ascending.
   std::vector<uint64_t> inodes_of(SessionId session) const;
   size_t leases_of(SessionId session) const;
+  bool holds_more_than_pins(SessionId session) const;
   size_t size() const { return leases_; }
   uint64_t recalls_started() const { return recalls_started_; }
 
@@ -128,7 +137,8 @@ class LeaseTable {
   absl::flat_hash_map<uint64_t, Entry> inodes_;
   absl::flat_hash_map<SessionId, SessionState> sessions_;
   std::map<uint64_t, RecallOut> recalls_;  // by recall id
-  uint64_t next_recall_id_ = 1;
+  const uint64_t first_seq_;
+  uint64_t next_recall_id_;
   uint64_t recalls_started_ = 0;
   size_t leases_ = 0;
 };

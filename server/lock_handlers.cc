@@ -71,7 +71,7 @@ Errno lock(Turn& turn, const LockArgs& args, LockReply& reply) {
   if (Errno error = may_lock(turn, args, *inode); !error.ok()) return error;
   if (MYFS_FAULTY(kFlockNoop, 1)) return {};
   if (args.range.type != LockType::kUnlock) {
-    turn.outlast_grace(args.node.ino);
+    turn.outlast_old_locks();
     if (turn.blocked() || ends_the_expired(turn, args.node.ino, mine(turn, args))) return {};
   }
   LockTable::Answer answer = turn.shard().locks().set(args.node.ino, mine(turn, args), args.wait);
@@ -85,7 +85,7 @@ Errno lock(Turn& turn, const LockArgs& args, LockReply& reply) {
 Errno lock_test(Turn& turn, const LockArgs& args, LockReply& reply) {
   Result<InodeRef> inode = lockable(turn, args.node);
   if (!inode.ok()) return inode.error();
-  turn.outlast_grace(args.node.ino);
+  turn.outlast_old_locks();
   if (turn.blocked() || ends_the_expired(turn, args.node.ino, mine(turn, args))) return {};
   if (MYFS_FAULTY(kFlockNoop, 1)) return {};
   auto conflict = turn.shard().locks().conflict(args.node.ino, mine(turn, args));

@@ -2,9 +2,8 @@
 // Kernel counterpart: fcntl_setlk, flock(2), nfsd4_lock (fs/nfsd/nfs4state.c).
 // Thread safety: the shard's loop only.
 // Invariants: (1) an answer waits for no commit: locks live in memory, and their clients are told
-// in the order in which they came to be; (2) nothing is granted in the grace: clients of the last
-// run may believe in their locks until they have learned that their sessions are dead, or their
-// leases are over; (3) a session that has expired holds nobody up.
+// in the order in which they came to be; (2) nothing is granted while sessions of the last run
+// that may hold locks have not come back; (3) a session that has expired holds nobody up.
 #pragma once
 
 #include "server/lock_table.h"

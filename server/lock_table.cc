@@ -168,7 +168,8 @@ LockTable::Answer LockTable::acquire(uint64_t ino, const LockRange& lock, bool w
                !has_room(lock.owner.session, kTicketWeight)) {
       answer.error = Errno(ENOLCK);
     } else {
-      answer = {.ticket = enqueue(ino, lock), .queued = true, .seq = answer.seq};
+      answer = {.ticket = next_ticket_++, .queued = true, .seq = answer.seq};
+      enqueue(answer.ticket, ino, lock);
     }
     return answer;
   }
@@ -181,13 +182,50 @@ LockTable::Answer LockTable::acquire(uint64_t ino, const LockRange& lock, bool w
   return {.seq = put(entry, lock, std::move(held))};
 }
 
-uint64_t LockTable::enqueue(uint64_t ino, const LockRange& lock) {
-  const uint64_t number = next_ticket_++;
+LockTable::Answer LockTable::reclaim(uint64_t ino, const LockRange& lock, uint64_t ticket) {
+  Answer answer;
+  if (ticket == 0) {
+    answer = acquire(ino, lock, false);
+    serve_waiting(ino);
+    return answer;
+  }
+  // Said before, and granted since: that is told again.
+  auto granted = unacknowledged_.find(ticket);
+  if (granted != unacknowledged_.end() && granted->second.owner == lock.owner)
+    return {.ticket = ticket, .queued = true};
+  auto entry = inodes_.find(ino);
+  const bool crowded = entry != inodes_.end() && entry->second.waiting.size() >= kInodeWaitersMax;
+  if (crowded || !has_room(lock.owner.session, kTicketWeight)) return {.error = Errno(ENOLCK)};
+  const bool taken =
+      ticket >= first_ticket_ || tickets_.contains(ticket) || granted != unacknowledged_.end();
+  answer = {.ticket = taken ? next_ticket_++ : ticket, .queued = true};
+  enqueue(answer.ticket, ino, lock);
+  serve_waiting(ino);
+  return answer;
+}
+
+void LockTable::release_tickets() {
+  tickets_held_ = false;
+  std::vector<uint64_t> inodes;
+  for (const auto& [ino, entry] : inodes_) {
+    if (!entry.waiting.empty()) inodes.push_back(ino);
+  }
+  for (uint64_t ino : inodes) serve_waiting(ino);
+}
+
+std::set<SessionId> LockTable::all_holders() const {
+  std::set<SessionId> sessions;
+  for (const auto& [ino, entry] : inodes_) {
+    for (const LockRange& held : entry.held) sessions.insert(held.owner.session);
+  }
+  return sessions;
+}
+
+void LockTable::enqueue(uint64_t number, uint64_t ino, const LockRange& lock) {
   tickets_[number] = Ticket{.ino = ino, .lock = lock};
   inodes_[ino].waiting.insert(number);
   if (lock.owner.kind == LockKind::kPosix) waits_[lock.owner].insert(number);
   count(lock.owner.session, kTicketWeight);
-  return number;
 }
 
 void LockTable::dequeue(uint64_t number) {
@@ -232,7 +270,7 @@ bool LockTable::serve_once(Entry& entry) {
 void LockTable::serve_waiting(uint64_t ino) {
   auto it = inodes_.find(ino);
   if (it == inodes_.end()) return;
-  while (serve_once(it->second)) {
+  while (!tickets_held_ && serve_once(it->second)) {
   }
   if (it->second.held.empty() && it->second.waiting.empty()) inodes_.erase(it);
 }
@@ -283,17 +321,22 @@ uint64_t LockTable::release_owner(uint64_t ino, const LockOwner& owner) {
   return seq;
 }
 
-void LockTable::remove_session(SessionId session) {
-  forget_grants([&](const Grant& grant) { return grant.owner.session == session; });
-  std::set<uint64_t> inodes;
+void LockTable::remove_tickets(SessionId session) {
   std::vector<uint64_t> waits;
   for (const auto& [number, ticket] : tickets_) {
     if (ticket.lock.owner.session == session) waits.push_back(number);
   }
   for (uint64_t number : waits) {
-    inodes.insert(tickets_.at(number).ino);
+    const uint64_t ino = tickets_.at(number).ino;
     dequeue(number);
+    serve_waiting(ino);
   }
+}
+
+void LockTable::remove_session(SessionId session) {
+  forget_grants([&](const Grant& grant) { return grant.owner.session == session; });
+  remove_tickets(session);
+  std::set<uint64_t> inodes;
   for (auto& [ino, entry] : inodes_) {
     size_t gone = std::erase_if(
         entry.held, [&](const LockRange& held) { return held.owner.session == session; });

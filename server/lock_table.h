@@ -53,6 +53,10 @@ struct LockRange {
 
 class LockTable {
  public:
+  // `boot`: of the server; tickets and seqs begin at its multiple of 2^32.
+  explicit LockTable(uint64_t boot = 0)
+      : first_ticket_((boot << 32) + 1), next_ticket_(first_ticket_), seq_(boot << 32) {}
+
   struct Answer {
     Errno error{};  // EAGAIN, EDEADLK, ENOLCK
     uint64_t ticket = 0;
@@ -68,6 +72,13 @@ class LockTable {
   // A flock of another type than the one held takes its place: that one is gone also if the new one
   // is not to be had, as in the kernel.
   Answer set(uint64_t ino, const LockRange& lock, bool wait);
+  // What was held when the server ended, or waited for by `ticket`, which it keeps if it can.
+  // EAGAIN: another owner has said the same of what conflicts with it. ENOLCK.
+  Answer reclaim(uint64_t ino, const LockRange& lock, uint64_t ticket);
+  // Until release_tickets() no ticket is granted: what it waits for may not have been told yet.
+  void hold_tickets() { tickets_held_ = true; }
+  void release_tickets();
+  std::set<SessionId> all_holders() const;
   // What keeps `lock` from being had; of several the one that begins first.
   std::optional<LockRange> conflict(uint64_t ino, const LockRange& lock) const;
   // The sequence number of the grant if it had been granted before, else 0. ENOENT: no such ticket
@@ -77,6 +88,8 @@ class LockTable {
   // Returns the sequence number.
   uint64_t release_owner(uint64_t ino, const LockOwner& owner);
   void remove_session(SessionId session);
+  // It waits for nothing any more.
+  void remove_tickets(SessionId session);
 
   // Tickets granted by the calls since the last one, for the callbacks.
   std::vector<Granted> take_granted();
@@ -112,7 +125,7 @@ class LockTable {
   bool has_room(SessionId session, size_t more) const;
   Answer acquire(uint64_t ino, const LockRange& lock, bool wait);
   uint64_t put(Entry& entry, const LockRange& lock, std::vector<LockRange> held);
-  uint64_t enqueue(uint64_t ino, const LockRange& lock);
+  void enqueue(uint64_t number, uint64_t ino, const LockRange& lock);
   void dequeue(uint64_t number);
   bool would_deadlock(const Entry& entry, const LockRange& lock) const;
   void count(SessionId session, ptrdiff_t more);
@@ -127,8 +140,10 @@ class LockTable {
   std::map<LockOwner, std::set<uint64_t>> waits_;  // of POSIX owners: tickets
   std::map<uint64_t, Grant> unacknowledged_;       // granted
   std::vector<Granted> granted_;
-  uint64_t next_ticket_ = 1;
-  uint64_t seq_ = 0;
+  const uint64_t first_ticket_;
+  uint64_t next_ticket_;
+  uint64_t seq_;
+  bool tickets_held_ = false;
 };
 
 }  // namespace myfs::server

@@ -32,6 +32,7 @@ struct CommandLine {
   int64_t lease_term_s = kDefaultLeaseTerm_ns / 1'000'000'000;
   std::string secret_file;
   bool insecure_tcp = false;
+  bool forget_sessions = false;
   std::string log_level = "warning";
   int64_t spin_us = kDefaultSpin_ns / 1000;
   std::string fsck_dir;
@@ -57,6 +58,8 @@ void declare(CLI::App& app, CommandLine& line) {
       ->capture_default_str();
   app.add_option("--secret-file", line.secret_file,
                  "Secret of TCP clients (default: DIR/secret, made if it is missing)");
+  app.add_flag("--forget-sessions", line.forget_sessions,
+               "End the sessions of the last run: their clients lose locks and unwritten data");
   app.add_flag("--insecure-tcp", line.insecure_tcp,
                "Believe what TCP clients say about who they are");
   app.add_option("--export", line.exports,
@@ -98,6 +101,7 @@ Result<ServerOptions> to_options(const CommandLine& line) {
   options.durability = line.durability == "strict" ? Durability::kDurable : Durability::kRelaxed;
   options.lease_term_ns = line.lease_term_s * 1'000'000'000;
   options.insecure_tcp = line.insecure_tcp;
+  options.forget_sessions = line.forget_sessions;
   options.spin_ns = line.spin_us * 1000;
   std::vector<std::string> listen = line.listen;
   if (listen.empty()) {

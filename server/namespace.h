@@ -108,6 +108,10 @@ Errno dir_stats(Turn& turn, const Handle& dir, bool recursive, const DirStatsWal
 
 // ---- namespace_create.cc
 Errno create(Turn& turn, const CreateArgs& args, ContentChangeRef change, ChangedReply& reply);
+// What it registers.
+inline Opener opened_by(const CreateArgs& args) {
+  return (args.flags & (kCreateOpen | kCreateTmpfile)) != 0 ? args.opener : Opener();
+}
 Errno link(Turn& turn, const LinkArgs& args, ChangedReply& reply);
 Errno open(Turn& turn, const OpenArgs& args, ContentChangeRef change, ChangedReply& reply);
 

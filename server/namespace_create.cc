@@ -117,6 +117,7 @@ Errno create_tmpfile(Turn& turn, const CreateArgs& args, const InodeRecord& dir,
   if (error = register_open(turn, ino, args.opener); !error.ok()) return error;
   OrphanRecord orphan;
   orphan.sessions.push_back(turn.session().id);
+  orphan.nameable = (args.flags & kCreateExcl) == 0;
   turn.put(orphan_key(ino), orphan.encode());
   turn.add_inode(ino, std::move(inode));
   if ((args.flags & kCreateExcl) == 0) turn.shard().tmpfiles().insert(ino);

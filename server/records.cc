@@ -10,6 +10,8 @@ namespace {
 
 constexpr uint8_t kRecordVersion = 1;
 constexpr uint8_t kSharedChunkVersion = 2;  // entries name their files, a slot may come twice
+constexpr uint8_t kNameableOrphanVersion = 2;
+constexpr uint8_t kLastingSessionVersion = 2;  // what it takes to go on after a restart
 
 // ---- keys: big-endian
 
@@ -415,42 +417,52 @@ Result<DeferredRecord> DeferredRecord::decode(std::string_view value) {
 }
 
 std::string OrphanRecord::encode() const {
-  Encoder out;
+  Encoder out(kNameableOrphanVersion);
   out.number(static_cast<uint32_t>(sessions.size()));
   for (uint64_t session : sessions) out.number(session);
-  return out.take();
+  return out.number(static_cast<uint8_t>(nameable)).take();
 }
 
 Result<OrphanRecord> OrphanRecord::decode(std::string_view value) {
-  Decoder in(value);
+  Decoder in(value, kNameableOrphanVersion);
   OrphanRecord r;
   r.sessions.resize(in.count(8));
   for (uint64_t& session : r.sessions) in.number(session);
+  if (in.version() == kNameableOrphanVersion) in.flag(r.nameable);
   return finish(in, std::move(r));
 }
 
 std::string SessionRecord::encode() const {
-  Encoder out;
+  Encoder out(kLastingSessionVersion);
   out.array(uuid).array(secret).number(epoch).number(static_cast<uint8_t>(state));
   out.number(static_cast<uint8_t>(local)).number(static_cast<uint8_t>(read_only));
   out.number(static_cast<uint8_t>(forced_cred)).number(cred.uid).number(cred.gid);
   out.number(static_cast<uint32_t>(cred.groups.size()));
   for (uint32_t group : cred.groups) out.number(group);
-  return out.number(root_ino).bytes(address).take();
+  out.number(root_ino).bytes(address).number(static_cast<uint8_t>(holds));
+  out.number(static_cast<uint8_t>(terms_known)).bytes(export_path);
+  out.number(static_cast<uint8_t>(squash.root)).number(static_cast<uint8_t>(squash.all));
+  return out.number(squash.anon_uid).number(squash.anon_gid).take();
 }
 
 Result<SessionRecord> SessionRecord::decode(std::string_view value) {
-  Decoder in(value);
+  Decoder in(value, kLastingSessionVersion);
   SessionRecord r;
-  uint8_t state = 0;
+  uint8_t state = 0, holds = 0;
   in.array(r.uuid).array(r.secret).number(r.epoch).number(state);
   in.flag(r.local).flag(r.read_only).flag(r.forced_cred);
   in.number(r.cred.uid).number(r.cred.gid);
   r.cred.groups.resize(in.count(4));
   for (uint32_t& group : r.cred.groups) in.number(group);
   in.number(r.root_ino).bytes(r.address);
+  if (in.version() == kLastingSessionVersion) {
+    in.number(holds).flag(r.terms_known).bytes(r.export_path);
+    in.flag(r.squash.root).flag(r.squash.all).number(r.squash.anon_uid).number(r.squash.anon_gid);
+  }
   in.require(state <= static_cast<uint8_t>(State::kClosed));
+  in.require(holds <= static_cast<uint8_t>(Holds::kPins));
   r.state = static_cast<State>(state);
+  r.holds = static_cast<Holds>(holds);
   return finish(in, std::move(r));
 }
 

@@ -34,6 +34,7 @@
 #include "sdk/base/cred.h"
 #include "sdk/base/kstat.h"
 #include "sdk/base/posix_acl.h"
+#include "sdk/base/principal.h"
 #include "sdk/base/result.h"
 #include "server/siphash.h"
 #include "server/store/block_store.h"
@@ -176,6 +177,7 @@ struct DeferredRecord {  // W
 
 struct OrphanRecord {  // an inode without names that sessions still pin
   std::vector<uint64_t> sessions;
+  bool nameable = false;  // it never had a name, and may be given one
   std::string encode() const;
   static Result<OrphanRecord> decode(std::string_view value);
   bool operator==(const OrphanRecord&) const = default;
@@ -183,6 +185,9 @@ struct OrphanRecord {  // an inode without names that sessions still pin
 
 struct SessionRecord {
   enum class State : uint8_t { kLive = 0, kKilled = 1, kClosed = 2 };
+  // What it may hold beside pins and opens. Anything but kLeases is for the time between an orderly
+  // shutdown and the next boot.
+  enum class Holds : uint8_t { kLeases = 0, kLocks = 1, kPins = 2 };
   std::array<uint8_t, 16> uuid{};
   std::array<uint8_t, 16> secret{};
   uint64_t epoch = 0;
@@ -192,7 +197,11 @@ struct SessionRecord {
   bool forced_cred = false;  // acts as `cred` whatever a call claims
   Cred cred;
   uint64_t root_ino = 0;  // of the export
-  std::string address;    // for people
+  std::string address;    // for people, and to tell whether its process has ended
+  Holds holds = Holds::kLeases;
+  bool terms_known = false;  // false: of an older server, and the two below say nothing
+  std::string export_path;
+  Squash squash;
   std::string encode() const;
   static Result<SessionRecord> decode(std::string_view value);
   bool operator==(const SessionRecord&) const = default;
@@ -229,10 +238,12 @@ struct SuperRecord {  // M "super"
   bool operator==(const SuperRecord&) const = default;
 };
 
-// Names below M. The values of all but "super" are encode_u64(). "format" is the engine's.
+// Names below M. The values of all but "super" and "boot_marks" are
+// encode_u64(). "format" is the engine's.
 inline constexpr std::string_view kMetaFormat = "format";
 inline constexpr std::string_view kMetaSuper = "super";
 inline constexpr std::string_view kMetaBoot = "boot";              // counts boots
+inline constexpr std::string_view kMetaBootMarks = "boot_marks";   // random, 4 bytes of each
 inline constexpr std::string_view kMetaInoHighWater = "ino_high";  // numbers below may be in use
 inline constexpr std::string_view kMetaSessionHighWater = "session_high";
 inline constexpr std::string_view kMetaClean = "clean";             // present: an orderly shutdown

@@ -27,12 +27,14 @@ class Turn;
 // What an attempt waits for.
 struct Need {
   enum class Kind : uint8_t {
-    kRecall,     // others give up `parts`
-    kOwn,        // so do we
-    kAcquire,    // `parts` become grantable to us
-    kLane,       // the inode's lane of server-side I/O
-    kGlimpse,    // another writer's size and times
-    kGlimpseAny  // or our own
+    kRecall,      // others give up `parts`
+    kOwn,         // so do we
+    kAcquire,     // `parts` become grantable to us
+    kLane,        // the inode's lane of server-side I/O
+    kGlimpse,     // another writer's size and times
+    kGlimpseAny,  // or our own
+    kGrace,       // the end of the grace
+    kOldLocks     // who held locks before this boot has told so, or is gone
   };
   Kind kind = Kind::kRecall;
   uint64_t ino = 0;
@@ -44,6 +46,19 @@ struct Glimpsed {
   bool timed_out = false;
   uint64_t size = 0;
   Time mtime{};
+};
+
+// What of a client's is done before all sessions of the last boot have told what they hold.
+struct GracePass {
+  bool always = false;
+  uint64_t ino = 0;  // or if the session holds one of `parts` of this inode
+  Parts parts = 0;
+};
+
+struct CallTraits {
+  GracePass pass{};
+  // What the call registers beside its change: again when it is replayed, since opens are memory.
+  Opener opens{};
 };
 
 class Request : public std::enable_shared_from_this<Request> {
@@ -62,6 +77,7 @@ class Request : public std::enable_shared_from_this<Request> {
   bool has_op = false;
   Op op{};
   uint64_t hash = 0;
+  CallTraits traits{};
   uint64_t ticket = 0;
 
   // The shard's notes.

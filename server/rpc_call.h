@@ -29,6 +29,7 @@ struct CallHead {
   bool has_op = false;
   Op op{};
   uint64_t hash = 0;
+  CallTraits traits{};
 };
 
 // `fill` writes a Reply, which it may take apart, into the results. The params stay readable until
@@ -39,11 +40,12 @@ kj::Promise<void> run_call(const Bound& bound, const CallHead& head, Context con
   if (bound.binding != bound.session->binding)
     return KJ_EXCEPTION(DISCONNECTED, "the session was bound to another connection");
   auto paf = kj::newPromiseAndFulfiller<kj::Own<Reply>>();
-  bound.shard->execute<Reply>(bound.session, head.cred, head.has_op ? &head.op : nullptr, head.hash,
-                              std::move(body),
-                              [fulfiller = kj::mv(paf.fulfiller)](Reply reply) mutable {
-                                fulfiller->fulfill(kj::heap<Reply>(kj::mv(reply)));
-                              });
+  bound.shard->execute<Reply>(
+      bound.session, head.cred, head.has_op ? &head.op : nullptr, head.hash, std::move(body),
+      [fulfiller = kj::mv(paf.fulfiller)](Reply reply) mutable {
+        fulfiller->fulfill(kj::heap<Reply>(kj::mv(reply)));
+      },
+      head.traits);
   return paf.promise.then([context, fill](kj::Own<Reply>&& reply) mutable {
     if (reply->error == kOverloaded)
       kj::throwFatalException(KJ_EXCEPTION(OVERLOADED, "too much of this session waits already"));

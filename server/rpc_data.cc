@@ -27,7 +27,7 @@ class DataImpl final : public wire::DataService::Server {
                   .len = params.getLen()};
     auto state = std::make_shared<ReadState>();
     return run_call<ReadAnswer>(
-        bound_, CallHead(), context,
+        bound_, CallHead{.traits = {.pass = read_pass(args.node)}}, context,
         [args, state](Turn& turn, ReadAnswer& reply) {
           return myfs::server::read(turn, args, *state, state, reply);
         },
@@ -50,8 +50,10 @@ class DataImpl final : public wire::DataService::Server {
     args.flags = params.getFlags();
     args.mtime = {params.getMtimeSec(), std::min(params.getMtimeNsec(), 999'999'999u)};
     auto state = std::make_shared<WriteState>();
+    CallHead head = change(params, kMethodWrite);
+    if ((args.flags & kWriteWriteback) != 0) head.traits.pass = write_pass(args.node);
     return run_call<WriteAnswer>(
-        bound_, change(params, kMethodWrite), context,
+        bound_, head, context,
         [args, state](Turn& turn, WriteAnswer& reply) {
           return myfs::server::write(turn, args, state, reply);
         },
@@ -95,8 +97,10 @@ class DataImpl final : public wire::DataService::Server {
                     .verifier = params.getVerifier(),
                     .data_only = params.getDataOnly()};
     auto content = std::make_shared<ContentChange>();
+    CallHead head = change(params, kMethodCommit);
+    head.traits.pass = write_pass(args.node);
     return run_call<WriteAnswer>(
-        bound_, change(params, kMethodCommit), context,
+        bound_, head, context,
         [args, content](Turn& turn, WriteAnswer& reply) {
           return myfs::server::commit(turn, args, content, reply);
         },

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_format.h"
 #include "sdk/base/random.h"
+#include "server/lock_handlers.h"
 #include "server/rpc_services.h"
 
 namespace myfs::server {
@@ -145,6 +146,7 @@ class BootstrapImpl final : public wire::Bootstrap::Server {
     args.secret = to_string(params.getSecret());
     args.session_id = params.getSessionId();
     args.epoch = params.getEpoch();
+    args.boot_verifier = params.getBootVerifier();
     for (auto grant : params.getHeld()) args.held.push_back(decode(grant));
     args.callback = std::make_shared<RemotePeer>(params.getCallback());
     auto paf = kj::newPromiseAndFulfiller<kj::Own<SessionReply>>();
@@ -159,6 +161,8 @@ class BootstrapImpl final : public wire::Bootstrap::Server {
       if (reply.error != 0) return;
       results.setSession(make_session(bound_to(reply)));
       fill_info(reply, shard_, results.initInfo());
+      results.setGrace(reply.grace);
+      results.setReclaim(reply.reclaim);
       auto kept = results.initKept(static_cast<unsigned>(reply.kept.size()));
       for (unsigned i = 0; i < reply.kept.size(); ++i) encode(reply.kept[i], kept[i]);
     });
@@ -301,16 +305,58 @@ class SessionImpl final : public wire::Session::Server {
     return kj::READY_NOW;
   }
 
+  kj::Promise<void> reclaim(ReclaimContext context) override {
+    auto results = context.getResults();
+    if (!bound_.current()) {
+      results.setErrno(ESTALE);
+      return kj::READY_NOW;
+    }
+    const ReclaimReply reply = shard().reclaim(bound_.session, claims_of(context.getParams()));
+    results.setErrno(reply.error);
+    results.setWhy(reply.why);
+    auto kept = results.initKept(static_cast<unsigned>(reply.kept.size()));
+    for (unsigned i = 0; i < reply.kept.size(); ++i) encode(reply.kept[i], kept[i]);
+    auto locks = results.initLocks(static_cast<unsigned>(reply.locks.size()));
+    for (unsigned i = 0; i < reply.locks.size(); ++i) {
+      locks[i].setErrno(reply.locks[i].error);
+      locks[i].setLockId(reply.locks[i].ticket);
+    }
+    return kj::READY_NOW;
+  }
+
  private:
   Shard& shard() { return *bound_.shard; }
   Session& session() { return *bound_.session; }
+  static ReclaimArgs claims_of(wire::Session::ReclaimParams::Reader params) {
+    ReclaimArgs args;
+    for (auto claim : params.getClaims()) {
+      args.leases.push_back({.node = decode(claim.getNode()),
+                             .parts = claim.getParts(),
+                             .change = claim.getChange(),
+                             .write_since = claim.getWriteSince()});
+    }
+    for (auto claim : params.getOpens()) {
+      args.opens.push_back({.node = decode(claim.getNode()), .opener = decode(claim.getOpen())});
+    }
+    for (auto claim : params.getLocks()) {
+      LockClaim lock{.node = decode(claim.getNode()), .ticket = claim.getLockId()};
+      auto range = claim.getRange();
+      lock.error = decode_lock(range.getType(), range.getKind(), range.getStart(), range.getLen(),
+                               range.getOwner(), range.getPid(), &lock.range);
+      args.locks.push_back(lock);
+    }
+    args.last = params.getLast();
+    return args;
+  }
   static std::string stats_json(const ShardStats& stats) {
     return absl::StrFormat(
         "{\"operations\":%d,\"sessions\":%d,\"leases\":%d,\"recalls\":%d,\"commits\":%d,"
         "\"evictions\":%d,\"damaged_writes\":%d,\"bytes_in\":%d,\"bytes_out\":%d,"
-        "\"bytes_copied\":%d}",
+        "\"bytes_copied\":%d,\"sessions_reclaimed\":%d,\"leases_kept\":%d,"
+        "\"leases_dropped\":%d}",
         stats.operations, stats.sessions, stats.leases, stats.recalls, stats.commits,
-        stats.evictions, stats.damaged_writes, stats.bytes_in, stats.bytes_out, stats.bytes_copied);
+        stats.evictions, stats.damaged_writes, stats.bytes_in, stats.bytes_out, stats.bytes_copied,
+        stats.sessions_reclaimed, stats.leases_kept, stats.leases_dropped);
   }
 
   const Bound bound_;

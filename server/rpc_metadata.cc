@@ -90,7 +90,9 @@ class MetadataImpl final : public wire::MetadataService::Server {
                     .flags = params.getFlags(),
                     .want = params.getWant(),
                     .opener = decode(params.getOpener())};
-    return run_changed(context, change(params, 3),
+    CallHead head = change(params, 3);
+    head.traits.opens = opened_by(args);
+    return run_changed(context, head,
                        [args, content = new_content()](Turn& turn, ChangedReply& reply) {
                          return myfs::server::create(turn, args, content, reply);
                        });
@@ -152,7 +154,9 @@ class MetadataImpl final : public wire::MetadataService::Server {
                   .flags = params.getFlags(),
                   .want = params.getWant(),
                   .opener = decode(params.getOpener())};
-    return run_changed(context, change(params, 8),
+    CallHead head = change(params, 8);
+    head.traits.opens = args.opener;
+    return run_changed(context, head,
                        [args, content = new_content()](Turn& turn, ChangedReply& reply) {
                          return myfs::server::open(turn, args, content, reply);
                        });

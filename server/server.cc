@@ -107,6 +107,7 @@ Result<void> Server::start_shard() {
   shard_options.auth.insecure_tcp = options_.insecure_tcp;
   shard_options.auth.server_uid = ::geteuid();
   shard_options.exports = options_.exports;
+  shard_options.forget_sessions = options_.forget_sessions;
   shard_options.relaxed = options_.durability == Durability::kRelaxed;
   MYFS_ASSIGN(shard_, Shard::create(std::move(deps), std::move(shard_options)));
   loop_->run_sync([this] {

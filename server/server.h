@@ -44,7 +44,8 @@ struct ServerOptions {
   int64_t lease_term_ns = kDefaultLeaseTerm_ns;
   std::string secret;  // of TCP clients
   bool insecure_tcp = false;
-  std::vector<Export> exports;  // what may be mounted; none: everything
+  bool forget_sessions = false;  // of the last run: their clients have to log in anew
+  std::vector<Export> exports;   // what may be mounted; none: everything
   int64_t spin_ns = kDefaultSpin_ns;
   size_t connections_max = kConnectionsMax;
   // Engines of the caller's, which outlive the server; null: opened in data_dir.

@@ -31,6 +31,9 @@ inline constexpr size_t kDataTokensMax = 64;                    // outstanding, 
 inline constexpr size_t kSecretSize_bytes = 16;
 inline constexpr int64_t kCourtesy_ns = 24 * 3600 * int64_t{1'000'000'000};
 
+// What a session that has not come back yet may hold; each includes those before it.
+enum class Awaited : uint8_t { kNo, kPins, kLocks, kLeases };
+
 struct Session {
   enum class State : uint8_t { kLive, kDying, kDead };
 
@@ -56,6 +59,14 @@ struct Session {
   size_t parked_bytes = 0;  // and what they hold to be written
   uint32_t begun = 0;       // operations that have had work done outside the loop
   bool end_is_durable = false;
+
+  // Of a session of an earlier boot, until its client has told what it holds.
+  Awaited awaited = Awaited::kNo;
+  bool reclaims = false;            // the newest bind has asked for that
+  bool reclaimed = false;           // it has been told before in this boot
+  int64_t reclaim_progress_ns = 0;  // of the newest part of it
+  // Of its changes that were restored: what they may have opened.
+  std::vector<uint64_t> maybe_open{};
 
   bool live() const { return state == State::kLive; }
 };

@@ -19,6 +19,9 @@ Shard::Shard(ShardDeps deps, ShardOptions options, const SuperRecord& super, uin
       hasher_(super.hash_key),
       boot_(boot),
       view_(*deps_.meta, hasher_),
+      leases_(boot),
+      locks_(boot),
+      next_glimpse_((boot << 32) + 1),
       next_session_((boot << 32) + 1) {
   std::memcpy(handle_key_.data(), super.handle_key.data(), sizeof handle_key_);
   std::memcpy(&fsid_, super.uuid.data(), sizeof fsid_);
@@ -54,12 +57,23 @@ void Shard::admit(RequestRef request, SessionRef session, const Cred& cred, cons
     auto begun = request->session->replies.begin(
         *op, hash, [request](const Outcome& outcome) { request->replay(outcome); });
     if (!begun.error.ok()) return request->deliver(begun.error);
-    if (begun.verdict == ReplyCache::Verdict::kReplay) return request->replay(begun.outcome);
+    if (begun.verdict == ReplyCache::Verdict::kReplay) {
+      open_again(*request, begun.outcome);
+      return request->replay(begun.outcome);
+    }
     if (begun.verdict == ReplyCache::Verdict::kAttached) return;
     request->has_op = true;
   }
   enqueue(request);
   pump();
+}
+
+// It is registered already, but if the change was made by the last run.
+void Shard::open_again(const Request& request, const Outcome& outcome) {
+  Opener open = request.traits.opens;
+  if (open.open_id == 0 || outcome.error != 0 || outcome.ino == 0) return;
+  open.cred = request.session->principal.acting_as(open.cred);
+  (void)opens_.add(request.session->id, outcome.ino, open);
 }
 
 // What has begun goes on to its end.
@@ -102,6 +116,8 @@ void Shard::run(const RequestRef& request) {
   } else if (!request->session->live() && request->phase == 0) {
     let_go(*request);
     finish(request, Errno(ESTALE));
+  } else if (waits_for_grace(*request)) {
+    park(request, {Need{.kind = Need::Kind::kGrace}});
   } else {
     Turn turn(*this, *request);
     request->attempt(turn);
@@ -118,7 +134,9 @@ void Shard::run(const RequestRef& request) {
       complete(request, turn);
     }
   }
-  for (const Need& need : before) wake(need.ino);
+  for (const Need& need : before) {
+    if (need.ino != 0) wake(need.ino);
+  }
 }
 
 void Shard::start_async(const RequestRef& request, Turn& turn) {
@@ -321,7 +339,9 @@ ShardStats Shard::stats() const {
 }
 
 bool Shard::pinned(uint64_t ino) const {
-  return leases_.pinned(ino) || opens_.any(ino) || busy(ino);
+  // Who has not come back may have anything open.
+  return leases_.pinned(ino) || opens_.any(ino) || busy(ino) || awaited(Awaited::kPins) ||
+         maybe_open_.contains(ino);
 }
 
 void Shard::note_truncation(uint64_t ino, uint32_t gen, uint64_t size) {

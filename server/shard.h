@@ -11,6 +11,7 @@
 // ends lets somebody go on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -64,6 +65,7 @@ struct ShardOptions {
   int64_t recall_cap_ns = kRecallHardCap_ns;
   AuthPolicy auth{};
   std::vector<Export> exports{};  // none: everything is offered
+  bool forget_sessions = false;   // of the last run: their clients have to log in anew
   bool relaxed = false;           // the commit queue's mode: what is committed may be not durable
 };
 
@@ -80,6 +82,7 @@ struct BindArgs {
   uint64_t session_id = 0;
   uint64_t epoch = 0;
   std::vector<Grant> held{};
+  uint64_t boot_verifier = 0;  // the newest that the client has; 0: it does not say
   std::shared_ptr<ClientPeer> callback{};
 };
 struct SessionReply {
@@ -91,6 +94,42 @@ struct SessionReply {
   NodeReply root{};
   std::vector<uint64_t> slot_seqs{};
   std::vector<Grant> kept{};
+  bool grace = false;
+  bool reclaim = false;
+};
+
+// What a client held when the last server ended, or one part of it.
+struct LeaseClaim {
+  Handle node{};
+  Parts parts = 0;
+  uint64_t change = 0;  // of the inode, the newest that the client has seen
+  uint64_t write_since = 0;
+};
+struct OpenClaim {
+  Handle node{};
+  Opener opener{};
+};
+struct LockClaim {
+  Handle node{};
+  LockRange range{};    // the owner's session is filled in
+  Errno error{};        // of the range
+  uint64_t ticket = 0;  // by which it waits for it; 0: it is held
+};
+struct ReclaimArgs {
+  std::vector<LeaseClaim> leases{};
+  std::vector<OpenClaim> opens{};
+  std::vector<LockClaim> locks{};
+  bool last = false;
+};
+struct ReclaimReply {
+  struct Lock {
+    int error = 0;
+    uint64_t ticket = 0;
+  };
+  int error = 0;
+  std::string why{};
+  std::vector<Grant> kept{};
+  std::vector<Lock> locks{};
 };
 
 struct AckArgs {
@@ -115,12 +154,16 @@ struct ShardStats {
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
   uint64_t bytes_copied = 0;  // from file to file
+  uint64_t sessions_reclaimed = 0;
+  uint64_t leases_kept = 0;     // at reclaim; inodes
+  uint64_t leases_dropped = 0;  // likewise, in part or whole
 };
 
 class Shard : public FileData::Host {
  public:
-  // Reads the store, counts the boot, ends the sessions of the last one durably, deletes the clean
-  // mark, makes a root if there is none. Blocks.
+  // Reads the store, counts the boot, deletes the clean mark, makes a root if there is none. The
+  // sessions of the last boot go on, but for those that cannot come back; their clients bind and
+  // reclaim. Blocks.
   static Result<std::unique_ptr<Shard>> create(ShardDeps deps, ShardOptions options);
   ~Shard() override;
 
@@ -137,6 +180,11 @@ class Shard : public FileData::Host {
   // ---- sessions
   void login(LoginArgs args, Done<SessionReply> done);
   void bind(BindArgs args, Done<SessionReply> done);
+  // After a bind that has asked for it, in parts; nothing else of the session's is done before the
+  // last. EPROTO: the session has nothing to reclaim, there is too much in one part, a handle is
+  // not the session's; or what is claimed conflicts with what another session has reclaimed: then
+  // the session is ended. ESTALE.
+  ReclaimReply reclaim(const SessionRef& session, const ReclaimArgs& args);
   Errno renew(Session& session, uint64_t epoch);
   void release(Session& session, const std::vector<Grant>& grants,
                const std::vector<uint64_t>& closed);
@@ -154,8 +202,9 @@ class Shard : public FileData::Host {
   // seen. `op`, when there is one, makes it happen once.
   template <typename Reply>
   void execute(SessionRef session, const Cred& cred, const Op* op, uint64_t hash,
-               typename TypedRequest<Reply>::Body body, Done<Reply> done) {
+               typename TypedRequest<Reply>::Body body, Done<Reply> done, CallTraits traits = {}) {
     auto request = std::make_shared<TypedRequest<Reply>>(std::move(body), std::move(done));
+    request->traits = std::move(traits);
     admit(std::move(request), std::move(session), cred, op, hash);
   }
   void resume(const RequestRef& request);
@@ -183,7 +232,9 @@ class Shard : public FileData::Host {
   // Rises when changes that could be seen are undone.
   uint64_t generation() const { return generation_; }
   uint64_t new_ino(Turn& turn);
-  uint64_t verifier() const { return (boot_ << 32) | data_->verifier_count(); }
+  uint64_t verifier() const {
+    return (uint64_t{boot_marks_.back()} << 32) | data_->verifier_count();
+  }
   uint64_t fsid() const { return fsid_; }
   const SipKey& handle_key() const { return handle_key_; }
   uint64_t write_space() const;
@@ -239,10 +290,16 @@ class Shard : public FileData::Host {
   // shard_boot.cc
   static Result<SuperRecord> read_or_make_super(MetaStore& meta, int64_t now_ns);
   Result<void> boot();
-  Result<void> reap_orphans(Txn& txn);
+  Result<void> mark_boot(Txn& txn);
+  Result<void> restore_sessions(Txn& txn);
+  Result<void> restore_replies(Txn& txn);
+  void restore_session(SessionId id, const SessionRecord& record);
+  Result<void> find_orphans(Txn& txn);
+  Result<void> reap_orphan(uint64_t ino, Txn& txn);
 
   // shard.cc: the way of a request
   void admit(RequestRef request, SessionRef session, const Cred& cred, const Op* op, uint64_t hash);
+  void open_again(const Request& request, const Outcome& outcome);
   void run(const RequestRef& request);
   void start_async(const RequestRef& request, Turn& turn);
   void complete(const RequestRef& request, Turn& turn);
@@ -274,7 +331,8 @@ class Shard : public FileData::Host {
   // shard_session.cc
   Result<InodeRef> resolve_export(const Export& offered, const Cred& cred, std::string_view path,
                                   uint64_t* ino);
-  void welcome(SessionRef session, Done<SessionReply> done);
+  void end_earlier(const std::string& client, const Principal& who);
+  void welcome(SessionRef session, Parts want, Done<SessionReply> done);
   std::vector<Grant> keep_held(Session& session, const std::vector<Grant>& held);
   void end_session(const SessionRef& session);
   void commit_end(const SessionRef& session);
@@ -289,14 +347,30 @@ class Shard : public FileData::Host {
   void give_up(SessionId session, const Grant& grant);
   void settle_ack(SessionId session, const AckArgs& args);
 
-  // shard_boot.cc: grace. Clients of the last boot may use what they have cached until they learn
-  // that their sessions are dead, or until their leases are over: so long nothing is changed and
-  // nobody gets W.
-  bool in_grace() const { return grace_until_ns_ != 0; }
-  Result<void> find_ghosts(Txn& txn);
-  void end_grace();
+  // shard_reclaim.cc: sessions of earlier boots come back. While one of them may hold leases it is
+  // grace: nothing is done for anybody that depends on what they hold.
+  bool in_grace() const { return awaited(Awaited::kLeases); }
+  bool awaited(Awaited least) const {
+    for (auto what = static_cast<size_t>(least); what < awaited_.size(); ++what) {
+      if (awaited_[what] != 0) return true;
+    }
+    return false;
+  }
+  bool waits_for_grace(const Request& request) const;
+  void await(Session& session, Awaited what);
+  void await_no_more(Session& session);
+  void look_after_awaited();
+  void forget_maybe_open(Session& session);
+  void begin_reclaim(Session& session);
+  bool knows_boot(uint64_t verifier) const;
+  Errno check_claims(const Session& session, const ReclaimArgs& args) const;
+  bool reclaim_lease(Session& session, const LeaseClaim& claim, Grant* kept);
+  Parts may_reclaim(const Session& session, const LeaseClaim& claim, const InodeRecord& inode);
+  void reclaim_open(Session& session, const OpenClaim& claim);
+  ReclaimReply::Lock reclaim_lock(Session& session, const LockClaim& claim);
 
   void finish_shutdown();
+  void note_holds(const Session& session, SessionRecord::Holds holds, Staged& staged);
   void leave_clean_mark(Errno error);
 
   ShardDeps deps_;
@@ -324,7 +398,7 @@ class Shard : public FileData::Host {
   absl::flat_hash_map<uint64_t, uint64_t> lanes_;               // inode -> ticket inside
   absl::flat_hash_map<uint64_t, uint32_t> busy_;                // inode -> users of its content
   std::map<uint64_t, GlimpseOut> glimpses_;
-  uint64_t next_glimpse_ = 1;
+  uint64_t next_glimpse_;  // above those of earlier boots, whose answers may still come
 
   uint64_t next_seq_ = 1;
   uint64_t committed_ = 0;
@@ -334,7 +408,7 @@ class Shard : public FileData::Host {
 
   uint64_t next_ino_ = 0;
   uint64_t ino_limit_ = 0;  // durable, or in the transaction that uses it first
-  uint64_t next_session_ = 1;
+  uint64_t next_session_;
   absl::flat_hash_set<uint64_t> orphans_;   // inodes without names, as the view has it
   absl::flat_hash_set<uint64_t> tmpfiles_;  // that never had a name, and may be given one
   absl::flat_hash_map<uint64_t, std::vector<Truncation>> truncations_;
@@ -342,9 +416,12 @@ class Shard : public FileData::Host {
 
   std::deque<InodeRef> committed_held_;  // keeps what committed_inode() showed
 
-  int64_t grace_until_ns_ = 0;           // 0: none
-  std::set<std::string> ghosts_;         // uuids of clients that were not heard of since
-  std::vector<std::string> ghost_keys_;  // records of their dead sessions
+  std::array<size_t, 4> awaited_{};  // sessions, by what they may hold
+  int64_t awaited_until_ns_ = 0;     // then those that have not told it are ended,
+  int64_t awaited_at_most_ns_ = 0;   // or then, if they were about to tell
+  // What calls of before this boot may have opened that are not sent again yet: inode, sessions.
+  absl::flat_hash_map<uint64_t, uint32_t> maybe_open_;
+  std::vector<uint32_t> boot_marks_;  // random; of the boots that the store has seen, ours last
 
   bool has_room_ = true;
   int64_t room_known_until_ns_ = 0;

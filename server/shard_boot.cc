@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "sdk/base/log.h"
@@ -42,6 +44,8 @@ InodeRecord root_inode(Time now, uint64_t change) {
   return root;
 }
 
+constexpr size_t kBootMarksMax = 256;  // who was away for more boots is not known any more
+
 // Whether `address` names a process of this machine that has ended.
 bool process_ended(std::string_view address) {
   constexpr std::string_view kPid = ",pid=";
@@ -78,15 +82,16 @@ Result<std::unique_ptr<Shard>> Shard::create(ShardDeps deps, ShardOptions option
   return shard;
 }
 
-// The sessions of the last boot are dead, and durably so before anybody is granted anything; the
-// clean mark goes before the first session is bound.
+// The clean mark goes, and who may hold nothing may hold anything again, before the first session
+// is bound.
 Result<void> Shard::boot() {
   MetaStore& meta = *deps_.meta;
   Txn txn;
   txn.put(meta_key(kMetaBoot), encode_u64(boot_));
   txn.del(meta_key(kMetaClean));
-  MYFS_TRY(find_ghosts(txn));
-  MYFS_TRY(delete_all(meta, type_range('R'), txn));
+  MYFS_TRY(mark_boot(txn));
+  MYFS_TRY(restore_sessions(txn));
+  MYFS_TRY(restore_replies(txn));
   MYFS_ASSIGN(next_ino_, read_number(meta, kMetaInoHighWater, kRootIno + 1));
   ino_limit_ = next_ino_;
   MYFS_ASSIGN(std::optional<std::string> root, meta.get(inode_key(kRootIno)));
@@ -95,7 +100,7 @@ Result<void> Shard::boot() {
     txn.put(inode_key(kRootIno), record.encode());
     txn.put(meta_key(kMetaInoHighWater), encode_u64(next_ino_));
   }
-  MYFS_TRY(reap_orphans(txn));
+  MYFS_TRY(find_orphans(txn));
   const Txn* batch = &txn;
   MYFS_TRY(meta.commit_batch({&batch, 1}, Durability::kDurable));
   MYFS_ASSIGN(data_, FileData::create({.meta = deps_.meta,
@@ -106,63 +111,147 @@ Result<void> Shard::boot() {
   return {};
 }
 
-// Their records stay until the grace has ended, so that a crash in it begins another one.
-Result<void> Shard::find_ghosts(Txn& txn) {
-  KeyRange range = type_range('S');
-  auto visit = [&](std::string_view key, std::string_view value) {
-    Result<SessionRecord> record = SessionRecord::decode(value);
-    if (!record.ok() || record->state != SessionRecord::State::kLive || record->local ||
-        process_ended(record->address)) {
-      txn.del(std::string(key));
-    } else {
-      ghosts_.emplace(record->uuid.begin(), record->uuid.end());
-      ghost_keys_.emplace_back(key);
-    }
-    return true;
-  };
-  MYFS_TRY(deps_.meta->scan(range.first, range.second, 0, visit));
-  if (ghosts_.empty()) return {};
-  grace_until_ns_ = boottime() + server_term_ns();
-  log(LogLevel::kInfo, "changes wait up to %d s for %d clients of the last run",
-      server_term_ns() / kNsPerSec, ghosts_.size());
+// By its mark a boot is known again, also where an older store was put back and counts its boots
+// once more.
+Result<void> Shard::mark_boot(Txn& txn) {
+  MYFS_ASSIGN(std::optional<std::string> value, deps_.meta->get(meta_key(kMetaBootMarks)));
+  const std::string marks = value.value_or(std::string());
+  for (size_t at = 0; at + sizeof(uint32_t) <= marks.size(); at += sizeof(uint32_t)) {
+    std::memcpy(&boot_marks_.emplace_back(), marks.data() + at, sizeof(uint32_t));
+  }
+  if (boot_marks_.size() >= kBootMarksMax)
+    boot_marks_.erase(boot_marks_.begin(), boot_marks_.end() - (kBootMarksMax - 1));
+  boot_marks_.push_back(static_cast<uint32_t>(random_u64()) | 1);
+  txn.put(meta_key(kMetaBootMarks), std::string(reinterpret_cast<const char*>(boot_marks_.data()),
+                                                boot_marks_.size() * sizeof(uint32_t)));
   return {};
 }
 
-void Shard::end_grace() {
-  grace_until_ns_ = 0;
-  ghosts_.clear();
-  leases_.restart_recalls(boottime());
-  arm_wanted_ = true;
-  Staged staged;
-  for (std::string& key : ghost_keys_) staged.keys[std::move(key)] = std::nullopt;
-  ghost_keys_.clear();
-  submit(std::move(staged), {});
-  std::vector<uint64_t> inodes;
-  inodes.reserve(waiting_.size());
-  for (const auto& [ino, requests] : waiting_) inodes.push_back(ino);
-  for (uint64_t ino : inodes) wake(ino);
-  pump();
+Result<void> Shard::restore_sessions(Txn& txn) {
+  KeyRange range = type_range('S');
+  auto visit = [&](std::string_view key, std::string_view value) {
+    Result<SessionRecord> record = SessionRecord::decode(value);
+    Result<uint64_t> id = parse_number(key);
+    if (!id.ok() || !record.ok() || record->state != SessionRecord::State::kLive || record->local ||
+        process_ended(record->address)) {
+      txn.del(std::string(key));
+      return true;
+    }
+    restore_session(*id, *record);
+    if (std::exchange(record->holds, SessionRecord::Holds::kLeases) !=
+        SessionRecord::Holds::kLeases)
+      txn.put(std::string(key), record->encode());
+    return true;
+  };
+  MYFS_TRY(deps_.meta->scan(range.first, range.second, 0, visit));
+  if (!awaited(Awaited::kPins)) return {};
+  awaited_until_ns_ = boottime() + server_term_ns();
+  awaited_at_most_ns_ = awaited_until_ns_ + server_term_ns();
+  if (awaited(Awaited::kLocks)) locks_.hold_tickets();
+  if (in_grace())
+    log(LogLevel::kInfo, "operations wait up to %d s for %d clients of the last run",
+        server_term_ns() / kNsPerSec, awaited_[static_cast<size_t>(Awaited::kLeases)]);
+  return {};
 }
 
-Result<void> Shard::reap_orphans(Txn& txn) {
-  const MetaStore& meta = *deps_.meta;
-  std::vector<uint64_t> orphans;
-  KeyRange range = type_range('O');
-  MYFS_TRY(meta.scan(range.first, range.second, 0, [&](std::string_view key, std::string_view) {
-    if (Result<uint64_t> ino = parse_number(key); ino.ok()) orphans.push_back(*ino);
+void Shard::restore_session(SessionId id, const SessionRecord& record) {
+  auto session = std::make_shared<Session>();
+  session->id = id;
+  session->epoch = record.epoch;
+  session->client.assign(record.uuid.begin(), record.uuid.end());
+  session->principal.anyone = !record.forced_cred;
+  session->principal.cred = record.cred;
+  session->principal.squash = record.squash;
+  session->read_only = record.read_only;
+  session->export_ino = record.root_ino;
+  session->mac = HandleMac(handle_key_, id, record.root_ino);
+  session->seen_ns = boottime();
+  session->deadline_ns = session->seen_ns + server_term_ns();
+  // On other terms than it was begun it cannot go on: without a secret nobody can bind it, and its
+  // client, who may use what he has cached until then, logs in anew.
+  const Export* offered = find_export(options_.exports, record.export_path);
+  const bool same_terms = !options_.forget_sessions && record.terms_known && offered != nullptr &&
+                          offered->squash == record.squash &&
+                          (record.read_only || !offered->read_only);
+  if (same_terms) session->secret.assign(record.secret.begin(), record.secret.end());
+  sessions_.add(session);
+  leases_.add_session(id);
+  await(*session, record.holds == SessionRecord::Holds::kLeases  ? Awaited::kLeases
+                  : record.holds == SessionRecord::Holds::kLocks ? Awaited::kLocks
+                                                                 : Awaited::kPins);
+}
+
+// What became of the changes that a client has no answer to.
+Result<void> Shard::restore_replies(Txn& txn) {
+  KeyRange range = type_range('R');
+  auto visit = [&](std::string_view key, std::string_view value) {
+    Result<uint64_t> id = parse_number(key);
+    Result<uint16_t> slot = parse_slot(key);
+    SessionRef session = id.ok() ? sessions_.find(*id) : nullptr;
+    if (session == nullptr || !slot.ok()) {
+      txn.del(std::string(key));
+      return true;
+    }
+    Result<ReplyRecord> record = ReplyRecord::decode(value);
+    if (!record.ok()) {
+      // Better no session than a change that is made twice.
+      log(LogLevel::kError, "session %d: the reply record of slot %d is damaged", *id, *slot);
+      session->secret.clear();
+      return true;
+    }
+    if (record->ino != 0) {
+      session->maybe_open.push_back(record->ino);
+      ++maybe_open_[record->ino];
+    }
+    session->replies.restore(*slot, record->slot_seq, record->hash,
+                             Outcome{.error = record->error,
+                                     .ino = record->ino,
+                                     .gen = record->generation,
+                                     .off = record->offset,
+                                     .count = record->count});
     return true;
-  }));
-  for (uint64_t ino : orphans) {
-    txn.del(orphan_key(ino));
-    MYFS_ASSIGN(std::optional<std::string> value, meta.get(inode_key(ino)));
-    if (!value) continue;
-    MYFS_ASSIGN(InodeRecord inode, InodeRecord::decode(*value));
-    if (inode.nlink != 0) continue;
-    txn.del(inode_key(ino));
-    MYFS_TRY(delete_all(meta, number_range('X', ino), txn));
-    MYFS_TRY(delete_all(meta, number_range('P', ino), txn));
-    if (inode.is_regular()) FileData::add_removal(ino, txn);
+  };
+  return deps_.meta->scan(range.first, range.second, 0, visit);
+}
+
+// While sessions are to come back, their clients may have any of them open.
+Result<void> Shard::find_orphans(Txn& txn) {
+  const MetaStore& meta = *deps_.meta;
+  struct Orphan {
+    uint64_t ino = 0;
+    bool nameable = false;
+  };
+  std::vector<Orphan> orphans;
+  KeyRange range = type_range('O');
+  auto visit = [&](std::string_view key, std::string_view value) {
+    Result<uint64_t> ino = parse_number(key);
+    Result<OrphanRecord> record = OrphanRecord::decode(value);
+    if (ino.ok()) orphans.push_back({*ino, record.ok() && record->nameable});
+    return true;
+  };
+  MYFS_TRY(meta.scan(range.first, range.second, 0, visit));
+  for (const Orphan& orphan : orphans) {
+    if (!awaited(Awaited::kPins)) {
+      MYFS_TRY(reap_orphan(orphan.ino, txn));
+      continue;
+    }
+    orphans_.insert(orphan.ino);
+    if (orphan.nameable) tmpfiles_.insert(orphan.ino);
   }
+  return {};
+}
+
+Result<void> Shard::reap_orphan(uint64_t ino, Txn& txn) {
+  const MetaStore& meta = *deps_.meta;
+  txn.del(orphan_key(ino));
+  MYFS_ASSIGN(std::optional<std::string> value, meta.get(inode_key(ino)));
+  if (!value) return {};
+  MYFS_ASSIGN(InodeRecord inode, InodeRecord::decode(*value));
+  if (inode.nlink != 0) return {};
+  txn.del(inode_key(ino));
+  MYFS_TRY(delete_all(meta, number_range('X', ino), txn));
+  MYFS_TRY(delete_all(meta, number_range('P', ino), txn));
+  if (inode.is_regular()) FileData::add_removal(ino, txn);
   return {};
 }
 
@@ -232,14 +321,34 @@ void Shard::write_back(const std::vector<uint64_t>& inodes, Done<Errno> done) {
   one_less({});
 }
 
+// For the next boot.
+void Shard::note_holds(const Session& session, SessionRecord::Holds holds, Staged& staged) {
+  std::string key = session_key(session.id);
+  Result<std::optional<std::string>> value = deps_.meta->get(key);
+  Result<SessionRecord> record =
+      value.ok() && *value ? SessionRecord::decode(**value) : Errno(ENOENT);
+  if (!session.live() || !record.ok() || record->local) {
+    // Who has not answered is waited for as long as he may use what he has.
+    if (holds != SessionRecord::Holds::kLeases) staged.keys[std::move(key)] = std::nullopt;
+  } else if (record->holds != holds) {
+    record->holds = holds;
+    staged.keys[std::move(key)] = record->encode();
+  }
+}
+
 void Shard::leave_clean_mark(Errno error) {
   stopped_ = true;
   Staged staged;
   if (error.ok()) staged.keys[meta_key(kMetaClean)] = encode_u64(boot_);
-  std::set<SessionId> in_use;
-  for (const auto& [id, out] : leases_.recalls_out()) in_use.insert(out.session);
+  const std::set<SessionId> with_locks = locks_.all_holders();
   for (const auto& [id, session] : sessions_.all()) {
-    if (!in_use.contains(id)) staged.keys[session_key(id)] = std::nullopt;
+    const bool leases = leases_.holds_more_than_pins(id) || session->awaited == Awaited::kLeases;
+    const bool locks = with_locks.contains(id) || session->awaited == Awaited::kLocks;
+    note_holds(*session,
+               leases  ? SessionRecord::Holds::kLeases
+               : locks ? SessionRecord::Holds::kLocks
+                       : SessionRecord::Holds::kPins,
+               staged);
   }
   staged.durable = true;
   on_commit(submit(std::move(staged), {}), [this, error](Errno commit_error) {

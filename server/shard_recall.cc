@@ -73,13 +73,12 @@ bool Shard::ready(const Request& request) const {
   for (const Need& need : request.needs) {
     switch (need.kind) {
       case Need::Kind::kRecall:
-        if (in_grace() || leases_.held_by_others(me, need.ino, need.parts) != 0) return false;
+        if (leases_.held_by_others(me, need.ino, need.parts) != 0) return false;
         break;
       case Need::Kind::kOwn:
         if ((leases_.held(me, need.ino) & need.parts) != 0) return false;
         break;
       case Need::Kind::kAcquire:
-        if (in_grace() && (need.parts & kPartW) != 0) return false;
         if (leases_.held_by_others(me, need.ino, conflicting_parts(need.parts)) != 0 ||
             leases_.recall_out(me, need.ino) ||
             leases_.blocked(me, need.ino, need.parts, request.ticket))
@@ -93,6 +92,12 @@ bool Shard::ready(const Request& request) const {
       case Need::Kind::kGlimpse:
       case Need::Kind::kGlimpseAny:
         if (!request.glimpses.contains(need.ino) && writer_asked(request, need) != 0) return false;
+        break;
+      case Need::Kind::kGrace:
+        if (waits_for_grace(request)) return false;
+        break;
+      case Need::Kind::kOldLocks:
+        if (awaited(Awaited::kLocks)) return false;
         break;
     }
   }
@@ -228,9 +233,7 @@ void Shard::look_after_glimpses() {
   }
 }
 
-// Rule 8: time-out without progress, hard cap, then eviction; for a silent session its expiry. In
-// the grace nobody is late: pages may be locked for READs that wait for its end, as does whatever
-// wants the lease.
+// Rule 8: time-out without progress, hard cap, then eviction; for a silent session its expiry.
 void Shard::look_after_recalls() {
   int64_t now_ns = boottime();
   std::map<SessionId, std::string> late;
@@ -242,7 +245,7 @@ void Shard::look_after_recalls() {
     bool renews = session->seen_ns > out.started_ns;
     if (now_ns > session->deadline_ns) {
       late.emplace(out.session, "it has expired");
-    } else if (!in_grace() && !out.answered && ((stalled && renews) || capped)) {
+    } else if (!out.answered && ((stalled && renews) || capped)) {
       late.emplace(out.session, "it does not answer a recall");
     }
   }
@@ -262,7 +265,7 @@ void Shard::tick() {
     if (session->live() && now_ns > session->deadline_ns + kCourtesy_ns) over.push_back(session);
   }
   for (const SessionRef& session : over) end_session(session);
-  if (in_grace() && now_ns >= grace_until_ns_) end_grace();
+  look_after_awaited();
   for (const SessionRef& session : std::exchange(to_end_again_, {})) commit_end(session);
   pump();
 }
@@ -278,7 +281,7 @@ void Shard::arm() {
     due_ns = std::min(due_ns, at_ns > now_ns ? at_ns : now_ns + kAgain_ns);
   };
   for (const auto& [id, out] : leases_.recalls_out()) {
-    if (!in_grace()) consider(out.progress_ns + options_.recall_timeout_ns);
+    consider(out.progress_ns + options_.recall_timeout_ns);
     SessionRef session = sessions_.find(out.session);
     if (session == nullptr) continue;
     consider(session->deadline_ns + 1);
@@ -290,7 +293,7 @@ void Shard::arm() {
     if (SessionRef session = sessions_.find(id)) consider(session->quiet_until_ns);
   }
   if (!to_end_again_.empty()) consider(now_ns + kNsPerSec);
-  if (in_grace()) consider(grace_until_ns_);
+  if (awaited(Awaited::kPins)) consider(awaited_until_ns_);
   if (shutting_down_) consider(shutdown_deadline_ns_);
   deps_.arm_timer(due_ns);
 }

@@ -1,4 +1,6 @@
 // The part of Shard that knows clients as sessions: login, bind, renewal, acknowledgement, end.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cassert>
 #include <string_view>
@@ -21,8 +23,12 @@ std::array<uint8_t, 16> bytes16(std::string_view text) {
   return bytes;
 }
 
-SessionRecord record_of(const Session& session, const PeerInfo& peer) {
+SessionRecord record_of(const Session& session, const PeerInfo& peer, std::string export_path) {
   SessionRecord record;
+  record.local = peer.is_unix && peer.pid == ::getpid();
+  record.terms_known = true;
+  record.export_path = std::move(export_path);
+  record.squash = session.principal.squash;
   record.uuid = bytes16(session.client);
   record.secret = bytes16(session.secret);
   record.epoch = session.epoch;
@@ -32,6 +38,10 @@ SessionRecord record_of(const Session& session, const PeerInfo& peer) {
   record.root_ino = session.export_ino;
   record.address = peer.address;
   return record;
+}
+
+bool is_user_of(const Session& session, const Principal& who) {
+  return who.anyone || (!session.principal.anyone && who.cred.uid == session.principal.cred.uid);
 }
 
 SessionReply refused(Errno error, std::string why) {
@@ -90,9 +100,7 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
   auto root = resolve_export(*offered, acting, args.export_path, &export_ino);
   if (!root.ok()) return done(refused(root.error(), "export " + args.export_path));
 
-  // Who logs in anew has given up what an earlier session of his let him cache.
-  if (ghosts_.erase(args.client) != 0 && ghosts_.empty()) end_grace();
-
+  end_earlier(args.client, auth.principal);
   auto session = std::make_shared<Session>();
   session->id = next_session_++;
   session->client = args.client;
@@ -110,11 +118,12 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
   sessions_.add(session);
   leases_.add_session(session->id);
   Staged staged;
-  staged.keys[session_key(session->id)] = record_of(*session, args.peer).encode();
+  staged.keys[session_key(session->id)] =
+      record_of(*session, args.peer, std::move(args.export_path)).encode();
   staged.durable = true;
   uint64_t seq = submit(std::move(staged), {});
   on_commit(seq, [this, session, done = std::move(done)](Errno error) mutable {
-    if (error.ok()) return welcome(session, std::move(done));
+    if (error.ok()) return welcome(session, kPartA | kPartD, std::move(done));
     session->state = Session::State::kDead;
     leases_.remove_session(session->id);
     sessions_.remove(session->id);
@@ -122,9 +131,20 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
   });
 }
 
-void Shard::welcome(SessionRef session, Done<SessionReply> done) {
-  auto show_root = [](Turn& turn, NodeOnlyReply& reply) {
-    reply.node = turn.reply(turn.session().export_ino, kPartA | kPartD);
+// Who logs in anew has given up what an earlier session of his let him cache.
+void Shard::end_earlier(const std::string& client, const Principal& who) {
+  if (!awaited(Awaited::kPins)) return;
+  std::vector<SessionRef> given_up;
+  for (const auto& [id, session] : sessions_.all()) {
+    if (session->awaited != Awaited::kNo && session->client == client && is_user_of(*session, who))
+      given_up.push_back(session);
+  }
+  for (const SessionRef& session : given_up) end_session(session);
+}
+
+void Shard::welcome(SessionRef session, Parts want, Done<SessionReply> done) {
+  auto show_root = [want](Turn& turn, NodeOnlyReply& reply) {
+    reply.node = turn.reply(turn.session().export_ino, want);
     return Errno(reply.node.error);
   };
   auto answer = [session, done = std::move(done)](NodeOnlyReply root) mutable {
@@ -138,7 +158,7 @@ void Shard::welcome(SessionRef session, Done<SessionReply> done) {
     done(std::move(reply));
   };
   execute<NodeOnlyReply>(session, session->principal.cred, nullptr, 0, std::move(show_root),
-                         std::move(answer));
+                         std::move(answer), CallTraits{.pass = {.always = true}});
 }
 
 void Shard::bind(BindArgs args, Done<SessionReply> done) {
@@ -149,12 +169,15 @@ void Shard::bind(BindArgs args, Done<SessionReply> done) {
   SessionRef session = sessions_.find(args.session_id);
   if (session == nullptr || !session->live() || session->epoch != args.epoch)
     return done(refused(Errno(ESTALE), "the session has ended"));
-  bool same_user =
-      auth.principal.anyone ||
-      (!session->principal.anyone && auth.principal.cred.uid == session->principal.cred.uid);
-  if (!same_user || session->client != args.client ||
-      !equal_constant_time(session->secret, args.secret))
+  // One that cannot go on has none.
+  if (!is_user_of(*session, auth.principal) || session->client != args.client ||
+      session->secret.empty() || !equal_constant_time(session->secret, args.secret))
     return done(refused(Errno(EACCES), "not this client's session"));
+  if (args.boot_verifier != 0 && !knows_boot(args.boot_verifier))
+    return done(
+        refused(Errno(ESTALE), "the server's store is older than what the client has seen"));
+  if (shutting_down_ && session->awaited != Awaited::kNo)
+    return done(refused(Errno(EAGAIN), "the server is shutting down"));
   // Before the newest seq of each slot is told: what the old ones have not brought never comes.
   SessionTable::move_to_connection(*session, args.peer.connection);
   ++session->binding;
@@ -162,7 +185,14 @@ void Shard::bind(BindArgs args, Done<SessionReply> done) {
   session->seen_ns = boottime();
   session->deadline_ns = session->seen_ns + server_term_ns();
   session->quiet_until_ns = session->seen_ns + kQuiet_ns;
-  std::vector<Grant> kept = keep_held(*session, args.held);
+  const bool same_boot = args.boot_verifier == 0 || args.boot_verifier >> 32 == boot_marks_.back();
+  session->reclaims = false;
+  std::vector<Grant> kept;
+  if (session->awaited != Awaited::kNo || !same_boot) {
+    begin_reclaim(*session);
+  } else {
+    kept = keep_held(*session, args.held);
+  }
   for (LeaseTable::RecallOut* out : leases_.recalls_of(session->id)) {
     out->sent = false;
     // It could not answer while it was away. The hard cap goes on: else who binds again and again
@@ -171,10 +201,15 @@ void Shard::bind(BindArgs args, Done<SessionReply> done) {
   }
   if (!locks_.unacknowledged(session->id).empty()) regrants_.insert(session->id);
   arm_wanted_ = true;
-  welcome(session, [kept = std::move(kept), done = std::move(done)](SessionReply reply) mutable {
+  auto answer = [kept = std::move(kept), grace = in_grace(), reclaim = session->reclaims,
+                 done = std::move(done)](SessionReply reply) mutable {
     reply.kept = std::move(kept);
+    reply.grace = grace;
+    reply.reclaim = reclaim;
     done(std::move(reply));
-  });
+  };
+  // He asks for nothing, and what he is granted unasked he does not look at.
+  welcome(session, 0, std::move(answer));
 }
 
 // What both sides believe to be held stays held; a grant that never arrived is forgotten.
@@ -203,6 +238,11 @@ Errno Shard::renew(Session& session, uint64_t epoch) {
   if (!session.live() || session.epoch != epoch) return Errno(ESTALE);
   session.seen_ns = boottime();
   session.deadline_ns = session.seen_ns + server_term_ns();
+  if (!session.maybe_open.empty() && session.awaited == Awaited::kNo &&
+      session.seen_ns - session.reclaim_progress_ns > server_term_ns()) {
+    forget_maybe_open(session);
+    pump();
+  }
   size_t leases = leases_.leases_of(session.id);
   if (leases > kSessionLeasesMax / kTrimPart * (kTrimPart - 1) && session.peer != nullptr)
     session.peer->trim(static_cast<uint32_t>(leases / kTrimPart));
@@ -371,6 +411,8 @@ void Shard::session_is_gone(const SessionRef& session) {
   regrants_.erase(session->id);
   sessions_.remove(session->id);
   tell_lock_grants();
+  forget_maybe_open(*session);
+  await_no_more(*session);
   auto waiting = waits_for_end_.extract(session->id);
   if (!waiting.empty()) {
     for (const RequestRef& request : waiting.mapped()) resume(request);

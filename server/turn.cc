@@ -6,15 +6,11 @@
 #include "server/shard.h"
 
 namespace myfs::server {
-namespace {
 
-// What can be held of an inode of this kind; all else that a client may ask for means nothing.
 Parts parts_of(const InodeRecord& inode) {
   if (inode.is_dir()) return kPartA | kPartD | kPartP;
   return inode.is_regular() ? kPartA | kPartR | kPartW | kPartP : kPartA | kPartR | kPartP;
 }
-
-}  // namespace
 
 Turn::Turn(Shard& shard, Request& request)
     : shard_(shard),
@@ -65,8 +61,7 @@ void Turn::add_need(Need::Kind kind, uint64_t ino, Parts parts, bool waits) {
 
 void Turn::recall(uint64_t ino, Parts parts) {
   if (parts == 0) return;
-  bool waits =
-      shard_.leases_.held_by_others(request_.session->id, ino, parts) != 0 || shard_.in_grace();
+  const bool waits = shard_.leases_.held_by_others(request_.session->id, ino, parts) != 0;
   add_need(Need::Kind::kRecall, ino, parts, waits);
 }
 
@@ -95,8 +90,8 @@ std::optional<uint64_t> Turn::glimpsed_size(uint64_t ino) const {
   return answer->second.size;
 }
 
-void Turn::outlast_grace(uint64_t ino) {
-  if (shard_.in_grace()) add_need(Need::Kind::kRecall, ino, 0, true);
+void Turn::outlast_old_locks() {
+  if (shard_.awaited(Awaited::kLocks)) add_need(Need::Kind::kOldLocks, 0, 0, true);
 }
 
 void Turn::acquire(uint64_t ino, Parts want) {
@@ -105,8 +100,7 @@ void Turn::acquire(uint64_t ino, Parts want) {
   if (Result<InodeRef> record = inode(ino); record.ok()) want &= parts_of(**record);
   want &= kGrantableParts;
   bool waits = leases.held_by_others(me, ino, conflicting_parts(want)) != 0 ||
-               leases.recall_out(me, ino) || leases.blocked(me, ino, want, request_.ticket) ||
-               ((want & kPartW) != 0 && shard_.in_grace());
+               leases.recall_out(me, ino) || leases.blocked(me, ino, want, request_.ticket);
   add_need(Need::Kind::kAcquire, ino, want, waits);
 }
 
@@ -171,7 +165,6 @@ Grant Turn::grant(uint64_t ino, const InodeRecord& record, Parts want, const Ope
   want &= parts_of(record);
   Session& me = *request_.session;
   if (want == 0 || me.id == 0 || shard_.shutting_down()) return none;
-  if (shard_.in_grace()) want &= ~kPartW;
   if (record.is_regular()) {
     const Opener* open = opener == nullptr || opener->open_id == 0
                              ? nullptr

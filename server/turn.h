@@ -33,6 +33,9 @@ inline Owner owner_of(const InodeRecord& inode) {
                .acl = inode.acl.empty() ? nullptr : &inode.acl};
 }
 
+// What can be held of an inode of this kind; all else that a client may ask for means nothing.
+Parts parts_of(const InodeRecord& inode);
+
 class Turn {
  public:
   Turn(Shard& shard, Request& request);
@@ -67,8 +70,8 @@ class Turn {
   enum class Asked : uint8_t { kOthers, kAnybody };
   void glimpse(uint64_t ino, Asked whom = Asked::kOthers);
   std::optional<uint64_t> glimpsed_size(uint64_t ino) const;
-  // Waits for the end of the grace, if there is one.
-  void outlast_grace(uint64_t ino);
+  // Waits until those who held locks when the last server ended have told so, or are gone.
+  void outlast_old_locks();
   // Makes `want` grantable, as far as the inode's kind has it.
   void acquire(uint64_t ino, Parts want);
   // Serialises the server's own I/O of the inode; held until the request is answered.

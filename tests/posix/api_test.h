@@ -98,10 +98,11 @@ class ApiTest : public testing::Test {
     return st;
   }
   mode_t mode(const char* path) { return stat(path).st_mode & 07777; }
-  // kill -9, and a new process on the same data.
+  // kill -9, and a new process on the same data, where the clients' sessions have ended: what is
+  // there was durable, and no client has written it again.
   void restart_server() {
     server_->kill9();
-    ASSERT_TRUE(server_->start()) << server_->output();
+    ASSERT_TRUE(server_->start(kForgetSessions)) << server_->output();
   }
 
   static std::unique_ptr<TempDir> dir_;

@@ -30,12 +30,13 @@ MyfsdProcess::~MyfsdProcess() {
   std::filesystem::remove(log_path_, ignored);
 }
 
-bool MyfsdProcess::start() {
+bool MyfsdProcess::start(const std::vector<std::string>& once) {
   int out[2];
   if (::pipe2(out, O_CLOEXEC) != 0) return false;
   std::vector<std::string> command = {bin("myfsd"), "--data", data_dir_, "--listen",
                                       "unix:" + socket_path()};
   command.insert(command.end(), more_args_.begin(), more_args_.end());
+  command.insert(command.end(), once.begin(), once.end());
   std::vector<char*> words;
   for (std::string& word : command) words.push_back(word.data());
   words.push_back(nullptr);

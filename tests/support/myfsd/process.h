@@ -19,8 +19,9 @@ class MyfsdProcess {
   MyfsdProcess& operator=(const MyfsdProcess&) = delete;
 
   // Starts it and waits for "myfsd: ready". False: it ended instead, output() tells why. A TCP port
-  // that the system chose at the first start stays the same afterwards.
-  bool start();
+  // that the system chose at the first start stays the same afterwards. `once`: further arguments,
+  // for this time.
+  bool start(const std::vector<std::string>& once = {});
   // SIGKILL, waits.
   void kill9();
   // SIGTERM, waits for the clean shutdown; returns the exit status or 128 + signal.
@@ -59,6 +60,9 @@ class MyfsdProcess {
   pid_t pid_ = -1;
   int start_status_ = 0;
 };
+
+// Makes the clients of the last run lose their sessions.
+inline const std::vector<std::string> kForgetSessions = {"--forget-sessions"};
 
 // Arguments that make it listen to a TCP port of the system's choice on the loopback.
 inline const std::vector<std::string> kTcp = {"--listen", "tcp:127.0.0.1:0"};

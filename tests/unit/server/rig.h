@@ -163,6 +163,34 @@ class Rig {
     return client;
   }
 
+  // By what it was told before, whatever has become of the server.
+  SessionReply bind(Client& client, uint64_t boot_verifier = 0, std::vector<Grant> held = {}) {
+    const Session& known = *client.session;
+    BindArgs args{.session_id = known.id, .epoch = known.epoch, .boot_verifier = boot_verifier};
+    args.peer.is_unix = true;
+    args.peer.uid = known.principal.anyone ? 0 : known.principal.cred.uid;
+    args.peer.gid = known.principal.cred.gid;
+    args.client = known.client;
+    args.secret = known.secret;
+    args.held = std::move(held);
+    args.callback = client.peer;
+    std::optional<SessionReply> reply;
+    shard->bind(std::move(args), [&](SessionReply r) { reply = std::move(r); });
+    settle();
+    EXPECT_TRUE(reply.has_value());
+    if (!reply.has_value()) return {};
+    if (reply->error != 0) return std::move(*reply);
+    client.session = reply->session;
+    client.binding = reply->binding;
+    answer(client);
+    return std::move(*reply);
+  }
+  ReclaimReply reclaim(Client& client, const ReclaimArgs& args) {
+    ReclaimReply reply = shard->reclaim(client.session, args);
+    settle();
+    return reply;
+  }
+
   // The client gives up whatever it is asked for, at once.
   void answer(Client& client) {
     // The session owns its peer, so the peer must not own the session.
@@ -179,10 +207,11 @@ class Rig {
 
   template <typename Reply>
   Pending<Reply> start(Client& client, const Op* op, typename TypedRequest<Reply>::Body body,
-                       uint64_t hash = 7) {
+                       uint64_t hash = 7, CallTraits traits = {}) {
     auto pending = std::make_shared<std::optional<Reply>>();
-    shard->execute<Reply>(client.session, client.cred, op, hash, std::move(body),
-                          [pending](Reply reply) { pending->emplace(std::move(reply)); });
+    shard->execute<Reply>(
+        client.session, client.cred, op, hash, std::move(body),
+        [pending](Reply reply) { pending->emplace(std::move(reply)); }, traits);
     return pending;
   }
   template <typename Reply>
@@ -217,9 +246,10 @@ class Rig {
   Pending<ChangedReply> start_create(Client& c, CreateArgs args) {
     Op op = c.next_op();
     auto content = std::make_shared<ContentChange>();
-    return start<ChangedReply>(c, &op, [args, content](Turn& t, ChangedReply& r) {
-      return server::create(t, args, content, r);
-    });
+    return start<ChangedReply>(
+        c, &op,
+        [args, content](Turn& t, ChangedReply& r) { return server::create(t, args, content, r); },
+        7, {.opens = opened_by(args)});
   }
   ChangedReply create(Client& c, const Handle& dir, std::string name,
                       uint32_t mode = S_IFREG | 0644, uint32_t flags = kCreateExcl, Parts want = 0,
@@ -291,9 +321,10 @@ class Rig {
     OpenArgs args{.node = node, .flags = flags, .want = want, .opener = opener};
     Op op = c.next_op();
     auto content = std::make_shared<ContentChange>();
-    return start<ChangedReply>(c, &op, [args, content](Turn& t, ChangedReply& r) {
-      return server::open(t, args, content, r);
-    });
+    return start<ChangedReply>(
+        c, &op,
+        [args, content](Turn& t, ChangedReply& r) { return server::open(t, args, content, r); }, 7,
+        {.opens = args.opener});
   }
   ChangedReply open(Client& c, const Handle& node, Opener opener, Parts want = 0,
                     uint32_t flags = 0) {
@@ -333,9 +364,10 @@ class Rig {
   Pending<WriteAnswer> start_write(Client& c, WriteArgs args) {
     Op op = c.next_op();
     auto state = std::make_shared<WriteState>();
-    return start<WriteAnswer>(c, &op, [args, state](Turn& t, WriteAnswer& r) {
-      return server::write(t, args, state, r);
-    });
+    const bool writeback = (args.flags & kWriteWriteback) != 0;
+    return start<WriteAnswer>(
+        c, &op, [args, state](Turn& t, WriteAnswer& r) { return server::write(t, args, state, r); },
+        7, writeback ? CallTraits{.pass = write_pass(args.node)} : CallTraits());
   }
   WriteAnswer write(Client& c, const Handle& node, uint64_t off, std::string data,
                     uint32_t flags = kWriteUncached, Opener opener = {}) {
@@ -346,9 +378,10 @@ class Rig {
     ReadArgs args{.node = node, .opener = opener, .off = off, .len = len};
     if (args.opener.open_id == 0) args.opener.cred = c.cred;
     auto state = std::make_shared<ReadState>();
-    return start<ReadAnswer>(c, nullptr, [args, state](Turn& t, ReadAnswer& r) {
-      return server::read(t, args, *state, state, r);
-    });
+    return start<ReadAnswer>(
+        c, nullptr,
+        [args, state](Turn& t, ReadAnswer& r) { return server::read(t, args, *state, state, r); },
+        7, {.pass = read_pass(args.node)});
   }
   ReadAnswer read(Client& c, const Handle& node, uint64_t off, uint32_t len, Opener opener = {}) {
     return finish(start_read(c, node, off, len, opener));
@@ -364,9 +397,10 @@ class Rig {
     CommitArgs args{.node = node};
     Op op = c.next_op();
     auto content = std::make_shared<ContentChange>();
-    return start<WriteAnswer>(c, &op, [args, content](Turn& t, WriteAnswer& r) {
-      return server::commit(t, args, content, r);
-    });
+    return start<WriteAnswer>(
+        c, &op,
+        [args, content](Turn& t, WriteAnswer& r) { return server::commit(t, args, content, r); }, 7,
+        {.pass = write_pass(args.node)});
   }
   WriteAnswer commit(Client& c, const Handle& node) { return finish(start_commit(c, node)); }
   ChangedReply setxattr(Client& c, XattrArgs args) {

@@ -56,6 +56,10 @@ SessionRecord sample_session() {
   r.cred = {1000, 100, {4, 24, 27}};
   r.root_ino = 1;
   r.address = "unix:pid=1";
+  r.holds = SessionRecord::Holds::kLocks;
+  r.terms_known = true;
+  r.export_path = "/a";
+  r.squash = {.root = true, .all = false, .anon_uid = 7, .anon_gid = 8};
   return r;
 }
 
@@ -93,7 +97,7 @@ TEST(Records, round_trip_and_damage) {
   round_trip(sample_chunk());
   round_trip(RefsRecord{2});
   round_trip(sample_deferred());
-  round_trip(OrphanRecord{{1, 2, UINT64_MAX}});
+  round_trip(OrphanRecord{.sessions = {1, 2, UINT64_MAX}, .nameable = true});
   round_trip(sample_session());
   round_trip(ReplyRecord{5, 6, -17, 7, 8, 9, 10});
   round_trip(QuotaRecord{1, 2});
@@ -134,6 +138,24 @@ TEST(Records, a_chunk_that_shares_says_so) {
   EXPECT_EQ(ChunkRecord::decode(chunk.encode()).error(), Errno(EUCLEAN)) << "in no file at all";
 }
 
+// Of the version before: what it does not say is the default.
+TEST(Records, sessions_and_orphans_of_older_servers_are_read) {
+  SessionRecord session = sample_session();
+  session.holds = SessionRecord::Holds::kLeases;
+  session.terms_known = false;
+  session.export_path.clear();
+  session.squash = Squash();
+  std::string value = session.encode();
+  constexpr size_t kAdded = 1 + 1 + 4 + 2 + 2 * sizeof(uint32_t);
+  value.resize(value.size() - kAdded);
+  value[0] = 1;
+  EXPECT_EQ(*SessionRecord::decode(value), session);
+  value = OrphanRecord{.sessions = {1, 2}}.encode();
+  value.pop_back();
+  value[0] = 1;
+  EXPECT_EQ(*OrphanRecord::decode(value), (OrphanRecord{.sessions = {1, 2}}));
+}
+
 TEST(Records, overlapping_deferred_extents_are_damaged) {
   DeferredRecord deferred = sample_deferred();
   deferred.extents[1].offset = 2;
@@ -141,7 +163,7 @@ TEST(Records, overlapping_deferred_extents_are_damaged) {
 }
 
 TEST(Records, counts_that_promise_too_much_allocate_nothing) {
-  std::string value = OrphanRecord{{1}}.encode();
+  std::string value = OrphanRecord{.sessions = {1}}.encode();
   for (size_t i = 1; i < 5; ++i) value[i] = '\xff';
   EXPECT_EQ(OrphanRecord::decode(value).error(), Errno(EUCLEAN));
 }
