@@ -189,7 +189,6 @@ Errno commit(Turn& turn, const CommitArgs& args, const ContentChangeRef& change,
   }
   if (turn.shard().options().relaxed) turn.must_be_durable();
   reply.verifier = turn.shard().verifier();
-  reply.stable = true;
   reply.node = turn.reply(args.node.ino, 0);
   return {};
 }

@@ -107,9 +107,8 @@ class DataImpl final : public wire::DataService::Server {
         [](auto context, const WriteAnswer& reply) {
           auto results = context.getResults();
           results.setErrno(reply.error);
-          // A replay tells that the commit succeeded; what it covered is durable under any
-          // verifier, so the one of the request is the answer.
-          results.setVerifier(reply.replayed ? context.getParams().getVerifier() : reply.verifier);
+          // Of a replay, too, the one under which it was executed: bytes may have been lost before.
+          results.setVerifier(reply.verifier);
           if (reply.node.has_attr) encode(reply.node, results.initNode());
         });
   }
