@@ -62,7 +62,7 @@ void write_piece(Turn& turn, const CopyArgs& args, const CopyStateRef& state) {
       }
       shard.resume(request);
     };
-    shard.data().write(ino, off, state->piece.span(), std::move(done), mtime);
+    shard.data().write(ino, off, state->piece.span(), std::move(done), mtime, state->held);
   });
 }
 
@@ -75,7 +75,7 @@ Errno commit_pieces(Turn& turn, const CopyArgs& args, const CopyStateRef& state)
   if (state->done == 0) return state->error;
   state->stage = CopyState::Stage::kCommitted;
   state->piece = DataBuffer();
-  start_commit(turn, args.to.ino, state->change);
+  start_commit(turn, args.to.ino, state->change, state->held);
   return {};
 }
 

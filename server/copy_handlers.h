@@ -4,7 +4,8 @@
 // Thread safety: the shard's loop only.
 // Invariants: (1) the source is read as it was committed after every W on it had come back, and no
 // W is granted before the end; (2) what is copied is durable before it is answered, hence before
-// anybody can read it; (3) a turn handles one piece.
+// anybody can read it, all of it in one transaction with the record of the answer; (3) a turn
+// handles one piece.
 #pragma once
 
 #include <memory>
@@ -28,6 +29,7 @@ struct CopyState {
   DataBuffer piece{};
   Errno error{};  // that ended it early
   bool commit_wanted = false;
+  HeldWritesRef held = std::make_shared<HeldWrites>();
   ContentChangeRef change = std::make_shared<ContentChange>();
 };
 using CopyStateRef = std::shared_ptr<CopyState>;

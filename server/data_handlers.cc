@@ -119,6 +119,9 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
   turn.use_content(ino);
   Time mtime = (args.flags & kWriteWriteback) != 0 ? args.mtime : turn.now();
   if ((args.flags & kWriteKeepMtime) != 0) mtime = {};
+  // Only the transaction with the record of the answer may bring what is not the same a second
+  // time.
+  if ((args.flags & kWriteWriteback) == 0) state->held = std::make_shared<HeldWrites>();
   turn.go_async([&shard, request = turn.request(), ino, data, mtime, state] {
     auto done = [&shard, request, state](Result<WriteReply> result) {
       state->stage = WriteState::Stage::kWritten;
@@ -126,7 +129,7 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
       state->commit_wanted = result.ok() && result->commit_wanted;
       shard.resume(request);
     };
-    shard.data().write(ino, state->off, data, std::move(done), mtime);
+    shard.data().write(ino, state->off, data, std::move(done), mtime, state->held);
   });
   return {};
 }
@@ -156,7 +159,7 @@ Errno write(Turn& turn, const WriteArgs& args, const std::shared_ptr<WriteState>
         return {};
       }
       state->stage = WriteState::Stage::kCommitted;
-      start_commit(turn, ino, state->change);
+      start_commit(turn, ino, state->change, state->held);
       return {};
     }
     case WriteState::Stage::kCommitted: {

@@ -4,7 +4,8 @@
 // Thread safety: the shard's loop only.
 // Invariants: (1) a holder's own I/O never waits for the recall of its lease; (2) what is written
 // without W is durable before it is answered, hence before anybody can read it; (3) changes without
-// W of one inode's content are made one after the other.
+// W of one inode's content are made one after the other, each in one transaction with the record of
+// its answer.
 #pragma once
 
 #include <memory>
@@ -35,7 +36,8 @@ struct WriteState {
   Errno error;  // of the write
   bool commit_wanted = false;
   uint64_t off = 0;
-  size_t count = 0;  // asked for; what was clipped away counts as written
+  size_t count = 0;      // asked for; what was clipped away counts as written
+  HeldWritesRef held{};  // of a write without W
   ContentChangeRef change = std::make_shared<ContentChange>();
 };
 Errno write(Turn& turn, const WriteArgs& args, const std::shared_ptr<WriteState>& state,

@@ -65,6 +65,7 @@ bool gives_up_slots(const ChunkPlan& plan) {
 
 void FileDataImpl::start_lane(FileState& file, LaneOp op) {
   const bool fold = op.kind == LaneOp::Kind::kFold;
+  if (op.held != nullptr && op.held == file.holder) let_held_go(file);
   if (op.kind == LaneOp::Kind::kCommit && file.pending.empty()) {
     return answer(std::move(op.done), Result<DataChange>(DataChange()));
   }
@@ -585,7 +586,7 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
   auto run = std::exchange(file.run, nullptr);
   ChangeDone failed = run != nullptr ? std::move(run->op.done) : nullptr;
   std::set<uint32_t> touched;
-  for (const Layer* layer : {&file.committing, &file.pending}) {
+  for (const Layer* layer : {&file.committing, &file.pending, &file.held}) {
     for (const auto& [blkno, block] : layer->blocks) {
       touched.insert(static_cast<uint32_t>(blkno / kBlocksPerChunk));
     }
@@ -606,6 +607,9 @@ void FileDataImpl::fail_file(FileState& file, Errno error) {
   constexpr bool kFailed = true;
   drop_layer(file.committing, kFailed);
   drop_layer(file.pending, kFailed);
+  drop_layer(file.held, kFailed);
+  if (file.holder != nullptr) file.holder->lost = true;
+  file.holder = nullptr;
   for (uint32_t index : touched) {
     auto it = chunks_.find({file.ino, index});
     if (it == chunks_.end()) continue;

@@ -102,12 +102,14 @@ void FileData::read(uint64_t ino, uint64_t offset, size_t length, ReadDone done)
 }
 
 void FileData::write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done,
-                     Time mtime) {
-  impl_->write(ino, offset, data, std::move(done), mtime);
+                     Time mtime, HeldWritesRef held) {
+  impl_->write(ino, offset, data, std::move(done), mtime, std::move(held));
 }
 
-void FileData::commit(uint64_t ino, ChangeDone done) {
-  impl_->lane(ino, {LaneOp::Kind::kCommit, 0, 0, std::move(done)});
+void FileData::commit(uint64_t ino, ChangeDone done, HeldWritesRef held) {
+  LaneOp op{LaneOp::Kind::kCommit, 0, 0, std::move(done)};
+  op.held = std::move(held);
+  impl_->lane(ino, std::move(op));
 }
 
 void FileData::truncate(uint64_t ino, uint64_t size, ChangeDone done) {
@@ -149,7 +151,7 @@ FileState& FileDataImpl::file(uint64_t ino) {
 }
 
 void FileDataImpl::write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data,
-                         WriteDone done, Time mtime) {
+                         WriteDone done, Time mtime, HeldWritesRef held) {
   if (offset > kFileSizeMax_bytes || data.size() > kFileSizeMax_bytes - offset) {
     return answer(std::move(done), Result<WriteReply>(Errno(EFBIG)));
   }
@@ -159,6 +161,7 @@ void FileDataImpl::write(uint64_t ino, uint64_t offset, std::span<const uint8_t>
   op->data = data;
   op->mtime = mtime;
   op->done = std::move(done);
+  op->held = std::move(held);
   FileState& state = file(ino);
   state.waiting.push_back({std::move(op), std::nullopt});
   pump(state);
@@ -168,8 +171,16 @@ void FileDataImpl::lane(uint64_t ino, LaneOp op) {
   if (op.kind == LaneOp::Kind::kTruncate && op.from > kFileSizeMax_bytes) {
     return answer(std::move(op.done), Result<DataChange>(Errno(EFBIG)));
   }
+  if (op.held != nullptr && op.held->lost) {
+    return answer(std::move(op.done), Result<DataChange>(Errno(EIO)));
+  }
   FileState& state = file(ino);
-  state.waiting.push_back({nullptr, std::move(op)});
+  // Edits wait for what is held, so that must not wait for them.
+  if (op.held != nullptr) {
+    state.waiting.push_front({nullptr, std::move(op)});
+  } else {
+    state.waiting.push_back({nullptr, std::move(op)});
+  }
   pump(state);
 }
 
@@ -178,10 +189,15 @@ bool FileDataImpl::may_start(const FileState& file, size_t position) const {
   if (file.lent) return false;
   if (me.lane.has_value()) {
     if (file.lane_busy) return false;
-    if (me.lane->is_edit()) return position == 0 && file.writing.empty();
+    if (me.lane->is_edit()) return position == 0 && file.writing.empty() && file.held.empty();
     return std::none_of(file.waiting.begin(), file.waiting.begin() + static_cast<int>(position),
                         [](const auto& earlier) { return earlier.lane.has_value(); });
   }
+  return may_write(file, position);
+}
+
+bool FileDataImpl::may_write(const FileState& file, size_t position) {
+  const FileState::Waiting& me = file.waiting[position];
   if (file.planning || (file.run != nullptr && !file.run->drops.empty())) return false;
   auto overlaps = [&me](const WriteOp& other) {
     return other.first() <= me.write->last() && me.write->first() <= other.last();
@@ -189,8 +205,15 @@ bool FileDataImpl::may_start(const FileState& file, size_t position) const {
   for (const auto& other : file.writing) {
     if (overlaps(*other)) return false;
   }
+  const bool goes_on = !file.held.empty() && me.write->held == file.holder;
+  if (!goes_on) {
+    auto block = file.held.blocks.lower_bound(me.write->first());
+    if (block != file.held.blocks.end() && block->first <= me.write->last()) return false;
+  }
   for (size_t i = 0; i < position; ++i) {
     const FileState::Waiting& earlier = file.waiting[i];
+    // What waits for ours is not waited for.
+    if (goes_on && (earlier.write == nullptr || earlier.write->held != file.holder)) continue;
     if (earlier.lane.has_value() ? earlier.lane->is_edit() : overlaps(*earlier.write)) return false;
   }
   return true;
@@ -222,6 +245,7 @@ void FileDataImpl::forget_if_idle(uint64_t ino) {
   if (state.removed && !state.lane_busy && !state.lent && state.writing.empty() &&
       state.waiting.empty()) {
     constexpr bool kFailed = false;
+    drop_layer(state.held, kFailed);
     drop_layer(state.pending, kFailed);
     auto first = chunks_.lower_bound({ino, 0});
     auto last = chunks_.upper_bound({ino, UINT32_MAX});
@@ -244,12 +268,17 @@ void FileDataImpl::removed(uint64_t ino) {
 
 uint64_t FileDataImpl::pending_end(uint64_t ino) const {
   auto it = files_.find(ino);
-  return it == files_.end() ? 0 : std::max(it->second->pending.end, it->second->committing.end);
+  if (it == files_.end()) return 0;
+  const FileState& state = *it->second;
+  return std::max({state.held.end, state.pending.end, state.committing.end});
 }
 
 void FileDataImpl::forget_mtime(uint64_t ino) {
   auto it = files_.find(ino);
-  if (it != files_.end()) it->second->pending.mtime = it->second->committing.mtime = {};
+  if (it == files_.end()) return;
+  for (Layer* layer : {&it->second->held, &it->second->pending, &it->second->committing}) {
+    layer->mtime = {};
+  }
 }
 
 std::vector<uint64_t> FileDataImpl::inodes_with_pending() const {

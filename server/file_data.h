@@ -20,14 +20,16 @@
 //                            reads the inode that he changes, and settles it when the Txn is
 //                            durable or has failed. What is planned takes as many turns of the loop
 //                            as it is long.
+// Writes may be held back (HeldWrites): they stand above `pending` and come into it when the commit
+// that names them begins, so that no other one takes them along.
 // ORDER. Per inode: a write waits for earlier writes to the same checksum blocks; commits and edits
 // run one after the other, from their start to the settling of their change; edits wait for all
-// earlier writes, and later writes for their taking. Reads wait for
-// nothing. A commit covers every write whose `done` ran before commit() was called. FAILURE. When
-// data cannot be made durable, or a change settles as failed, everything of the inode that was in
-// `committing` and `pending` is dropped, the running and waiting commits of it fail, and
-// verifier_count() rises: every unstable write of the boot counts as lost to its client, who has
-// its bytes still. Nothing is synced a second time. A write that fails alone (ENOSPC) changes
+// earlier writes, held ones until they are committed, and later writes for their taking. Reads wait
+// for nothing. A commit covers every write whose `done` ran before commit() was called. FAILURE.
+// When data cannot be made durable, or a change settles as failed, everything of the inode that was
+// in `committing` and `pending`, or held, is dropped, the running and waiting commits of it fail,
+// and verifier_count() rises: every unstable write of the boot counts as lost to its client, who
+// has its bytes still. Nothing is synced a second time. A write that fails alone (ENOSPC) changes
 // nothing.
 //
 // Invariants: (1) a slot that a committed record names is never written; (2) a slot is free when no
@@ -117,6 +119,13 @@ class DataChange {
   std::vector<Mutation> mutations_;
 };
 
+// Writes of one caller that go into one commit of his, and into no other: what he puts into its
+// transaction is durable if and only if they are.
+struct HeldWrites {
+  bool lost = false;  // see FAILURE
+};
+using HeldWritesRef = std::shared_ptr<HeldWrites>;
+
 struct WriteReply {
   bool commit_wanted = false;  // too much waits in memory: commit before answering
 };
@@ -183,11 +192,12 @@ class FileData {
   // an empty buffer, not an error.
   void read(uint64_t ino, uint64_t offset, size_t length, ReadDone done);
   // `data` must live until `done` runs (keep its owner in `done`). `mtime` comes back in the change
-  // that brings the bytes. EFBIG, ENOSPC, EDQUOT, EIO, ESTALE.
+  // that brings the bytes. `held`: they wait for the commit that names it, which has to come unless
+  // all these writes have failed; of an inode one at a time. EFBIG, ENOSPC, EDQUOT, EIO, ESTALE.
   void write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done,
-             Time mtime = {});
+             Time mtime = {}, HeldWritesRef held = nullptr);
   // Nothing pending: an empty change.
-  void commit(uint64_t ino, ChangeDone done);
+  void commit(uint64_t ino, ChangeDone done, HeldWritesRef held = nullptr);
   // Grows or shrinks. EFBIG.
   void truncate(uint64_t ino, uint64_t size, ChangeDone done);
   // [from, to) reads as zeros; the size stays.

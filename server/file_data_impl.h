@@ -51,6 +51,7 @@ struct WriteOp {
   std::span<const uint8_t> data;
   Time mtime{};
   WriteDone done;
+  HeldWritesRef held;     // null: it becomes pending at once
   uint32_t failures = 0;  // of its file when it started
 
   struct Segment {
@@ -79,6 +80,7 @@ struct LaneOp {
   uint64_t from = 0, to = 0;  // kTruncate: from is the size; kFold: the chunk
   ChangeDone done;
   uint64_t source_ino = 0, source_offset = 0;  // kClone
+  HeldWritesRef held{};                        // kCommit: takes these along
 
   // Waits for every earlier write, and later writes wait for it.
   bool is_edit() const { return kind != Kind::kCommit && kind != Kind::kFold; }
@@ -140,7 +142,8 @@ struct CommitRun {
 struct FileState {
   explicit FileState(uint64_t number) : ino(number) {}
   const uint64_t ino;
-  Layer pending, committing;
+  Layer held, pending, committing;
+  HeldWritesRef holder;  // of `held`
   bool lane_busy = false;
   bool lent = false;      // to a clone, until that is settled: nothing of it starts
   bool planning = false;  // in steps: writes wait, so that what is planned stays so
@@ -155,7 +158,8 @@ struct FileState {
   bool removed = false;
 
   bool idle() const {
-    return !lane_busy && !lent && writing.empty() && waiting.empty() && pending.empty() && !removed;
+    return !lane_busy && !lent && writing.empty() && waiting.empty() && pending.empty() &&
+           held.empty() && !removed;
   }
 };
 
@@ -188,7 +192,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
 
   // file_data.cc: order
   void write(uint64_t ino, uint64_t offset, std::span<const uint8_t> data, WriteDone done,
-             Time mtime);
+             Time mtime, HeldWritesRef held);
   void lane(uint64_t ino, LaneOp op);
   void removed(uint64_t ino);
   bool has_pending(uint64_t ino) const { return files_.contains(ino); }
@@ -221,6 +225,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   FileState& file(uint64_t ino);
   void pump(FileState& file);
   bool may_start(const FileState& file, size_t position) const;
+  static bool may_write(const FileState& file, size_t position);
   void forget_if_idle(uint64_t ino);
   Result<ChunkRef> chunk(uint64_t ino, uint32_t index);
   void evict_chunks();
@@ -262,6 +267,7 @@ class FileDataImpl : public std::enable_shared_from_this<FileDataImpl> {
   uint32_t known_length(const FileState& file, const ChunkState& chunk, uint64_t blkno) const;
   void finish_write(uint64_t ino, const std::shared_ptr<WriteOp>& op);
   void install(FileState& file, WriteOp& op);
+  void let_held_go(FileState& file);
   void add_overlay_bytes(Layer& layer, size_t before, size_t after);
   // `failed`: what it wrote is in doubt, and its files take no more; else its slots are free.
   void drop_layer(Layer& layer, bool failed);

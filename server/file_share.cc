@@ -148,7 +148,8 @@ bool FileDataImpl::is_quiet(uint64_t ino) const {
   auto it = files_.find(ino);
   if (it == files_.end()) return true;
   const FileState& state = *it->second;
-  return state.pending.empty() && !state.lane_busy && !state.lent && state.writing.empty();
+  return state.pending.empty() && state.held.empty() && !state.lane_busy && !state.lent &&
+         state.writing.empty();
 }
 
 // The clone's own file is its caller's to pump.

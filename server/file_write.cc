@@ -1,5 +1,6 @@
 // Writes: from the caller's bytes to free slots and patches in memory.
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <utility>
 
@@ -56,6 +57,8 @@ void FileDataImpl::drop_layer(Layer& layer, bool failed) {
 
 void FileDataImpl::start_write(FileState& file, std::shared_ptr<WriteOp> op) {
   op->failures = file.failures;
+  if (op->held != nullptr && file.held.empty()) file.holder = op->held;
+  assert(op->held == nullptr || op->held == file.holder);
   if (auto prepared = prepare_write(file, *op); !prepared.ok()) {
     for (const auto& segment : op->segments) segment.file->release(segment.entry.slot);
     return answer(std::move(op->done), Result<WriteReply>(prepared.error()));
@@ -99,7 +102,7 @@ Result<void> FileDataImpl::prepare_write(FileState& file, WriteOp& op) {
 uint32_t FileDataImpl::known_length(const FileState& file, const ChunkState& chunk,
                                     uint64_t blkno) const {
   uint32_t length = chunk.committed.length(static_cast<uint8_t>(blkno % kBlocksPerChunk));
-  for (const Layer* layer : {&file.committing, &file.pending}) {
+  for (const Layer* layer : {&file.committing, &file.pending, &file.held}) {
     auto it = layer->blocks.find(blkno);
     if (it == layer->blocks.end()) continue;
     length = std::max({length, it->second.entry.length, it->second.overlay.data_end()});
@@ -126,8 +129,9 @@ Result<void> FileDataImpl::place_piece(FileState& file, WriteOp& op, ChunkState&
     segments.push_back({blkno, nullptr, entry, data});
     return {};
   }
-  auto waiting = file.pending.blocks.find(blkno);
-  if (waiting != file.pending.blocks.end() && std::max(end, known) > kDeferredMax_bytes) {
+  const Layer& layer = op.held != nullptr ? file.held : file.pending;
+  auto waiting = layer.blocks.find(blkno);
+  if (waiting != layer.blocks.end() && std::max(end, known) > kDeferredMax_bytes) {
     entry.length = std::max(end, known);
     Overlay whole = waiting->second.overlay;
     whole.write(offset, as_text(data));
@@ -175,7 +179,7 @@ void FileDataImpl::finish_write(uint64_t ino, const std::shared_ptr<WriteOp>& op
 }
 
 void FileDataImpl::install(FileState& file, WriteOp& op) {
-  Layer& layer = file.pending;
+  Layer& layer = op.held != nullptr ? file.held : file.pending;
   for (WriteOp::Segment& segment : op.segments) {
     PendingBlock& block = layer.blocks[segment.blkno];
     if (block.base == PendingBlock::Base::kSlot) block.file->release(block.entry.slot);
@@ -190,6 +194,27 @@ void FileDataImpl::install(FileState& file, WriteOp& op) {
   }
   layer.end = std::max(layer.end, op.offset + op.data.size());
   layer.mtime = std::max(layer.mtime, op.mtime);
+}
+
+// What was held is pending from now on.
+void FileDataImpl::let_held_go(FileState& file) {
+  Layer& layer = file.pending;
+  for (auto& [blkno, over] : file.held.blocks) {
+    PendingBlock& block = layer.blocks[blkno];
+    const size_t before = block.overlay.data_bytes();
+    if (over.base == PendingBlock::Base::kInherit) {
+      block.overlay.lay(over.overlay);
+    } else {
+      if (block.base == PendingBlock::Base::kSlot) block.file->release(block.entry.slot);
+      block = std::move(over);
+    }
+    add_overlay_bytes(layer, before, block.overlay.data_bytes());
+  }
+  layer.end = std::max(layer.end, file.held.end);
+  layer.mtime = std::max(layer.mtime, file.held.mtime);
+  overlay_bytes_ -= file.held.overlay_bytes;
+  file.held = Layer();
+  file.holder = nullptr;
 }
 
 }  // namespace myfs::server

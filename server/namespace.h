@@ -65,7 +65,8 @@ using ContentChangeRef = std::shared_ptr<ContentChange>;
 void start_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChangeRef change);
 Errno finish_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChange& change);
 // As those: makes what is written durable.
-void start_commit(Turn& turn, uint64_t ino, ContentChangeRef change);
+// `held`: what of it waits for this commit.
+void start_commit(Turn& turn, uint64_t ino, ContentChangeRef change, HeldWritesRef held = nullptr);
 Errno finish_commit(Turn& turn, uint64_t ino, ContentChange& change);
 
 // ---- namespace_lookup.cc

@@ -124,15 +124,16 @@ void start_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChangeRef ch
   });
 }
 
-void start_commit(Turn& turn, uint64_t ino, ContentChangeRef change) {
+void start_commit(Turn& turn, uint64_t ino, ContentChangeRef change, HeldWritesRef held) {
   turn.use_content(ino);
   change->ino = ino;
   change->result.reset();
-  turn.go_async([&shard = turn.shard(), request = turn.request(), ino, change] {
-    shard.data().commit(ino, [&shard, request, change](Result<DataChange> result) {
+  turn.go_async([&shard = turn.shard(), request = turn.request(), ino, change, held] {
+    auto done = [&shard, request, change](Result<DataChange> result) {
       change->result.emplace(std::move(result));
       shard.resume(request);
-    });
+    };
+    shard.data().commit(ino, std::move(done), held);
   });
 }
 

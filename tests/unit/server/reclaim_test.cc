@@ -284,6 +284,44 @@ TEST_F(Reclaim, a_change_without_an_answer_is_found_done) {
   EXPECT_EQ(rig.finish(rig.start<ChangedReply>(a, &op, body, 8)).error, EPROTO);
 }
 
+// A COMMIT of somebody else's that stands before its own in the file's lane must not bring the
+// bytes without the record.
+TEST_F(Reclaim, an_append_without_an_answer_is_found_done_or_not_made) {
+  std::string content;
+  for (int durable = 1; durable <= 3; ++durable) {
+    rig.getattr(a, file, kPartW, true);
+    ASSERT_FALSE(rig.write(a, file, content.size(), "-", kWriteWriteback).stable);
+    rig.hold_commits = true;
+    a.slot = 10;
+    auto first = rig.start_commit(a, file);
+    rig.settle();
+    const std::string text = std::to_string(durable);
+    WriteArgs args{.node = rig_handle(b), .append = true};
+    args.data = {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+    auto append = rig.start_write(b, args);
+    a.slot = 11;
+    auto foreign = rig.start_commit(a, file);
+    rig.settle();
+    for (int i = 0; i < durable; ++i) {
+      rig.commits->step();
+      rig.settle();
+    }
+    rig.hold_commits = false;
+    restart();
+    come_back(a);
+    come_back(b);
+    auto state = std::make_shared<WriteState>();
+    WriteAnswer again =
+        rig.finish(rig.start<WriteAnswer>(b, &b.op, [args, state](Turn& t, WriteAnswer& r) {
+          return server::write(t, args, state, r);
+        }));
+    EXPECT_EQ(again.error, 0);
+    EXPECT_EQ(again.off, content.size() + 1);
+    content += "-" + text;
+    EXPECT_EQ(rig.content(a, file), content) << durable;
+  }
+}
+
 // The open is the server's memory: the replay brings it back, and keeps the file until then.
 TEST_F(Reclaim, what_a_change_without_an_answer_has_opened_stays) {
   CreateArgs args{.dir = a.root.handle, .mode = S_IFREG | 0600, .flags = kCreateTmpfile};

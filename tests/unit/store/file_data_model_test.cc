@@ -54,6 +54,25 @@ class RandomOperations : public testing::TestWithParam<Engine> {
     if (pending.size() < offset + text.size()) pending.resize(offset + text.size());
     pending.replace(offset, text.size(), text);
   }
+  // Other commits in between bring none of it.
+  void write_held(uint64_t ino) {
+    auto held = std::make_shared<HeldWrites>();
+    std::string after = pending_[ino];
+    for (uint64_t left = 1 + random_below(4); left != 0; --left) {
+      const uint64_t offset = random_offset();
+      const std::string text =
+          pattern(random_size(offset), static_cast<uint32_t>(random_below(1 << 30)));
+      ASSERT_TRUE(rig_->write(ino, offset, text, held).ok());
+      if (after.size() < offset + text.size()) after.resize(offset + text.size());
+      after.replace(offset, text.size(), text);
+      if (random_below(2) == 0) continue;
+      ASSERT_TRUE(rig_->commit(ino).ok());
+      committed_[ino] = pending_[ino];
+      ASSERT_NO_FATAL_FAILURE(check(ino));
+    }
+    ASSERT_TRUE(rig_->commit(ino, held).ok());
+    committed_[ino] = pending_[ino] = after;
+  }
   void clone(uint64_t ino) {
     constexpr uint64_t kBlock = kBlockSize_bytes;
     const uint64_t source = 1 + random_below(kFiles);
@@ -123,7 +142,10 @@ TEST_P(RandomOperations, match_strings) {
   for (int i = 0; i < GetParam().steps; ++i) {
     SCOPED_TRACE(i);
     uint64_t ino = 1 + random_below(kFiles);
-    switch (random_below(9)) {
+    switch (random_below(10)) {
+      case 9:
+        ASSERT_NO_FATAL_FAILURE(write_held(ino));
+        break;
       case 8:
         ASSERT_NO_FATAL_FAILURE(clone(ino));
         break;

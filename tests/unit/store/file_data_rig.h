@@ -116,18 +116,19 @@ class FileDataRig : public FileData::Host {
     return committed.error();
   }
 
-  Errno write(uint64_t ino, uint64_t offset, std::string_view text) {
+  Errno write(uint64_t ino, uint64_t offset, std::string_view text, HeldWritesRef held = nullptr) {
     std::optional<Errno> result;
-    data_->write(ino, offset, as_bytes(text), [&](Result<WriteReply> reply) {
+    auto done = [&](Result<WriteReply> reply) {
       result = reply.error();
       commit_wanted_ = reply.ok() && reply->commit_wanted;
-    });
+    };
+    data_->write(ino, offset, as_bytes(text), std::move(done), {}, std::move(held));
     while (!result.has_value() && step()) {
     }
     return result.value_or(Errno(ETIMEDOUT));
   }
-  Errno commit(uint64_t ino) {
-    return change([&](ChangeDone done) { data_->commit(ino, std::move(done)); });
+  Errno commit(uint64_t ino, HeldWritesRef held = nullptr) {
+    return change([&](ChangeDone done) { data_->commit(ino, std::move(done), held); });
   }
   Errno truncate(uint64_t ino, uint64_t size) {
     return change([&](ChangeDone done) { data_->truncate(ino, size, std::move(done)); });

@@ -497,6 +497,68 @@ TEST_F(FileDataTest, commits_run_one_after_the_other_and_cover_what_came_before)
   expect_content("onetwo");
 }
 
+TEST_F(FileDataTest, held_writes_go_with_their_own_commit_and_no_other) {
+  for (size_t size : {4 * kKiB, 200 * kKiB}) {
+    const std::string old = pattern(size, 1), mine = pattern(size, 2), more = pattern(100, 3);
+    ASSERT_TRUE(rig_->write_durably(kIno, 0, old).ok());
+    auto held = std::make_shared<HeldWrites>();
+    ASSERT_TRUE(rig_->write(kIno, 0, mine, held).ok());
+    ASSERT_TRUE(rig_->write(kIno, 50, more, held).ok()) << "over what it has written before";
+    ASSERT_TRUE(rig_->write(kIno, 1 * kMiB, "end").ok());
+    ASSERT_TRUE(rig_->commit(kIno).ok());
+    std::string content = old;
+    content.resize(1 * kMiB);
+    expect_content(content + "end");
+    EXPECT_EQ(rig_->data().pending_end(kIno), size);
+    ASSERT_TRUE(rig_->commit(kIno, held).ok());
+    content.replace(0, size, mine).replace(50, more.size(), more);
+    expect_content(content + "end");
+    EXPECT_FALSE(rig_->data().has_pending(kIno));
+    crash();
+    expect_content(content + "end");
+    ASSERT_TRUE(rig_->truncate(kIno, 0).ok());
+  }
+}
+
+// Neither waits for the other for good: an edit comes after all of what was held before it.
+TEST_F(FileDataTest, edits_and_overlapping_writes_wait_for_the_commit_of_what_is_held) {
+  auto held = std::make_shared<HeldWrites>();
+  ASSERT_TRUE(rig_->write(kIno, 0, "held", held).ok());
+  Errno cut(EIO), over(EIO);
+  rig_->data().write(kIno, 0, as_bytes("over"), [&](Result<WriteReply> r) { over = r.error(); });
+  rig_->run();
+  EXPECT_EQ(over, Errno(EIO)) << "not yet";
+  rig_->data().truncate(kIno, 2, [&](Result<DataChange> r) { cut = rig_->store(std::move(r)); });
+  rig_->run();
+  EXPECT_EQ(cut, Errno(EIO)) << "not yet";
+  ASSERT_TRUE(rig_->write(kIno, 4, " and more", held).ok());
+  std::optional<DataChange> change;
+  rig_->data().commit(
+      kIno, [&](Result<DataChange> r) { change.emplace(std::move(r).value()); }, held);
+  rig_->run();
+  ASSERT_TRUE(change.has_value());
+  EXPECT_EQ(change->size(), 13u);
+  EXPECT_EQ(over, Errno());
+  ASSERT_TRUE(rig_->store(std::move(*change)).ok());
+  rig_->run();
+  EXPECT_EQ(cut, Errno());
+  expect_content("ov");
+}
+
+TEST_F(FileDataTest, what_is_held_is_lost_with_the_rest_and_its_commit_says_so) {
+  auto held = std::make_shared<HeldWrites>();
+  ASSERT_TRUE(rig_->write(kIno, 0, "first", held).ok());
+  ASSERT_TRUE(rig_->write(kIno, 1 * kMiB, pattern(1 * kMiB, 1)).ok());
+  block_plan_.fail_at(1, Errno(EIO));
+  EXPECT_EQ(rig_->commit(kIno), Errno(EIO));
+  EXPECT_FALSE(rig_->data().has_pending(kIno));
+  EXPECT_EQ(rig_->commit(kIno, held), Errno(EIO));
+  auto next = std::make_shared<HeldWrites>();
+  ASSERT_TRUE(rig_->write(kIno, 0, "next", next).ok());
+  EXPECT_TRUE(rig_->commit(kIno, next).ok());
+  expect_content("next");
+}
+
 TEST_F(FileDataTest, writes_of_one_block_keep_their_order) {
   const std::string first = pattern(64 * kKiB, 1), second = pattern(64 * kKiB, 2);
   std::vector<int> order;
