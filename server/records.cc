@@ -11,6 +11,7 @@ namespace {
 constexpr uint8_t kRecordVersion = 1;
 constexpr uint8_t kSharedChunkVersion = 2;  // entries name their files, a slot may come twice
 constexpr uint8_t kNameableOrphanVersion = 2;
+constexpr uint8_t kVerifiedReplyVersion = 2;
 constexpr uint8_t kLastingSessionVersion = 2;  // what it takes to go on after a restart
 
 // ---- keys: big-endian
@@ -467,16 +468,22 @@ Result<SessionRecord> SessionRecord::decode(std::string_view value) {
 }
 
 std::string ReplyRecord::encode() const {
-  Encoder out;
+  Encoder out(verifier == 0 ? kRecordVersion : kVerifiedReplyVersion);
   out.number(slot_seq).number(hash).number(error).number(ino).number(generation);
-  return out.number(offset).number(count).take();
+  out.number(offset).number(count);
+  if (verifier != 0) out.number(verifier);
+  return out.take();
 }
 
 Result<ReplyRecord> ReplyRecord::decode(std::string_view value) {
-  Decoder in(value);
+  Decoder in(value, kVerifiedReplyVersion);
   ReplyRecord r;
   in.number(r.slot_seq).number(r.hash).number(r.error).number(r.ino).number(r.generation);
   in.number(r.offset).number(r.count);
+  if (in.version() == kVerifiedReplyVersion) {
+    in.number(r.verifier);
+    in.require(r.verifier != 0);
+  }
   return finish(in, r);
 }
 

@@ -215,6 +215,7 @@ struct ReplyRecord {  // errno and identity only: no lease, no attributes
   uint32_t generation = 0;
   uint64_t offset = 0;
   uint64_t count = 0;
+  uint64_t verifier = 0;
   std::string encode() const;
   static Result<ReplyRecord> decode(std::string_view value);
   bool operator==(const ReplyRecord&) const = default;

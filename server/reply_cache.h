@@ -22,9 +22,10 @@ struct Outcome {
   int error = 0;
   uint64_t ino = 0;  // of the inode made or changed
   uint32_t gen = 0;
-  uint64_t off = 0;       // append: where; lock: the lock's id
-  uint64_t count = 0;     // write, copy: bytes
-  uint64_t verifier = 0;  // write: it is lost under any other; 0: it is durable
+  uint64_t off = 0;    // append: where; lock: the lock's id
+  uint64_t count = 0;  // write, copy: bytes
+  // Write: it is lost under any other; 0: it is durable. Commit: under which it was executed.
+  uint64_t verifier = 0;
 };
 
 class ReplyCache {

@@ -172,7 +172,8 @@ void Shard::complete(const RequestRef& request, Turn& turn) {
                            .ino = outcome.ino,
                            .generation = outcome.gen,
                            .offset = outcome.off,
-                           .count = outcome.count};
+                           .count = outcome.count,
+                           .verifier = outcome.verifier};
         staged.keys[reply_key(request->session->id, request->op.slot)] = record.encode();
       }
       if (turn.ino_limit_ != 0) ino_limit_ = turn.ino_limit_;

@@ -208,7 +208,8 @@ Result<void> Shard::restore_replies(Txn& txn) {
                                      .ino = record->ino,
                                      .gen = record->generation,
                                      .off = record->offset,
-                                     .count = record->count});
+                                     .count = record->count,
+                                     .verifier = record->verifier});
     return true;
   };
   return deps_.meta->scan(range.first, range.second, 0, visit);

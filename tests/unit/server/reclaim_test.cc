@@ -284,6 +284,22 @@ TEST_F(Reclaim, a_change_without_an_answer_is_found_done) {
   EXPECT_EQ(rig.finish(rig.start<ChangedReply>(a, &op, body, 8)).error, EPROTO);
 }
 
+// Whatever the verifier of this boot: what it made durable stays so.
+TEST_F(Reclaim, a_commit_without_an_answer_tells_the_verifier_of_then) {
+  rig.getattr(a, file, kPartW, true);
+  const uint64_t verifier = rig.write(a, file, 0, "dirty", kWriteWriteback).verifier;
+  ASSERT_EQ(rig.commit(a, file).verifier, verifier);
+  const Op op = a.op;
+  restart();
+  ASSERT_NE(rig.shard->verifier(), verifier);
+  come_back(a);
+  auto body = [](Turn&, WriteAnswer&) { return Errno(EIO); };
+  WriteAnswer again = rig.finish(rig.start<WriteAnswer>(a, &op, body));
+  EXPECT_EQ(again.error, 0);
+  EXPECT_TRUE(again.replayed);
+  EXPECT_EQ(again.verifier, verifier);
+}
+
 // A COMMIT of somebody else's that stands before its own in the file's lane must not bring the
 // bytes without the record.
 TEST_F(Reclaim, an_append_without_an_answer_is_found_done_or_not_made) {

@@ -43,6 +43,19 @@ class Schema : public testing::Test {
     EXPECT_EQ(data.getErrno(), 0);
     return data.getData();
   }
+  // A new file of one letter.
+  capnp::Response<wire::MetadataService::CreateResults> create(
+      capnp::Response<wire::Bootstrap::LoginResults>& mine, kj::byte letter) {
+    auto meta = wait(mine.getSession().metaRequest().send()).getService();
+    auto create = meta.createRequest();
+    create.initOp().setEpoch(mine.getInfo().getEpoch());
+    create.getOp().setSlot(2);
+    create.getOp().setSlotSeq(1);
+    create.setDir(mine.getInfo().getRoot().getHandle());
+    create.setName(capnp::Data::Reader(&letter, 1));
+    create.setMode(S_IFREG | 0666);
+    return wait(create.send());
+  }
   // Every handle in `params`, also in lists, becomes `handle`. Returns how many there are.
   static int set_handles(capnp::DynamicStruct::Builder params, const Handle& handle) {
     int count = 0;
@@ -223,16 +236,8 @@ TEST_F(Schema, a_control_connection_that_was_taken_over_is_refused) {
 // The client's word for it: back off, then send the same again.
 TEST_F(Schema, a_call_that_there_is_no_room_for_is_overloaded) {
   auto mine = login(connect());
-  auto meta = wait(mine.getSession().metaRequest().send()).getService();
-  auto create = meta.createRequest();
-  create.initOp().setEpoch(mine.getInfo().getEpoch());
-  create.getOp().setSlot(2);
-  create.getOp().setSlotSeq(1);
-  create.setDir(mine.getInfo().getRoot().getHandle());
   const kj::byte letter = 'f';
-  create.setName(capnp::Data::Reader(&letter, 1));
-  create.setMode(S_IFREG | 0666);
-  auto made = wait(create.send());
+  auto made = create(mine, letter);
   ASSERT_EQ(made.getReply().getErrno(), 0);
   auto theirs = login(connect());  // whose callback answers nothing
   auto their_meta = wait(theirs.getSession().metaRequest().send()).getService();
@@ -268,6 +273,26 @@ TEST_F(Schema, a_call_that_there_is_no_room_for_is_overloaded) {
     EXPECT_EQ(exception->getType(), kj::Exception::Type::OVERLOADED);
   } else {
     ADD_FAILURE() << "it was answered";
+  }
+}
+
+// The client compares: not even its own word for what it has written may come back as the answer.
+TEST_F(Schema, a_replayed_commit_tells_the_verifier_of_its_execution) {
+  auto mine = login(connect());
+  auto made = create(mine, 'f');
+  ASSERT_EQ(made.getReply().getErrno(), 0);
+  auto data = data_of(mine);
+  const uint64_t verifier = rig.shard->verifier();
+  for (int time = 0; time < 2; ++time) {
+    auto commit = data.commitRequest();
+    commit.initOp().setEpoch(mine.getInfo().getEpoch());
+    commit.getOp().setSlot(3);
+    commit.getOp().setSlotSeq(1);
+    commit.setNode(made.getReply().getNode().getHandle());
+    commit.setVerifier(verifier + 1);
+    auto done = wait(commit.send());
+    EXPECT_EQ(done.getErrno(), 0);
+    EXPECT_EQ(done.getVerifier(), verifier) << time;
   }
 }
 

@@ -100,6 +100,7 @@ TEST(Records, round_trip_and_damage) {
   round_trip(OrphanRecord{.sessions = {1, 2, UINT64_MAX}, .nameable = true});
   round_trip(sample_session());
   round_trip(ReplyRecord{5, 6, -17, 7, 8, 9, 10});
+  round_trip(ReplyRecord{5, 6, 0, 7, 8, 9, 10, 11});
   round_trip(QuotaRecord{1, 2});
   SuperRecord super;
   super.hash_key[3] = 9;
