@@ -441,7 +441,7 @@ std::string SessionRecord::encode() const {
   out.number(static_cast<uint32_t>(cred.groups.size()));
   for (uint32_t group : cred.groups) out.number(group);
   out.number(root_ino).bytes(address).number(static_cast<uint8_t>(holds));
-  out.number(static_cast<uint8_t>(terms_known)).bytes(export_path);
+  out.number(number).number(static_cast<uint8_t>(terms_known)).bytes(export_path);
   out.number(static_cast<uint8_t>(squash.root)).number(static_cast<uint8_t>(squash.all));
   return out.number(squash.anon_uid).number(squash.anon_gid).take();
 }
@@ -457,7 +457,7 @@ Result<SessionRecord> SessionRecord::decode(std::string_view value) {
   for (uint32_t& group : r.cred.groups) in.number(group);
   in.number(r.root_ino).bytes(r.address);
   if (in.version() == kLastingSessionVersion) {
-    in.number(holds).flag(r.terms_known).bytes(r.export_path);
+    in.number(holds).number(r.number).flag(r.terms_known).bytes(r.export_path);
     in.flag(r.squash.root).flag(r.squash.all).number(r.squash.anon_uid).number(r.squash.anon_gid);
   }
   in.require(state <= static_cast<uint8_t>(State::kClosed));

@@ -199,6 +199,7 @@ struct SessionRecord {
   uint64_t root_ino = 0;  // of the export
   std::string address;    // for people, and to tell whether its process has ended
   Holds holds = Holds::kLeases;
+  uint64_t number = 0;       // of the login among its client's; 0: it did not count
   bool terms_known = false;  // false: of an older server, and the two below say nothing
   std::string export_path;
   Squash squash;

@@ -116,6 +116,7 @@ class BootstrapImpl final : public wire::Bootstrap::Server {
     args.proof = to_string(params.getProof());
     args.export_path = to_string(params.getExport());
     args.read_only = params.getReadOnly();
+    args.number = params.getNumber();
     args.callback = std::make_shared<RemotePeer>(params.getCallback());
     if (!decode(params.getCred(), &args.cred).ok()) {
       context.getResults().setErrno(EINVAL);
@@ -147,6 +148,7 @@ class BootstrapImpl final : public wire::Bootstrap::Server {
     args.session_id = params.getSessionId();
     args.epoch = params.getEpoch();
     args.boot_verifier = params.getBootVerifier();
+    args.number = params.getNumber();
     for (auto grant : params.getHeld()) args.held.push_back(decode(grant));
     args.callback = std::make_shared<RemotePeer>(params.getCallback());
     auto paf = kj::newPromiseAndFulfiller<kj::Own<SessionReply>>();

@@ -60,6 +60,9 @@ struct Session {
   uint32_t begun = 0;       // operations that have had work done outside the loop
   bool end_is_durable = false;
 
+  // The highest of its login and binds; what comes with a lower one comes late.
+  uint64_t number = 0;
+
   // Of a session of an earlier boot, until its client has told what it holds.
   Awaited awaited = Awaited::kNo;
   bool reclaims = false;            // the newest bind has asked for that

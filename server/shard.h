@@ -74,6 +74,7 @@ struct LoginArgs {
   std::string challenge{}, client{}, proof{}, export_path{};
   Cred cred{};
   bool read_only = false;
+  uint64_t number = 0;  // of this client's logins and binds; 0: it does not count them
   std::shared_ptr<ClientPeer> callback{};
 };
 struct BindArgs {
@@ -83,6 +84,7 @@ struct BindArgs {
   uint64_t epoch = 0;
   std::vector<Grant> held{};
   uint64_t boot_verifier = 0;  // the newest that the client has; 0: it does not say
+  uint64_t number = 0;         // as of LoginArgs
   std::shared_ptr<ClientPeer> callback{};
 };
 struct SessionReply {
@@ -331,6 +333,7 @@ class Shard : public FileData::Host {
   // shard_session.cc
   Result<InodeRef> resolve_export(const Export& offered, const Cred& cred, std::string_view path,
                                   uint64_t* ino);
+  uint64_t newest_number(const std::string& client, const Principal& who) const;
   void end_earlier(const std::string& client, const Principal& who);
   void welcome(SessionRef session, Parts want, Done<SessionReply> done);
   std::vector<Grant> keep_held(Session& session, const std::vector<Grant>& held);

@@ -159,6 +159,7 @@ void Shard::restore_session(SessionId id, const SessionRecord& record) {
   session->id = id;
   session->epoch = record.epoch;
   session->client.assign(record.uuid.begin(), record.uuid.end());
+  session->number = record.number;
   session->principal.anyone = !record.forced_cred;
   session->principal.cred = record.cred;
   session->principal.squash = record.squash;

@@ -32,6 +32,7 @@ SessionRecord record_of(const Session& session, const PeerInfo& peer, std::strin
   record.uuid = bytes16(session.client);
   record.secret = bytes16(session.secret);
   record.epoch = session.epoch;
+  record.number = session.number;
   record.read_only = session.read_only;
   record.forced_cred = !session.principal.anyone;
   record.cred = session.principal.cred;
@@ -100,10 +101,13 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
   auto root = resolve_export(*offered, acting, args.export_path, &export_ino);
   if (!root.ok()) return done(refused(root.error(), "export " + args.export_path));
 
+  if (args.number != 0 && newest_number(args.client, auth.principal) >= args.number)
+    return done(refused(Errno(EAGAIN), "the client has a newer session"));
   end_earlier(args.client, auth.principal);
   auto session = std::make_shared<Session>();
   session->id = next_session_++;
   session->client = args.client;
+  session->number = args.number;
   session->secret.resize(kSecretSize_bytes);
   random_bytes(session->secret.data(), session->secret.size());
   session->principal = std::move(auth.principal);
@@ -129,6 +133,15 @@ void Shard::login(LoginArgs args, Done<SessionReply> done) {
     sessions_.remove(session->id);
     done(refused(error, "the session could not be recorded"));
   });
+}
+
+uint64_t Shard::newest_number(const std::string& client, const Principal& who) const {
+  uint64_t newest = 0;
+  for (const auto& [id, session] : sessions_.all()) {
+    if (session->client == client && is_user_of(*session, who))
+      newest = std::max(newest, session->number);
+  }
+  return newest;
 }
 
 // Who logs in anew has given up what an earlier session of his let him cache.
@@ -178,6 +191,10 @@ void Shard::bind(BindArgs args, Done<SessionReply> done) {
         refused(Errno(ESTALE), "the server's store is older than what the client has seen"));
   if (shutting_down_ && session->awaited != Awaited::kNo)
     return done(refused(Errno(EAGAIN), "the server is shutting down"));
+  // Its list of what is held is old, too. Not ESTALE: the client has the session.
+  if (args.number != 0 && args.number <= session->number)
+    return done(refused(Errno(EAGAIN), "the session was bound anew since"));
+  session->number = std::max(session->number, args.number);
   // Before the newest seq of each slot is told: what the old ones have not brought never comes.
   SessionTable::move_to_connection(*session, args.peer.connection);
   ++session->binding;

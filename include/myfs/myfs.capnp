@@ -159,21 +159,24 @@ interface Bootstrap {
             why :Text);
     # Another version: EPROTONOSUPPORT, `version` is the server's.
   login @1 (client :Data, proof :Data, cred :Cred, export :Data, callback :ClientCallback, readOnly
-      :Bool)
+      :Bool, number :UInt64)
         -> (errno :Int32, why :Text, session :Session, info :SessionInfo);
     # client: uuid, 16 bytes. proof: HMAC-SHA256(secret, challenge | client), empty on unix sockets.
     # export: path of the
     # directory that becomes the root. cred: default principal; on a unix socket a peer that is
     # neither root nor the server's
-    # own user acts as himself, whatever he claims.
+    # own user acts as himself, whatever he claims. number: rises with each login and bind of this
+    # client; 0: it does not count them. EAGAIN: one with a higher number has come before, so nobody
+    # waits for the answer to this one any more: its connection was given up, and it comes late.
   bind @2 (client :Data, proof :Data, sessionId :UInt64, epoch :UInt64, secret :Data, held
-      :List(Grant), callback :ClientCallback, bootVerifier :UInt64)
+      :List(Grant), callback :ClientCallback, bootVerifier :UInt64, number :UInt64)
         -> (errno :Int32, why :Text, session :Session, info :SessionInfo, kept :List(Grant), grace
             :Bool, reclaim :Bool);
     # bootVerifier: of the last answer to a login, or to a bind and the reclaims that it asked for;
     # 0: the client does not reclaim. reclaim: this server was begun since: `kept` is empty, and
     # nothing of the session's is done before the client has told by Session.reclaim what it holds.
-    # ESTALE also if the store has not seen that boot: an older one was put back.
+    # ESTALE also if the store has not seen that boot: an older one was put back. number: as of
+    # login; EAGAIN: the session has been bound under a higher one, and stays where it is.
   attachData @3 (sessionId :UInt64, token :Data) -> (errno :Int32, data :DataService);
 }
 

@@ -201,6 +201,7 @@ kj::Promise<LoginResult> login(uv_io::EventPort& port, Connection& connection,
   request.setCallback(
       connection.export_callback(kj::heap<CallbackServer>(sink, identity.on_evicted)));
   request.setReadOnly(identity.read_only);
+  request.setNumber(identity.number);
   int64_t sent_ns = boottime_ns();
   auto promise = request.send()
                      .then([&connection, sent_ns, tag = identity.session_tag](
@@ -225,6 +226,7 @@ kj::Promise<LoginResult> bind_session(uv_io::EventPort& port, Connection& connec
   request.setEpoch(session.epoch);
   request.setSecret(to_data(session.secret));
   request.setBootVerifier(session.boot_verifier);
+  request.setNumber(identity.number);
   size_t count = std::min(held.size(), kHeldGrantsMax);
   auto grants = request.initHeld(count);
   for (size_t i = 0; i < count; ++i) encode(held[i], grants[i]);

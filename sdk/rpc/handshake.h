@@ -52,6 +52,7 @@ struct Identity {
   std::string export_path;
   bool read_only = false;
   uint32_t session_tag = 0;  // of the handles that the answer brings
+  uint64_t number = 0;       // rises with each login and bind: what comes late is known by it
   std::function<void()> on_evicted;
 };
 

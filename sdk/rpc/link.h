@@ -198,6 +198,7 @@ class Link final : public CallOwner, public kj::TaskSet::ErrorHandler {
   kj::Own<kj::TaskSet> tasks_;
 
   std::atomic<uint64_t> incarnation_{0};
+  uint64_t handshakes_ = 0;  // logins and binds so far
   mutable Mutex mutex_{LockRank::kSession};
   SessionInfo info_ ABSL_GUARDED_BY(mutex_);
   std::string address_ ABSL_GUARDED_BY(mutex_);

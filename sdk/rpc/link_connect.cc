@@ -41,6 +41,7 @@ Identity Link::identity(const Greeting& greeting) {
   id.export_path = options_.export_path;
   id.read_only = options_.read_only;
   id.session_tag = static_cast<uint32_t>(incarnation());
+  id.number = ++handshakes_;
   id.on_evicted = [this] { verify_session(); };
   return id;
 }

@@ -378,6 +378,7 @@ class FakeBootstrap final : public wire::Bootstrap::Server {
     server_.last_challenge = "challenge";
     server_.last_proof = to_string(params.getProof());
     server_.last_client = to_string(params.getClient());
+    server_.last_number = params.getNumber();
     auto results = context.getResults();
     results.setErrno(server_.script_.login_errno);
     if (server_.script_.login_errno != 0) {
@@ -405,6 +406,7 @@ class FakeBootstrap final : public wire::Bootstrap::Server {
     ++server_.binds;
     server_.order_.push_back("bind");
     server_.held_grants = params.getHeld().size();
+    server_.last_number = params.getNumber();
     bool known = params.getSessionId() == server_.session_id_ &&
                  to_string(params.getSecret()) == server_.secret_ &&
                  server_.script_.bind_errno == 0;

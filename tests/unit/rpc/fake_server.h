@@ -118,6 +118,7 @@ class FakeServer {
   std::atomic<int> reclaims{0};  // parts
   std::atomic<uint64_t> last_epoch{0};
   std::atomic<uint64_t> held_grants{0};
+  std::atomic<uint64_t> last_number{0};  // of login and bind
   std::atomic<uint64_t> last_past_session{0};
   std::string last_proof;  // read it only while nothing logs in
   std::string last_challenge;

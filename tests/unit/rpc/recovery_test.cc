@@ -70,6 +70,24 @@ TEST_F(RecoveryTest, LostSessionStartsANewOne) {
   EXPECT_EQ(client_->stats().sessions_lost, 1u);
 }
 
+// By it the server knows what comes late of a connection that was given up.
+TEST_F(RecoveryTest, EachLoginAndBindHasAHigherNumber) {
+  ASSERT_TRUE(open().ok());
+  EXPECT_EQ(server_.last_number, 1u);
+  server_.break_connections();
+  ASSERT_TRUE(eventually([&] { return client_->stats().reconnects == 1; }));
+  EXPECT_EQ(server_.last_number, 2u);
+  server_.script([](Script& s) { s.bind_errno = EAGAIN; });
+  server_.break_connections();
+  ASSERT_TRUE(eventually([&] { return client_->stats().reconnects == 2; }));
+  EXPECT_EQ(server_.last_number, 4u) << "the session was bound in the second attempt";
+  EXPECT_EQ(client_->stats().sessions_lost, 0u);
+  server_.script([](Script& s) { s.bind_errno = ESTALE; });
+  server_.break_connections();
+  ASSERT_TRUE(sink_.wait_for("started 2"));
+  EXPECT_EQ(server_.last_number, 6u);
+}
+
 TEST_F(RecoveryTest, CallsInFlightWhenTheSessionIsLost) {
   ASSERT_TRUE(open().ok());
   server_.script([](Script& s) { s.hold = true; });

@@ -148,6 +148,7 @@ class Rig {
     args.export_path = path;
     args.cred = cred;
     args.read_only = read_only;
+    args.number = login_number;
     args.callback = client.peer;
     std::optional<SessionReply> reply;
     shard->login(std::move(args), [&](SessionReply r) { reply = std::move(r); });
@@ -164,9 +165,11 @@ class Rig {
   }
 
   // By what it was told before, whatever has become of the server.
-  SessionReply bind(Client& client, uint64_t boot_verifier = 0, std::vector<Grant> held = {}) {
+  SessionReply bind(Client& client, uint64_t boot_verifier = 0, std::vector<Grant> held = {},
+                    uint64_t number = 0) {
     const Session& known = *client.session;
     BindArgs args{.session_id = known.id, .epoch = known.epoch, .boot_verifier = boot_verifier};
+    args.number = number;
     args.peer.is_unix = true;
     args.peer.uid = known.principal.anyone ? 0 : known.principal.cred.uid;
     args.peer.gid = known.principal.cred.gid;
@@ -456,6 +459,7 @@ class Rig {
   int clients = 0;
   bool halted_ = false;
   int login_error = 0;
+  uint64_t login_number = 0;  // of the logins to come
 };
 
 inline Cred user(uint32_t uid, uint32_t gid = 100) {

@@ -131,6 +131,59 @@ TEST_F(Sessions, close_returns_everything_durably) {
   EXPECT_EQ(close(a), ESTALE);
 }
 
+// Its connection was given up long ago; the client has bound the session anew and been granted
+// more.
+TEST_F(Sessions, a_bind_that_comes_late_takes_nothing_over) {
+  rig.boot();
+  Client a = rig.login();
+  const Handle file = rig.create(a, a.root.handle, "f").node.handle;
+  ASSERT_EQ(rig.bind(a, 0, {}, 2).error, 0);
+  ASSERT_NE(rig.getattr(a, file, kPartR, true).node.grant.seq, 0u);
+  const uint64_t binding = a.session->binding;
+  for (uint64_t late : {1, 2}) {
+    SessionReply refused = rig.bind(a, 0, {}, late);
+    EXPECT_EQ(refused.error, EAGAIN) << "not ESTALE: the session lives";
+    EXPECT_EQ(refused.why, "the session was bound anew since");
+  }
+  EXPECT_EQ(a.session->binding, binding);
+  EXPECT_EQ(rig.held(a, file.ino) & kPartR, kPartR);
+  Client thief;
+  thief.session = std::make_shared<Session>();
+  thief.session->id = a.session->id;
+  thief.session->epoch = a.session->epoch;
+  thief.session->client = a.session->client;
+  thief.session->principal = a.session->principal;
+  thief.session->secret = std::string(kSecretSize_bytes, 'x');
+  EXPECT_EQ(rig.bind(thief, 0, {}, 1).error, EACCES) << "nothing is told without the secret";
+  EXPECT_EQ(rig.bind(thief, 0, {}, 9).error, EACCES);
+  ASSERT_EQ(rig.bind(a, 0, {}, 3).error, 0);
+  EXPECT_EQ(rig.held(a, file.ino) & kPartR, 0) << "what the newest one does not name is forgotten";
+  EXPECT_EQ(rig.bind(a).error, 0) << "of a client that does not count them";
+}
+
+// Nor does it end the session that the client waits to bind, or begin one beside it.
+TEST_F(Sessions, a_login_that_comes_late_is_refused) {
+  rig.boot();
+  rig.login_number = 2;
+  Client a = rig.login();
+  auto late = [&] {
+    rig.clients = 0;  // as a
+    rig.login_number = 1;
+    rig.login();
+    return rig.login_error;
+  };
+  EXPECT_EQ(late(), EAGAIN);
+  EXPECT_EQ(rig.records('S'), 1u);
+  rig.halt(true);
+  rig.boot(false);
+  EXPECT_EQ(late(), EAGAIN);
+  SessionReply bound = rig.bind(a, 0, {}, 3);
+  EXPECT_EQ(bound.error, 0) << bound.why;
+  rig.clients = 1;
+  Client other = rig.login();
+  EXPECT_EQ(rig.login_error, 0) << "that of another client has numbers of its own";
+}
+
 TEST_F(Sessions, an_expired_session_lives_until_it_is_in_the_way) {
   rig.boot();
   Client a = rig.login();

@@ -57,6 +57,7 @@ SessionRecord sample_session() {
   r.root_ino = 1;
   r.address = "unix:pid=1";
   r.holds = SessionRecord::Holds::kLocks;
+  r.number = 6;
   r.terms_known = true;
   r.export_path = "/a";
   r.squash = {.root = true, .all = false, .anon_uid = 7, .anon_gid = 8};
@@ -143,11 +144,12 @@ TEST(Records, a_chunk_that_shares_says_so) {
 TEST(Records, sessions_and_orphans_of_older_servers_are_read) {
   SessionRecord session = sample_session();
   session.holds = SessionRecord::Holds::kLeases;
+  session.number = 0;
   session.terms_known = false;
   session.export_path.clear();
   session.squash = Squash();
   std::string value = session.encode();
-  constexpr size_t kAdded = 1 + 1 + 4 + 2 + 2 * sizeof(uint32_t);
+  constexpr size_t kAdded = 1 + 8 + 1 + 4 + 2 + 2 * sizeof(uint32_t);
   value.resize(value.size() - kAdded);
   value[0] = 1;
   EXPECT_EQ(*SessionRecord::decode(value), session);
