@@ -104,8 +104,11 @@ Errno begin_write(Turn& turn, const WriteArgs& args, const std::shared_ptr<Write
   state->count = args.data.size();
   std::span<const uint8_t> data = args.data;
   if ((args.flags & kWriteWriteback) != 0 && args.has_trunc_gen) {
-    uint64_t end = shard.smallest_size_since(ino, args.trunc_gen, record.trunc_gen);
-    data = data.first(state->off >= end ? 0 : std::min<uint64_t>(data.size(), end - state->off));
+    std::optional<uint64_t> end = record.smallest_size_since(args.trunc_gen);
+    // The client has the bytes, and sends what is left of them once it has heard of the
+    // truncations.
+    if (!end.has_value()) return Errno(EAGAIN);
+    data = data.first(state->off >= *end ? 0 : std::min<uint64_t>(data.size(), *end - state->off));
   }
   shard.counters().bytes_in += data.size();
   if (data.empty()) {  // cut off, or nothing to begin with

@@ -166,11 +166,9 @@ Errno finish_truncate(Turn& turn, uint64_t ino, uint64_t size, ContentChange& ch
   InodeRecord& inode = turn.edit(ino);
   data.apply_to(inode);
   inode.mtime = turn.now();
-  ++inode.trunc_gen;
-  inode.trunc_size = size;
+  inode.count_truncation(size);
   if (drops_privileges(inode, turn.cred()))
     inode.mode = mode_without_privileges(owner_of(inode), turn.cred());
-  turn.shard().note_truncation(ino, inode.trunc_gen, size);
   turn.take(std::move(data));
   return {};
 }

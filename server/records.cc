@@ -9,7 +9,8 @@ namespace myfs::server {
 namespace {
 
 constexpr uint8_t kRecordVersion = 1;
-constexpr uint8_t kSharedChunkVersion = 2;  // entries name their files, a slot may come twice
+constexpr uint8_t kSharedChunkVersion = 2;     // entries name their files, a slot may come twice
+constexpr uint8_t kOftenTruncatedVersion = 2;  // an inode that remembers more than the last time
 constexpr uint8_t kNameableOrphanVersion = 2;
 constexpr uint8_t kVerifiedReplyVersion = 2;
 constexpr uint8_t kLastingSessionVersion = 2;  // what it takes to go on after a restart
@@ -280,24 +281,70 @@ Kstat InodeRecord::to_kstat(uint64_t ino) const {
   return stat;
 }
 
+void InodeRecord::count_truncation(uint64_t new_size) {
+  uint32_t first = ++trunc_gen;
+  trunc_size = new_size;
+  while (!truncations.empty() && truncations.back().size >= new_size) {
+    first = truncations.back().first;
+    truncations.pop_back();
+  }
+  if (truncations.size() >= kTruncationsMax) truncations.erase(truncations.begin());
+  truncations.push_back({first, new_size});
+}
+
+std::optional<uint64_t> InodeRecord::smallest_size_since(uint32_t gen) const {
+  if (gen >= trunc_gen) return UINT64_MAX;
+  auto after = std::find_if(truncations.begin(), truncations.end(),
+                            [gen](const Truncations& t) { return t.first > gen + 1; });
+  if (after == truncations.begin()) return std::nullopt;
+  return std::prev(after)->size;
+}
+
+namespace {
+
+bool may_be_truncations(const InodeRecord& inode) {
+  const std::vector<Truncations>& all = inode.truncations;
+  if (all.empty() || all.size() > kTruncationsMax) return false;
+  for (size_t i = 1; i < all.size(); ++i) {
+    if (all[i].first <= all[i - 1].first || all[i].size <= all[i - 1].size) return false;
+  }
+  return all.front().first != 0 && all.back().first <= inode.trunc_gen &&
+         all.back().size == inode.trunc_size && (all.size() > 1 || all[0].first != inode.trunc_gen);
+}
+
+}  // namespace
+
 std::string InodeRecord::encode() const {
-  Encoder out;
+  const bool one = truncations.size() == 1 && truncations[0].first == trunc_gen;
+  const bool often = !truncations.empty() && !one;
+  Encoder out(often ? kOftenTruncatedVersion : kRecordVersion);
   out.number(generation).number(mode).number(uid).number(gid).number(nlink).number(flags);
   out.number(rdev).number(size).number(blocks);
   out.when(atime).when(mtime).when(ctime).when(btime);
   out.number(change).number(trunc_gen).number(trunc_size).number(parent).bytes(data);
+  if (often) {
+    out.number(static_cast<uint32_t>(truncations.size()));
+    for (const Truncations& t : truncations) out.number(t.first).number(t.size);
+  }
   // Few inodes have any; the records of the others end here.
   if (!acl.empty() || !default_acl.empty()) out.bytes(acl.to_xattr()).bytes(default_acl.to_xattr());
   return out.take();
 }
 
 Result<InodeRecord> InodeRecord::decode(std::string_view value) {
-  Decoder in(value);
+  Decoder in(value, kOftenTruncatedVersion);
   InodeRecord r;
   in.number(r.generation).number(r.mode).number(r.uid).number(r.gid).number(r.nlink);
   in.number(r.flags).number(r.rdev).number(r.size).number(r.blocks);
   in.when(r.atime).when(r.mtime).when(r.ctime).when(r.btime);
   in.number(r.change).number(r.trunc_gen).number(r.trunc_size).number(r.parent).bytes(r.data);
+  if (in.version() == kOftenTruncatedVersion) {
+    r.truncations.resize(in.count(12));
+    for (Truncations& t : r.truncations) in.number(t.first).number(t.size);
+    in.require(may_be_truncations(r));
+  } else if (r.trunc_gen != 0) {
+    r.truncations = {{r.trunc_gen, r.trunc_size}};
+  }
   if (in.more()) {
     std::string access, inherited;
     in.bytes(access).bytes(inherited);

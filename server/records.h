@@ -96,6 +96,15 @@ Result<std::optional<BlockId>> parse_garbage_block(std::string_view key);
 
 // ---- records: each has encode() and decode(), which gives EUCLEAN for a damaged value
 
+// Truncations of a file from number `first` on, up to those that the next entry begins with: the
+// smallest size since any of them.
+struct Truncations {
+  uint32_t first = 0;
+  uint64_t size = 0;
+  bool operator==(const Truncations&) const = default;
+};
+inline constexpr size_t kTruncationsMax = 8;  // entries; only truncations that grow add one
+
 struct InodeRecord {
   uint32_t generation = 0;
   uint32_t mode = 0;  // with S_IFMT
@@ -107,9 +116,10 @@ struct InodeRecord {
   uint64_t blocks = 0;  // of 512 bytes; as size
   Time atime, mtime, ctime, btime;
   uint64_t change = 0;
-  uint32_t trunc_gen = 0;
-  uint64_t trunc_size = 0;
-  uint64_t parent = 0;   // directories
+  uint32_t trunc_gen = 0;                // counts truncations
+  uint64_t trunc_size = 0;               // of the last one
+  std::vector<Truncations> truncations;  // first and size ascend; the newest
+  uint64_t parent = 0;                   // directories
   std::string data;      // symbolic link: its target. Regular file: inline content, see FileData
   PosixAcl acl;          // never one that the mode says all of; its classes are the mode's
   PosixAcl default_acl;  // directories
@@ -117,6 +127,11 @@ struct InodeRecord {
   bool is_dir() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }
   bool is_symlink() const { return S_ISLNK(mode); }
+  // A truncation to `size` is counted.
+  void count_truncation(uint64_t new_size);
+  // What is behind it and was written when so many had been counted has been cut off since. None:
+  // that is not known any more.
+  std::optional<uint64_t> smallest_size_since(uint32_t gen) const;
   Kstat to_kstat(uint64_t ino) const;
   std::string encode() const;
   static Result<InodeRecord> decode(std::string_view value);

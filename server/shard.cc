@@ -8,7 +8,6 @@
 namespace myfs::server {
 namespace {
 
-constexpr size_t kTruncationsMax = 64;  // remembered of one inode
 constexpr size_t kCommittedHeld = 256;  // records that FileData may be looking at in one turn
 
 }  // namespace
@@ -276,7 +275,6 @@ void Shard::on_report(uint64_t seq, Errno error) {
     for (uint64_t ino : settling.removed) {
       data_->removed(ino);
       orphans_.erase(ino);
-      truncations_.erase(ino);
       tmpfiles_.erase(ino);
     }
   }
@@ -343,24 +341,6 @@ bool Shard::pinned(uint64_t ino) const {
   // Who has not come back may have anything open.
   return leases_.pinned(ino) || opens_.any(ino) || busy(ino) || awaited(Awaited::kPins) ||
          maybe_open_.contains(ino);
-}
-
-void Shard::note_truncation(uint64_t ino, uint32_t gen, uint64_t size) {
-  auto& list = truncations_[ino];
-  for (Truncation& truncation : list) truncation.size = std::min(truncation.size, size);
-  list.push_back(Truncation{.gen = gen, .size = size});
-  if (list.size() > kTruncationsMax) list.erase(list.begin());
-}
-
-uint64_t Shard::smallest_size_since(uint64_t ino, uint32_t gen, uint32_t now_gen) const {
-  if (gen >= now_gen) return UINT64_MAX;
-  auto it = truncations_.find(ino);
-  if (it == truncations_.end()) return 0;
-  // Each entry is the smallest size since its own truncation; those after `gen` count.
-  for (const Truncation& truncation : it->second) {
-    if (truncation.gen > gen) return truncation.gen == gen + 1 ? truncation.size : 0;
-  }
-  return 0;
 }
 
 const InodeRecord* Shard::committed_inode(uint64_t ino) {

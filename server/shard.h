@@ -259,9 +259,6 @@ class Shard : public FileData::Host {
     write_back(data_->inodes_with_pending(), std::move(done));
   }
   void write_back(const std::vector<uint64_t>& inodes, Done<Errno> done);
-  void note_truncation(uint64_t ino, uint32_t gen, uint64_t size);
-  // The smallest size since truncation `gen` of an inode that is now at `now_gen`.
-  uint64_t smallest_size_since(uint64_t ino, uint32_t gen, uint32_t now_gen) const;
 
   // ---- FileData::Host
   const InodeRecord* committed_inode(uint64_t ino) override;
@@ -281,10 +278,6 @@ class Shard : public FileData::Host {
     uint64_t ino = 0;
     RequestRef request{};
     int64_t deadline_ns = 0;
-  };
-  struct Truncation {
-    uint32_t gen = 0;
-    uint64_t size = 0;  // the smallest since
   };
 
   Shard(ShardDeps deps, ShardOptions options, const SuperRecord& super, uint64_t boot);
@@ -414,8 +407,7 @@ class Shard : public FileData::Host {
   uint64_t next_session_;
   absl::flat_hash_set<uint64_t> orphans_;   // inodes without names, as the view has it
   absl::flat_hash_set<uint64_t> tmpfiles_;  // that never had a name, and may be given one
-  absl::flat_hash_map<uint64_t, std::vector<Truncation>> truncations_;
-  std::vector<SessionRef> to_end_again_;  // whose end could not be committed
+  std::vector<SessionRef> to_end_again_;    // whose end could not be committed
 
   std::deque<InodeRef> committed_held_;  // keeps what committed_inode() showed
 

@@ -475,6 +475,25 @@ TEST_F(Data, truncate_shrinks_grows_and_counts) {
   EXPECT_EQ(rig.setattr(a, a.root.handle, kSetSize, size_of(0)).error, EISDIR);
 }
 
+// Better sent once more than cut off on a guess, or kept where it was cut off.
+TEST_F(Data, write_back_from_before_more_truncations_than_are_known_comes_again) {
+  const uint64_t seq = rig.getattr(a, file, kPartW, true).node.grant.seq;
+  const auto grown = static_cast<uint32_t>(kTruncationsMax);
+  for (uint32_t i = 0; i <= grown; ++i) rig.setattr(a, file, kSetSize, size_of(i));
+  const std::string text = "hello world";
+  for (uint32_t gen : {0u, 1u, grown, grown + 1}) {
+    WriteArgs args{.node = file, .lease_seq = seq, .trunc_gen = gen, .has_trunc_gen = true};
+    args.flags = kWriteWriteback;
+    args.data = {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+    EXPECT_EQ(rig.finish(rig.start_write(a, args)).error, gen == 0 ? EAGAIN : 0) << gen;
+    EXPECT_EQ(rig.commit(a, file).error, 0);
+    if (gen == 1) {
+      EXPECT_EQ(rig.content(a, file), std::string("h\0\0\0\0\0\0\0", grown));
+    }
+  }
+  EXPECT_EQ(rig.content(a, file), text);
+}
+
 TEST_F(Data, open_and_create_truncate) {
   rig.write(a, file, 0, "hello");
   Opener open = opener(1, kAccessRead | kAccessWrite);

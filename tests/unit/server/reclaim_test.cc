@@ -284,6 +284,34 @@ TEST_F(Reclaim, a_change_without_an_answer_is_found_done) {
   EXPECT_EQ(rig.finish(rig.start<ChangedReply>(a, &op, body, 8)).error, EPROTO);
 }
 
+// The answer to the truncation, and the writes sent before it, were lost with the server.
+TEST_F(Reclaim, what_was_written_before_a_truncation_is_cut_to_its_size_and_no_more) {
+  const Grant w = rig.getattr(a, file, kPartA | kPartW, true).node.grant;
+  ASSERT_EQ(w.parts & kPartW, kPartW);
+  rig.setattr(a, file, kSetSize, size_of(8));
+  rig.setattr(a, file, kSetSize, size_of(5));
+  const uint64_t change = rig.setattr(a, file, kSetSize, size_of(7)).node.attr.change;
+  ASSERT_EQ(rig.held(a, file.ino) & kPartW, kPartW);
+  restart();
+  rig.bind(a);
+  ReclaimReply reply = rig.reclaim(a, {.leases = {claim(file, kAll, change, w.seq)}, .last = true});
+  ASSERT_EQ(kept(reply, file) & kPartW, kPartW);
+  const std::string text = "hello world";
+  auto write = [&](uint32_t gen) {
+    WriteArgs args{.node = file, .lease_seq = w.seq, .trunc_gen = gen, .has_trunc_gen = true};
+    args.flags = kWriteWriteback;
+    args.data = {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+    WriteAnswer wrote = rig.finish(rig.start_write(a, args));
+    EXPECT_EQ(wrote.error, 0);
+    EXPECT_EQ(wrote.count, text.size());
+    EXPECT_EQ(rig.commit(a, file).error, 0);
+    return rig.content(a, file);
+  };
+  EXPECT_EQ(write(0), std::string("hello\0\0", 7));
+  EXPECT_EQ(write(2), "hello w");
+  EXPECT_EQ(write(3), text);
+}
+
 // Whatever the verifier of this boot: what it made durable stays so.
 TEST_F(Reclaim, a_commit_without_an_answer_tells_the_verifier_of_then) {
   rig.getattr(a, file, kPartW, true);

@@ -33,6 +33,7 @@ InodeRecord sample_inode() {
   r.change = uint64_t{3} << 48 | 9;
   r.trunc_gen = 4;
   r.trunc_size = 2;
+  r.truncations = {{4, 2}};
   r.parent = 1;
   r.data = std::string("he\0lo", 5);
   return r;
@@ -94,6 +95,9 @@ void round_trip(const T& record) {
 
 TEST(Records, round_trip_and_damage) {
   round_trip(sample_inode());
+  InodeRecord often = sample_inode();
+  often.truncations = {{1, 0}, {3, 2}};
+  round_trip(often);
   round_trip(DirentRecord{9, 2, DT_DIR});
   round_trip(sample_chunk());
   round_trip(RefsRecord{2});
@@ -107,6 +111,39 @@ TEST(Records, round_trip_and_damage) {
   super.hash_key[3] = 9;
   super.created = {5, 6};
   round_trip(super);
+}
+
+TEST(Records, an_inode_knows_the_smallest_size_since_each_truncation) {
+  InodeRecord inode;
+  EXPECT_EQ(inode.smallest_size_since(0), UINT64_MAX);
+  std::vector<uint64_t> sizes;
+  for (uint64_t size : {70, 30, 30, 50, 10, 20, 40, 0, 5}) {
+    inode.count_truncation(size);
+    sizes.push_back(size);
+    inode = *InodeRecord::decode(inode.encode());
+    EXPECT_EQ(inode.trunc_gen, sizes.size());
+    EXPECT_EQ(inode.trunc_size, size);
+    for (uint32_t gen = 0; gen < sizes.size(); ++gen) {
+      EXPECT_EQ(inode.smallest_size_since(gen), *std::min_element(sizes.begin() + gen, sizes.end()))
+          << gen << " of " << sizes.size();
+    }
+    EXPECT_EQ(inode.smallest_size_since(inode.trunc_gen), UINT64_MAX);
+  }
+  for (int i = 0; i < 100; ++i) inode.count_truncation(5);
+  EXPECT_EQ(inode.truncations.size(), 2u);
+}
+
+TEST(Records, an_inode_that_grew_too_often_says_what_it_does_not_know) {
+  InodeRecord inode;
+  for (uint32_t i = 1; i <= kTruncationsMax + 2; ++i) inode.count_truncation(i);
+  inode = *InodeRecord::decode(inode.encode());
+  EXPECT_EQ(inode.truncations.size(), kTruncationsMax);
+  EXPECT_EQ(inode.smallest_size_since(1), std::nullopt);
+  EXPECT_EQ(inode.smallest_size_since(2), 3u);
+  // Nor does one that was written by an older server know more than the last.
+  InodeRecord old = sample_inode();
+  EXPECT_EQ(InodeRecord::decode(old.encode())->smallest_size_since(2), std::nullopt);
+  EXPECT_EQ(InodeRecord::decode(old.encode())->smallest_size_since(3), 2u);
 }
 
 TEST(Records, a_chunk_with_a_slot_twice_is_damaged) {
