@@ -369,11 +369,11 @@ void LeaseTable::new_session(uint64_t incarnation) {
   returns_ = {.incarnation = incarnation};
 }
 
-std::vector<rpc::Grant> LeaseTable::held_grants(size_t max) {
+std::vector<rpc::Grant> LeaseTable::held_grants(size_t max, std::vector<uint64_t>* lost_data) {
   MutexLock lock(mutex_);
   window_.make_grants_void();
   struct Held {
-    bool in_use;  // open, or with content that the server may lack
+    int use;  // 2: with content that the server may lack; 1: open
     rpc::Grant grant;
   };
   std::vector<Held> all;
@@ -381,20 +381,38 @@ std::vector<rpc::Grant> LeaseTable::held_grants(size_t max) {
     record->mu.lock_nested();
     const LeaseParts held = record->held_locked();
     if (held != 0) {
-      all.push_back({.in_use = record->opens_ != nullptr || (held & fs::kLeaseW) != 0,
+      all.push_back({.use = (held & fs::kLeaseW) != 0   ? 2
+                            : record->opens_ != nullptr ? 1
+                                                        : 0,
                      .grant = {.ino = ino, .parts = held, .seq = record->grant_seq_}});
     }
     record->mu.unlock();
   }
   // What is in use, then the newest; the same order whatever the hash table's.
   std::sort(all.begin(), all.end(), [](const Held& a, const Held& b) {
-    return a.in_use != b.in_use ? a.in_use : a.grant.seq > b.grant.seq;
+    return a.use != b.use ? a.use > b.use : a.grant.seq > b.grant.seq;
   });
-  if (all.size() > max) all.resize(max);
+  // The server gives the others away as soon as it has the list.
+  for (; all.size() > max; all.pop_back()) {
+    const rpc::Grant& grant = all.back().grant;
+    LeaseRecord& record = *records_.at(grant.ino);
+    record.mu.lock_nested();
+    if (lose_locked(record, grant.parts)) lost_data->push_back(grant.ino);
+    record.mu.unlock();
+  }
   std::vector<rpc::Grant> grants;
   grants.reserve(all.size());
   for (const Held& held : all) grants.push_back(held.grant);
   return grants;
+}
+
+// True: data parts are among them.
+bool LeaseTable::lose_locked(LeaseRecord& record, LeaseParts parts) {
+  record.mu.assert_held();
+  record.drop_locked(parts);
+  if ((parts & kDataParts) == 0) return false;
+  record.pages_generation = 0;
+  return true;
 }
 
 std::vector<uint64_t> LeaseTable::keep_only(const std::vector<rpc::Grant>& kept) {
@@ -407,13 +425,7 @@ std::vector<uint64_t> LeaseTable::keep_only(const std::vector<rpc::Grant>& kept)
     const LeaseParts held = record->held_locked();
     auto found = keep.find(ino);
     const LeaseParts lost = held & ~(found == keep.end() ? LeaseParts{0} : found->second);
-    if (lost != 0) {
-      record->drop_locked(lost);
-      if ((lost & kDataParts) != 0) {
-        record->pages_generation = 0;
-        lost_data.push_back(ino);
-      }
-    }
+    if (lost != 0 && lose_locked(*record, lost)) lost_data.push_back(ino);
     record->mu.unlock();
   }
   std::sort(lost_data.begin(), lost_data.end());

@@ -214,8 +214,8 @@ class LeaseTable {
   // Whether the grants in the reply of this call may be used; asked under the mutex of the record
   // that takes one in.
   bool usable(const Ticket& ticket) const;
-  // Whether another server has been told since the call began what is held: it knows nothing of what
-  // the call has opened. To be asked under the mutex of the record that it is for.
+  // Whether another server has been told since the call began what is held: it knows nothing of
+  // what the call has opened. To be asked under the mutex of the record that it is for.
   bool forgotten(const Ticket& ticket) const {
     return ticket.number < forgotten_below_.load(std::memory_order_acquire);
   }
@@ -261,9 +261,9 @@ class LeaseTable {
   // --- sessions
   // After the generation has changed.
   void new_session(uint64_t incarnation);
-  // What bind() is told, at most `max`. Grants of answers that have not been taken in are void from
-  // here on.
-  std::vector<rpc::Grant> held_grants(size_t max);
+  // What bind() is told, at most `max`; what is not in it is not held any more, and neither are
+  // grants of answers that have not been taken in. `lost_data`: the inodes that lost data parts.
+  std::vector<rpc::Grant> held_grants(size_t max, std::vector<uint64_t>* lost_data);
   // What a server that was begun anew is told, part by part. False: that is all.
   void begin_reclaim();
   bool next_claims(rpc::ReclaimPart* part);
@@ -282,6 +282,7 @@ class LeaseTable {
     return generation == validity_.generation.load(std::memory_order_acquire);
   }
 
+  static bool lose_locked(LeaseRecord& record, LeaseParts parts);
   void claim_locked(LeaseRecord& record, rpc::ReclaimPart* part)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void claim_uncovered_locked(LeaseRecord& record, const rpc::Handle& handle)

@@ -103,7 +103,7 @@ bool LeaseTable::keep_locked(LeaseRecord& record, const rpc::Handle& handle,
   record.mu.assert_held();
   const LeaseParts held = record.held_locked();
   const LeaseParts lost = held & ~kept.parts;
-  record.drop_locked(lost);
+  const bool lost_data = lose_locked(record, lost);
   record.giving_back_ &= kept.parts;
   record.raise_seq_locked(kept.seq);
   record.grant_seq_ = std::max(record.grant_seq_, kept.seq);
@@ -112,9 +112,7 @@ bool LeaseTable::keep_locked(LeaseRecord& record, const rpc::Handle& handle,
   const LeaseParts surplus = kept.parts & ~held;
   if (surplus != 0) returns_.grants.push_back({.ino = kept.ino, .parts = surplus, .seq = kept.seq});
   claim_uncovered_locked(record, handle);
-  if ((lost & kDataParts) == 0) return false;
-  record.pages_generation = 0;
-  return true;
+  return lost_data;
 }
 
 // --- locks

@@ -73,7 +73,12 @@ void Super::lose_dirty_pages(std::string why) {
   });
 }
 
-std::vector<rpc::Grant> Super::held_grants() { return leases_->held_grants(rpc::kHeldGrantsMax); }
+std::vector<rpc::Grant> Super::held_grants() {
+  std::vector<uint64_t> lost;
+  std::vector<rpc::Grant> held = leases_->held_grants(rpc::kHeldGrantsMax, &lost);
+  lose_pages_later(std::move(lost), "there are more leases than a bind can name");
+  return held;
+}
 
 void Super::on_rebound(const rpc::SessionInfo& info, std::vector<rpc::Grant> kept, bool grace,
                        int64_t sent_boottime_ns) {

@@ -131,18 +131,48 @@ TEST_F(LeaseTableTest, HeldGrantsAreNewestFirstAndLimited) {
   table.add(3, c.record);
   a.grant(1, kLeaseA, 30);
   b.grant(2, kLeaseA, 50);
-  std::vector<rpc::Grant> held = table.held_grants(10);
+  std::vector<uint64_t> lost;
+  std::vector<rpc::Grant> held = table.held_grants(10, &lost);
   ASSERT_EQ(2u, held.size());
   EXPECT_EQ(2u, held[0].ino);
   EXPECT_EQ(1u, held[1].ino);
-  EXPECT_EQ(1u, table.held_grants(1).size());
+  EXPECT_EQ(1u, table.held_grants(1, &lost).size());
+  EXPECT_TRUE(lost.empty()) << "no data";
+}
+
+// The server gives it to others before it answers the bind.
+TEST_F(LeaseTableTest, WhatTheListForABindHasNoRoomForIsOutOfUseAtOnce) {
+  Cached all[4] = {Cached(validity), Cached(validity), Cached(validity), Cached(validity)};
+  for (uint64_t i = 0; i < 4; ++i) table.add(i + 1, all[i].record);
+  all[0].grant(1, kLeaseA | kLeaseR | kLeaseW, 10);
+  all[1].grant(2, kLeaseA | kLeaseR, 20);
+  LeaseRecord::Open open;
+  open.access = rpc::kAccessRead;
+  all[1].record.add_open(open, 1);
+  all[2].grant(3, kLeaseA | kLeaseR, 40);
+  all[3].grant(4, kLeaseA, 30);
+  std::vector<uint64_t> lost;
+  std::vector<rpc::Grant> held = table.held_grants(2, &lost);
+  ASSERT_EQ(2u, held.size());
+  EXPECT_EQ(1u, held[0].ino) << "it has what the server may lack";
+  EXPECT_EQ(2u, held[1].ino) << "it is open";
+  EXPECT_TRUE(all[0].record.covers(kLeaseW));
+  EXPECT_TRUE(all[1].record.covers(kLeaseR));
+  EXPECT_FALSE(all[2].record.covers(kLeaseA) || all[2].record.covers(kLeaseR));
+  EXPECT_FALSE(all[3].record.covers(kLeaseA));
+  EXPECT_EQ(lost, (std::vector<uint64_t>{3}));
+  EXPECT_TRUE(table.keep_only(held).empty());
+  EXPECT_TRUE(all[1].record.covers(kLeaseR));
+  all[1].record.remove_open(open);
+  for (uint64_t i = 0; i < 4; ++i) table.remove(i + 1, all[i].record);
 }
 
 // It is not in the list, so the server forgets it.
 TEST_F(LeaseTableTest, AGrantNotTakenInWhenTheListForABindIsMadeIsVoid) {
   const Ticket answered = table.begin_call();
   EXPECT_TRUE(table.usable(answered));
-  EXPECT_TRUE(table.held_grants(10).empty());
+  std::vector<uint64_t> lost;
+  EXPECT_TRUE(table.held_grants(10, &lost).empty());
   EXPECT_FALSE(table.usable(answered));
   const Ticket later = table.begin_call();  // sent after the bind
   EXPECT_TRUE(table.usable(later));
