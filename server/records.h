@@ -22,6 +22,7 @@
 //   M <name>                  superblock and other single records
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -104,6 +105,11 @@ struct Truncations {
   bool operator==(const Truncations&) const = default;
 };
 inline constexpr size_t kTruncationsMax = 8;  // entries; only truncations that grow add one
+
+// What the change counter of an inode becomes in this boot of the server.
+inline uint64_t change_after(uint64_t change, uint64_t boot) {
+  return std::max(change + 1, (boot & 0xffff) << 48);
+}
 
 struct InodeRecord {
   uint32_t generation = 0;
@@ -255,15 +261,17 @@ struct SuperRecord {  // M "super"
   bool operator==(const SuperRecord&) const = default;
 };
 
-// Names below M. The values of all but "super" and "boot_marks" are
-// encode_u64(). "format" is the engine's.
+// Names below M. The values of all but "super", "boot_marks" and "host" are encode_u64(). "format"
+// is the engine's.
 inline constexpr std::string_view kMetaFormat = "format";
 inline constexpr std::string_view kMetaSuper = "super";
 inline constexpr std::string_view kMetaBoot = "boot";              // counts boots
 inline constexpr std::string_view kMetaBootMarks = "boot_marks";   // random, 4 bytes of each
 inline constexpr std::string_view kMetaInoHighWater = "ino_high";  // numbers below may be in use
 inline constexpr std::string_view kMetaSessionHighWater = "session_high";
-inline constexpr std::string_view kMetaClean = "clean";             // present: an orderly shutdown
+inline constexpr std::string_view kMetaLeaseTerm = "lease_term";  // ns, the longest in use
+inline constexpr std::string_view kMetaHost = "host";    // where process ids of sessions count
+inline constexpr std::string_view kMetaClean = "clean";  // present: an orderly shutdown
 inline constexpr std::string_view kMetaBlockEpoch = "block_epoch";  // FileData's
 inline constexpr std::string_view kMetaShardMap = "shard_map";
 

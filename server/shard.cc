@@ -302,9 +302,7 @@ void Shard::fail_uncommitted(Errno error) {
   }
 }
 
-uint64_t Shard::next_change(uint64_t old_change) const {
-  return std::max(old_change + 1, (boot_ & 0xffff) << 48);
-}
+uint64_t Shard::next_change(uint64_t old_change) const { return change_after(old_change, boot_); }
 
 uint64_t Shard::new_ino(Turn& turn) {
   if (next_ino_ >= std::max(ino_limit_, turn.ino_limit_)) {

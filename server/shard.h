@@ -246,9 +246,7 @@ class Shard : public FileData::Host {
   BlockSpace space() const { return data_->space(); }
   ShardStats stats() const;
   ShardStats& counters() { return stats_; }
-  int64_t server_term_ns() const {
-    return options_.term_ns + options_.term_ns / 100 + kNsPerSec;  // rule 14: 1 % + 1 s
-  }
+  int64_t server_term_ns() const { return with_margin(options_.term_ns); }
   bool shutting_down() const { return shutting_down_; }
   bool busy(uint64_t ino) const { return busy_.contains(ino); }
   // Whether an inode without names must live on for the time being.
@@ -280,6 +278,10 @@ class Shard : public FileData::Host {
     int64_t deadline_ns = 0;
   };
 
+  static int64_t with_margin(int64_t term_ns) {
+    return term_ns + term_ns / 100 + kNsPerSec;  // rule 14: 1 % + 1 s
+  }
+
   Shard(ShardDeps deps, ShardOptions options, const SuperRecord& super, uint64_t boot);
 
   // shard_boot.cc
@@ -287,6 +289,7 @@ class Shard : public FileData::Host {
   Result<void> boot();
   Result<void> mark_boot(Txn& txn);
   Result<void> restore_sessions(Txn& txn);
+  Result<void> plan_grace(Txn& txn);
   Result<void> restore_replies(Txn& txn);
   void restore_session(SessionId id, const SessionRecord& record);
   Result<void> find_orphans(Txn& txn);
@@ -411,6 +414,7 @@ class Shard : public FileData::Host {
 
   std::deque<InodeRef> committed_held_;  // keeps what committed_inode() showed
 
+  int64_t longest_term_ns_ = 0;      // that a client may have been told
   std::array<size_t, 4> awaited_{};  // sessions, by what they may hold
   int64_t awaited_until_ns_ = 0;     // then those that have not told it are ended,
   int64_t awaited_at_most_ns_ = 0;   // or then, if they were about to tell

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -46,7 +48,17 @@ InodeRecord root_inode(Time now, uint64_t change) {
 
 constexpr size_t kBootMarksMax = 256;  // who was away for more boots is not known any more
 
-// Whether `address` names a process of this machine that has ended.
+// Changes with the boot of the machine and with the name space of process ids. Empty: not known.
+std::string host_of_process_ids() {
+  std::array<char, 64> space{};
+  const ssize_t length = ::readlink("/proc/self/ns/pid", space.data(), space.size());
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string boot;
+  if (length <= 0 || !std::getline(file, boot)) return {};
+  return boot + " " + std::string(space.data(), static_cast<size_t>(length));
+}
+
+// Whether `address` names a process of this host that has ended.
 bool process_ended(std::string_view address) {
   constexpr std::string_view kPid = ",pid=";
   const size_t at = address.find(kPid);
@@ -128,12 +140,20 @@ Result<void> Shard::mark_boot(Txn& txn) {
 }
 
 Result<void> Shard::restore_sessions(Txn& txn) {
+  // A process id tells nothing elsewhere.
+  const std::string host = host_of_process_ids();
+  MYFS_ASSIGN(std::optional<std::string> last_host, deps_.meta->get(meta_key(kMetaHost)));
+  const bool same_host = !host.empty() && last_host == host;
+  txn.put(meta_key(kMetaHost), host);
   KeyRange range = type_range('S');
   auto visit = [&](std::string_view key, std::string_view value) {
     Result<SessionRecord> record = SessionRecord::decode(value);
     Result<uint64_t> id = parse_number(key);
-    if (!id.ok() || !record.ok() || record->state != SessionRecord::State::kLive || record->local ||
-        process_ended(record->address)) {
+    // Of a damaged one it is not known what its client holds: it is waited for, and cannot be
+    // bound.
+    if (!record.ok()) record = SessionRecord();
+    if (!id.ok() || record->state != SessionRecord::State::kLive || record->local ||
+        (same_host && process_ended(record->address))) {
       txn.del(std::string(key));
       return true;
     }
@@ -144,13 +164,25 @@ Result<void> Shard::restore_sessions(Txn& txn) {
     return true;
   };
   MYFS_TRY(deps_.meta->scan(range.first, range.second, 0, visit));
+  return plan_grace(txn);
+}
+
+// Clients go by the term that they were told, which may be longer than today's.
+Result<void> Shard::plan_grace(Txn& txn) {
+  longest_term_ns_ = options_.term_ns;
+  if (awaited(Awaited::kPins)) {
+    MYFS_ASSIGN(const uint64_t told, read_number(*deps_.meta, kMetaLeaseTerm, 0));
+    longest_term_ns_ = std::max(longest_term_ns_, static_cast<int64_t>(told));
+  }
+  txn.put(meta_key(kMetaLeaseTerm), encode_u64(static_cast<uint64_t>(longest_term_ns_)));
   if (!awaited(Awaited::kPins)) return {};
-  awaited_until_ns_ = boottime() + server_term_ns();
-  awaited_at_most_ns_ = awaited_until_ns_ + server_term_ns();
+  const int64_t term_ns = with_margin(longest_term_ns_);
+  awaited_until_ns_ = boottime() + term_ns;
+  awaited_at_most_ns_ = awaited_until_ns_ + term_ns;
   if (awaited(Awaited::kLocks)) locks_.hold_tickets();
   if (in_grace())
     log(LogLevel::kInfo, "operations wait up to %d s for %d clients of the last run",
-        server_term_ns() / kNsPerSec, awaited_[static_cast<size_t>(Awaited::kLeases)]);
+        term_ns / kNsPerSec, awaited_[static_cast<size_t>(Awaited::kLeases)]);
   return {};
 }
 

@@ -31,6 +31,11 @@ void Shard::await_no_more(Session& session) {
   if (grace && !in_grace()) log(LogLevel::kInfo, "nobody of the last run is waited for any more");
   wake(0);
   if (awaited(Awaited::kPins)) return;
+  if (std::exchange(longest_term_ns_, options_.term_ns) != options_.term_ns) {
+    Staged staged;
+    staged.keys[meta_key(kMetaLeaseTerm)] = encode_u64(static_cast<uint64_t>(options_.term_ns));
+    submit(std::move(staged), {});
+  }
   std::vector<uint64_t> orphans(orphans_.begin(), orphans_.end());
   std::sort(orphans.begin(), orphans.end());
   for (uint64_t ino : orphans) reap_if_unused(ino);

@@ -51,6 +51,12 @@ class Reclaim : public testing::Test {
     }
     return parts;
   }
+  void put(const std::string& key, const std::string& value) {
+    Txn txn;
+    txn.put(key, value);
+    const Txn* batch = &txn;
+    ASSERT_TRUE(rig.meta.commit_batch({&batch, 1}, Durability::kDurable).ok());
+  }
   ReclaimReply nothing(Client& c) { return rig.reclaim(c, {.last = true}); }
   // Binds and tells that it holds nothing.
   void come_back(Client& c) {
@@ -745,6 +751,39 @@ TEST_F(Reclaim, a_session_of_a_process_that_has_ended_is_not_waited_for) {
   EXPECT_EQ(rig.getattr(a, file).error, 0);
 }
 
+TEST_F(Reclaim, a_process_that_is_not_there_tells_nothing_on_another_host) {
+  const std::string key = session_key(b.session->id);
+  SessionRecord record = SessionRecord::decode(**rig.meta.get(key)).value();
+  record.address = "unix:uid=0,pid=2147483647";
+  put(key, record.encode());
+  put(meta_key(kMetaHost), "of another machine");
+  restart();
+  come_back(a);
+  auto asked = rig.start_getattr(a, file);
+  rig.settle();
+  EXPECT_FALSE(asked->has_value());
+  restart();
+  come_back(a);
+  EXPECT_EQ(rig.getattr(a, file).error, 0);
+}
+
+TEST_F(Reclaim, who_was_told_a_longer_term_is_waited_for_as_long) {
+  auto answered_after = [&](int64_t ns) {
+    restart();
+    come_back(a);
+    auto asked = rig.start_getattr(a, file);
+    rig.pass(ns);
+    return asked->has_value();
+  };
+  rig.options.term_ns = kNsPerSec;
+  EXPECT_FALSE(answered_after(20 * kNsPerSec));
+  EXPECT_FALSE(answered_after(20 * kNsPerSec)) << "the server died again";
+  EXPECT_TRUE(answered_after(22 * kNsPerSec));
+  b = rig.login();  // who is told the shorter one
+  EXPECT_FALSE(answered_after(kNsPerSec));
+  EXPECT_TRUE(answered_after(3 * kNsPerSec));
+}
+
 TEST_F(Reclaim, a_session_inside_the_servers_own_process_ends_with_it) {
   LoginArgs args;
   args.peer.is_unix = true;
@@ -757,13 +796,23 @@ TEST_F(Reclaim, a_session_inside_the_servers_own_process_ends_with_it) {
   EXPECT_EQ(rig.records('S'), 2u);
 }
 
+// Its client may use what he has cached, whatever that is.
+TEST_F(Reclaim, a_session_whose_record_is_damaged_is_waited_for_and_not_bound) {
+  put(session_key(b.session->id), "nonsense");
+  restart();
+  come_back(a);
+  EXPECT_EQ(rig.bind(b).error, ESTALE);
+  auto asked = rig.start_getattr(a, file);
+  rig.settle();
+  EXPECT_FALSE(asked->has_value());
+  rig.pass(Rig::kAfterGrace_ns);
+  EXPECT_TRUE(asked->has_value());
+  EXPECT_EQ(rig.records('S'), 1u);
+}
+
 TEST_F(Reclaim, a_damaged_reply_record_ends_its_session_and_no_other) {
   rig.create(a, a.root.handle, "g");
-  const std::string key = reply_key(a.session->id, a.slot);
-  Txn txn;
-  txn.put(key, "nonsense");
-  const Txn* batch = &txn;
-  ASSERT_TRUE(rig.meta.commit_batch({&batch, 1}, Durability::kDurable).ok());
+  put(reply_key(a.session->id, a.slot), "nonsense");
   restart();
   EXPECT_EQ(rig.bind(a).error, EACCES);
   EXPECT_EQ(rig.bind(b).error, 0);
