@@ -78,6 +78,12 @@ std::string_view FsckWalk::corrected(std::string_view key, std::string value) {
   return "corrected";
 }
 
+std::string_view FsckWalk::forbidden(uint64_t session) {
+  if (repair_ == nullptr) return {};
+  repair_->forbid_session(session);
+  return "nobody can go on with it";
+}
+
 std::string_view FsckWalk::kept(uint64_t ino) {
   if (repair_ == nullptr || !hasher_ || !repair_->keep(*hasher_, ino).ok()) return {};
   return "put into /lost+found";
@@ -146,6 +152,11 @@ void FsckWalk::see_meta() {
     hasher_.emplace(super->hash_key);
   } else {
     fault("superblock", "is damaged");
+  }
+  auto marks = meta_.get(meta_key(kMetaBootMarks));
+  unreadable_ |= !marks.ok();
+  if (marks.ok() && marks->value_or("").size() % sizeof(uint32_t) != 0) {
+    fault("superblock", "the list of boots is damaged", removed(meta_key(kMetaBootMarks)));
   }
 }
 
@@ -302,13 +313,16 @@ void FsckWalk::see_xattr(std::string_view key, std::string_view) {
 void FsckWalk::see_session(std::string_view key, std::string_view value) {
   auto number = parse_number(key);
   if (number.ok() && SessionRecord::decode(value).ok()) return;
-  fault(absl::StrFormat("session %d", number.value_or(0)), "record is damaged", removed(key));
+  fault(absl::StrFormat("session %d", number.value_or(0)), "record is damaged",
+        number.ok() && key == session_key(*number) ? forbidden(*number) : removed(key));
 }
 
 void FsckWalk::see_reply(std::string_view key, std::string_view value) {
   auto number = parse_number(key);
   if (number.ok() && parse_slot(key).ok() && ReplyRecord::decode(value).ok()) return;
   fault(absl::StrFormat("session %d", number.value_or(0)), "reply record is damaged", removed(key));
+  // Without it a change could be made a second time.
+  if (number.ok()) forbidden(*number);
 }
 
 void FsckWalk::check_inode(uint64_t ino, const Inode& inode) {

@@ -14,6 +14,32 @@ constexpr std::string_view kLostAndFound = "lost+found";
 
 }  // namespace
 
+void FsckRepair::remove(std::string_view key) {
+  note_change(key);
+  if (key[0] == 'I') gone_.insert(std::string(key));
+  txn_.del(std::string(key));
+}
+
+void FsckRepair::put(std::string_view key, std::string value) {
+  note_change(key);
+  txn_.put(std::string(key), std::move(value));
+}
+
+void FsckRepair::note_change(std::string_view key) {
+  constexpr std::string_view kOfAnInode = "ECX";
+  auto ino = parse_number(key);
+  if (ino.ok() && kOfAnInode.find(key[0]) != kOfAnInode.npos) changed_.insert(*ino);
+}
+
+void FsckRepair::forbid_session(uint64_t session) {
+  auto value = meta_.get(session_key(session));
+  if (!value.ok() || !value->has_value()) return;
+  auto record = SessionRecord::decode(**value);
+  if (!record.ok()) record = SessionRecord();
+  record->terms_known = false;
+  put(session_key(session), record->encode());
+}
+
 InodeRecord* FsckRepair::inode(uint64_t ino) {
   auto known = inodes_.find(ino);
   if (known != inodes_.end()) return &known->second;
@@ -52,8 +78,8 @@ Result<uint64_t> FsckRepair::lost_and_found(const DirentHasher& hasher) {
   dir.generation = 1;
   dir.parent = kRootIno;
   dir.atime = dir.mtime = dir.ctime = dir.btime = Time::from_ns(realtime_ns());
-  txn_.put(dirent_key(kRootIno, cookie, kLostAndFound),
-           DirentRecord{ino, dir.generation, DT_DIR}.encode());
+  put(dirent_key(kRootIno, cookie, kLostAndFound),
+      DirentRecord{ino, dir.generation, DT_DIR}.encode());
   txn_.put(meta_key(kMetaInoHighWater), encode_u64(ino + 1));
   ++root->nlink;
   inodes_[ino] = std::move(dir);
@@ -71,8 +97,7 @@ Result<void> FsckRepair::keep(const DirentHasher& hasher, uint64_t ino) {
     name = absl::StrFormat("#%d.%d", ino, other);
   }
   MYFS_ASSIGN(const uint64_t cookie, free_cookie(meta_, hasher, dir, name));
-  txn_.put(
-      dirent_key(dir, cookie, name),
+  put(dirent_key(dir, cookie, name),
       DirentRecord{ino, record->generation, static_cast<uint8_t>(IFTODT(record->mode))}.encode());
   if (record->is_dir()) {
     record->parent = dir;
@@ -83,7 +108,21 @@ Result<void> FsckRepair::keep(const DirentHasher& hasher, uint64_t ino) {
   return {};
 }
 
+Result<void> FsckRepair::count_changes() {
+  MYFS_ASSIGN(const auto boots, meta_.get(meta_key(kMetaBoot)));
+  auto boot = boots.has_value() ? decode_u64(*boots) : Result<uint64_t>(0);
+  for (const auto& [chunk, record] : chunks_) changed_.insert(chunk.first);
+  for (uint64_t ino : changed_) {
+    if (!gone_.contains(inode_key(ino))) (void)inode(ino);
+  }
+  for (auto& [ino, record] : inodes_) {
+    record.change = change_after(record.change, boot.value_or(0) + 1);
+  }
+  return {};
+}
+
 Result<void> FsckRepair::commit() {
+  MYFS_TRY(count_changes());
   for (const auto& [ino, record] : inodes_) txn_.put(inode_key(ino), record.encode());
   for (const auto& [chunk, record] : chunks_) {
     txn_.put(chunk_key(chunk.first, chunk.second), record.encode());

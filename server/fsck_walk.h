@@ -125,6 +125,7 @@ class FsckWalk {
   std::string_view removed(std::string_view key);
   std::string_view corrected(std::string_view key, std::string value);
   std::string_view kept(uint64_t ino);
+  std::string_view forbidden(uint64_t session);
   std::string_view detached(uint64_t dir);
   template <typename Edit>
   std::string_view edited(uint64_t ino, Edit edit) {

@@ -96,6 +96,9 @@ class Fsck : public testing::Test {
     edit(inode);
     put(inode_key(ino), inode.encode());
   }
+  SessionRecord session(uint64_t number) {
+    return SessionRecord::decode(**meta_.get(session_key(number))).value();
+  }
   ChunkRecord chunk(uint32_t index) {
     return ChunkRecord::decode(**meta_.get(chunk_key(kBig, index))).value();
   }
@@ -329,11 +332,36 @@ TEST_F(Fsck, damaged_records) {
   EXPECT_THAT(out, HasSubstr("/dir/link: entry is damaged\n"));
   EXPECT_THAT(out, HasSubstr("session 4: record is damaged\n"));
   EXPECT_THAT(out, HasSubstr("session 4: reply record is damaged\n"));
+  put(reply_key(5, 1), "x");
+  SessionRecord sound;
+  sound.terms_known = true;
+  put(session_key(5), sound.encode());
+  put(session_key(6), sound.encode());
+  put(meta_key(kMetaBootMarks), "xyz");
   repair();
   run(kFsckClean);
+  EXPECT_FALSE(session(4).terms_known);
+  EXPECT_FALSE(session(5).terms_known) << "a change could be made a second time";
+  EXPECT_TRUE(session(6).terms_known);
+  EXPECT_FALSE(meta_.get(meta_key(kMetaBootMarks))->has_value());
   EXPECT_EQ(lookup(kRootIno, "small"), 0u) << "nothing of it was left";
   EXPECT_EQ(lookup(kDir, "link"), 0u);
   EXPECT_EQ(lookup(kRootIno, "hard"), kLink);
+}
+
+// Clients tell a server that is begun anew how new their copies are.
+TEST_F(Fsck, what_a_repair_changes_is_newer_than_any_copy) {
+  constexpr uint64_t kSeen = (uint64_t{7} << 48) + 1000;
+  put(meta_key(kMetaBoot), encode_u64(7));
+  for (uint64_t ino : {kRootIno, kDir, kSmall, kBig, kLink}) {
+    edit_inode(ino, [](InodeRecord& inode) { inode.change = kSeen; });
+  }
+  put(chunk_key(kBig, 1), "x");
+  put(dirent_key(kDir, hasher_.first_cookie("link"), "link"), "x");
+  repair();
+  run(kFsckClean);
+  for (uint64_t ino : {kDir, kBig, kLink}) EXPECT_GT(inode(ino)->change, kSeen) << ino;
+  for (uint64_t ino : {kRootIno, kSmall}) EXPECT_EQ(inode(ino)->change, kSeen) << ino;
 }
 
 TEST_F(Fsck, inode_of_no_type) {
