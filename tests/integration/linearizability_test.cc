@@ -17,7 +17,8 @@
 //     is recorded as these two.
 //   - A listing of a small directory is one moment, which POSIX does not ask for.
 //   - Locks go with the session, which outlives a crash of the server: at an unknown time after the
-//     client has died or was cut off.
+//     client has died or was cut off; or at any time, as often as a client that was too slow to
+//     renew its lease, or to come back while it was waited for, says that it has lost its session.
 
 #include <gmock/gmock.h>
 #include <myfs/linearizability.h>
@@ -30,6 +31,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -69,7 +71,7 @@ struct ClientArguments {
   }
 };
 
-// Tells on stdout "at N" before operation N, and "error TEXT".
+// Tells on stdout "at N" before operation N, "lost" for each session, and "error TEXT".
 int run_client(const ClientArguments& arguments) {
   std::unique_ptr<lin::Recorder> recorder;
   if (lin::Recorder::open(arguments.history, &recorder) != 0) return 1;
@@ -77,9 +79,16 @@ int run_client(const ClientArguments& arguments) {
   auto seed = std::hash<std::string>()(arguments.name);
   RecordingClient worker(client, *recorder, arguments.name, seed);
   size_t told = 0;
+  uint64_t lost = 0;
+  auto tell_lost = [&] {
+    for (const uint64_t now = client.stats().sessions_lost; lost < now; ++lost) {
+      std::cout << "lost" << std::endl;
+    }
+  };
   for (int i = arguments.first; i < arguments.operations; ++i) {
     std::cout << "at " << i << std::endl;
     worker.step(i);
+    tell_lost();
     for (; told < worker.errors().size(); ++told) {
       std::cout << "error " << worker.errors()[told] << std::endl;
     }
@@ -143,7 +152,7 @@ class Cluster {
       if (member.ended) return;
       member.killed = true;
     }
-    forget_locks(kKilled);
+    forget_locks(kKilled, faults_);
     member.program.kill(SIGKILL);
     member.reader.join();
     member.program.wait();
@@ -157,7 +166,7 @@ class Cluster {
 
   // Nothing goes to the client or comes from it, while the others do `count` operations.
   void partition(int count, bool with_restart) {
-    forget_locks(kPartitioned);
+    forget_locks(kPartitioned, faults_);
     proxy_->stall(true);
     wait_for(count, kPartitioned);
     if (with_restart) kill_server();
@@ -194,6 +203,10 @@ class Cluster {
     for (lin::Operation& operation : last_.history().operations) {
       all.operations.push_back(std::move(operation));
     }
+    for (const lin::Operation& operation : losses_.history().operations) {
+      auto lost = lost_.find(operation.client);
+      if (lost != lost_.end()) all.operations.insert(all.operations.end(), lost->second, operation);
+    }
     return all;
   }
 
@@ -227,6 +240,7 @@ class Cluster {
     member.arguments.operations = operations_;
     member.killed = false;
     files_.push_back(member.arguments.history);
+    forget_locks(place, losses_);
     ASSERT_TRUE(member.program.start(member.arguments.command()));
     member.reader = std::thread([this, &member] { read(&member); });
   }
@@ -236,6 +250,8 @@ class Cluster {
       std::lock_guard lock(mutex_);
       if (line.rfind("at ", 0) == 0) {
         member->at = std::stoi(line.substr(3));
+      } else if (line == "lost") {
+        ++lost_[member->arguments.name];
       } else {
         errors_.push_back(line);
       }
@@ -247,10 +263,10 @@ class Cluster {
   }
 
   // Records that the client's locks may go from now on.
-  void forget_locks(int place) {
+  void forget_locks(int place, lin::Recorder& recorder) {
     const std::string& name = members_[place].arguments.name;
     for (int i = 0; i < kLocks; ++i) {
-      (void)faults_.invoke(name, "lock:" + std::to_string(i), {"die", name});
+      (void)recorder.invoke(name, "lock:" + std::to_string(i), {"die", name});
     }
   }
 
@@ -259,6 +275,7 @@ class Cluster {
   MyfsdProcess server_;
   std::unique_ptr<TcpProxy> proxy_;
   lin::Recorder faults_, last_;
+  lin::Recorder losses_;  // of locks, since the beginning of each client
   std::vector<std::string> files_;
   int lives_[kClients] = {};
 
@@ -266,6 +283,7 @@ class Cluster {
   std::condition_variable changed_;
   Member members_[kClients];
   std::vector<std::string> errors_;
+  std::map<std::string, size_t> lost_;  // sessions, by client
 };
 
 // ---- The tests ----
