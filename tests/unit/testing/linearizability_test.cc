@@ -166,6 +166,44 @@ class Counter : public Specification {
   }
 };
 
+// Stairs: a call names the steps that it can take, as "01" for the one from 0 to 1.
+class Stairs : public Specification {
+ public:
+  class Climbing : public Model {
+   public:
+    explicit Climbing(std::vector<const Operation*> operations)
+        : operations_(std::move(operations)) {}
+    State initial() const override { return "0"; }
+    bool apply(size_t i, const State& before, State* after) const override {
+      for (const std::string& step : operations_[i]->call) {
+        if (step.substr(0, 1) != before) continue;
+        *after = step.substr(1);
+        return true;
+      }
+      return false;
+    }
+    std::string describe(const State& state) const override { return "at " + state; }
+
+   private:
+    const std::vector<const Operation*> operations_;
+  };
+  std::unique_ptr<Model> model(const std::vector<const Operation*>& operations,
+                               std::string*) const override {
+    return std::make_unique<Climbing>(operations);
+  }
+};
+
+// Either can take the first step, only `both` the second one: at 1 it matters who is used up.
+TEST(Check, TheSameStateWithOtherOpenOperationsLeftIsAnotherConfiguration) {
+  Stairs stairs;
+  const Operation both = open("a", 0, {"01", "12"}), one = open("b", 0, {"01"});
+  const Operation top = done("c", 5, 6, {"22"}, {});
+  for (const auto& operations : {std::vector{both, one, top}, std::vector{one, both, top}}) {
+    EXPECT_EQ(Outcome::kLinearizable,
+              check(of("stairs:1", operations), {}, {{"stairs", &stairs}}).outcome);
+  }
+}
+
 TEST(Check, SpecificationsOfUsersAreUsed) {
   Counter counter;
   Specifications mine = {{"counter", &counter}};
