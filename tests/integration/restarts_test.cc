@@ -152,6 +152,13 @@ class Waits {
 
 // ---- The tests
 
+// Who has kept his session has lost nothing, not even what no fsync had followed.
+void expect_no_loss(Client& client, const Load& load) {
+  if (client.stats().sessions_lost == 0) {
+    EXPECT_EQ(0u, load.lost());
+  }
+}
+
 struct Plan {
   std::vector<std::string> arguments;
   int kills = 0;
@@ -192,6 +199,10 @@ void kill_again_and_again(const Plan& plan) {
   expect_clean(server);
   waits.measure("the server was stopped in order", probe, start);
   waits.print(plan.title);
+  std::cout << "  " << first.acknowledged() + second.acknowledged() << " calls, "
+            << one.stats().sessions_lost + two.stats().sessions_lost << " sessions lost\n";
+  expect_no_loss(one, first);
+  expect_no_loss(two, second);
   EXPECT_THAT(first.errors(), IsEmpty());
   EXPECT_THAT(second.errors(), IsEmpty());
   EXPECT_THAT(mortal.errors(), IsEmpty());
