@@ -4,6 +4,13 @@
 #include <utility>
 
 namespace myfs::server {
+namespace {
+
+// A client sends a call again when its connection is another one: whoever waited for the answer
+// over the old ones has gone. Each holds its message.
+constexpr size_t kAttachedMax = 4;
+
+}  // namespace
 
 ReplyCache::Begun ReplyCache::begin(const Op& op, uint64_t hash, Attach attach) {
   if (op.slot >= slots_.size()) return {.error = Errno(EPROTO), .outcome = {}};
@@ -14,6 +21,11 @@ ReplyCache::Begun ReplyCache::begin(const Op& op, uint64_t hash, Attach attach) 
     if (slot.state == State::kDone)
       return {.error = {}, .verdict = Verdict::kReplay, .outcome = slot.outcome};
     slot.attached.push_back(std::move(attach));
+    if (slot.attached.size() > kAttachedMax) {
+      Attach oldest = std::move(slot.attached.front());
+      slot.attached.erase(slot.attached.begin());
+      oldest(Outcome{.error = EALREADY});
+    }
     return {.error = {}, .verdict = Verdict::kAttached, .outcome = {}};
   }
   if (slot.state == State::kExecuting) return {.error = Errno(EPROTO), .outcome = {}};

@@ -30,15 +30,18 @@ struct CallHead {
   Op op{};
   uint64_t hash = 0;
   CallTraits traits{};
+  bool needs_params = false;  // the body or `fill` refers to them
 };
 
 // `fill` writes a Reply, which it may take apart, into the results. The params stay readable until
-// then.
+// then if the head says so; else the message goes now: calls that wait are bounded in number, and
+// each could bring megabytes that nobody reads.
 template <typename Reply, typename Context, typename Fill>
 kj::Promise<void> run_call(const Bound& bound, const CallHead& head, Context context,
                            typename TypedRequest<Reply>::Body body, Fill fill) {
   if (bound.binding != bound.session->binding)
     return KJ_EXCEPTION(DISCONNECTED, "the session was bound to another connection");
+  if (!head.needs_params) context.releaseParams();
   auto paf = kj::newPromiseAndFulfiller<kj::Own<Reply>>();
   bound.shard->execute<Reply>(
       bound.session, head.cred, head.has_op ? &head.op : nullptr, head.hash, std::move(body),

@@ -50,7 +50,7 @@ class DataImpl final : public wire::DataService::Server {
     args.flags = params.getFlags();
     args.mtime = {params.getMtimeSec(), std::min(params.getMtimeNsec(), 999'999'999u)};
     auto state = std::make_shared<WriteState>();
-    CallHead head = change(params, kMethodWrite);
+    CallHead head = change(params, kMethodWrite, true);
     if ((args.flags & kWriteWriteback) != 0) head.traits.pass = write_pass(args.node);
     return run_call<WriteAnswer>(
         bound_, head, context,
@@ -78,7 +78,7 @@ class DataImpl final : public wire::DataService::Server {
     args.flags = kWriteStable | kWriteUncached;
     auto state = std::make_shared<WriteState>();
     return run_call<WriteAnswer>(
-        bound_, change(params, kMethodAppend), context,
+        bound_, change(params, kMethodAppend, true), context,
         [args, state](Turn& turn, WriteAnswer& reply) {
           return myfs::server::write(turn, args, state, reply);
         },
@@ -255,8 +255,9 @@ class DataImpl final : public wire::DataService::Server {
     return {data.begin(), data.size()};
   }
   template <typename Params>
-  static CallHead change(Params params, uint16_t method) {
+  static CallHead change(Params params, uint16_t method, bool needs_params = false) {
     CallHead head;
+    head.needs_params = needs_params;
     head.has_op = true;
     head.op = decode(params.getOp());
     head.hash = hash_of(params, method);

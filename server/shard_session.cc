@@ -52,6 +52,20 @@ SessionReply refused(Errno error, std::string why) {
   return reply;
 }
 
+// EPROTO: by its holder's word the file has bytes that have not come. He gives W back all the same,
+// so what comes of them later is refused; the others wait for him no longer.
+Errno check_written(Shard& shard, const Session& session, const AckArgs& args) {
+  if (!args.have_size || (shard.leases().held(session.id, args.ino) & kPartW) == 0) return {};
+  Result<InodeRef> inode = shard.view().inode(args.ino);
+  if (!inode.ok() || *inode == nullptr) return {};
+  const uint64_t size = std::max((*inode)->size, shard.data().pending_end(args.ino));
+  if (args.size <= size) return {};
+  log(LogLevel::kWarning,
+      "session %d gives back W of inode %d before it has written: it has %d bytes, %d have come",
+      session.id, args.ino, args.size, size);
+  return Errno(EPROTO);
+}
+
 }  // namespace
 
 // Whoever may mount an export may do so whatever lies above it; below it he must be let through.
@@ -307,13 +321,14 @@ Errno Shard::acknowledge(Session& session, const AckArgs& args) {
   leases_.progress(session.id, args.ino, boottime());
   LeaseTable::RecallOut* out = leases_.find_recall(session.id, args.recall_id, args.ino);
   bool loses_write = out != nullptr && ((out->item.parts | ~args.kept) & kPartW) != 0;
+  Errno told = loses_write ? check_written(*this, session, args) : Errno();
   if (loses_write && has_unwritten(session.id, args.ino)) {
     out->answered = true;
     write_back({args.ino}, [this, id = session.id, args](Errno) { settle_ack(id, args); });
   } else {
     settle_ack(session.id, args);
   }
-  return {};
+  return told;
 }
 
 void Shard::settle_ack(SessionId session, const AckArgs& args) {

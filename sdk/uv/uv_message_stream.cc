@@ -284,7 +284,9 @@ void UvMessageStream::offer_message() {
   } else if (!end_of_stream_) {
     reader_ = kj::mv(reader);
   } else if (body_.active || buffer_begin_ != buffer_end_) {
-    reader->reject(disconnected("the connection ended within a message"));
+    kj::Exception exception = disconnected("the connection ended within a message");
+    reader->reject(kj::cp(exception));
+    receive_failure_ = kj::mv(exception);
   } else {
     reader->fulfill(ReadResult(nullptr));
   }

@@ -66,6 +66,34 @@ class Wire {
       return false;
     }
   }
+  // Any message.
+  void say(const std::function<void(capnp::rpc::Message::Builder)>& fill) {
+    capnp::MallocMessageBuilder message;
+    fill(message.initRoot<capnp::rpc::Message>());
+    capnp::writeMessageToFd(fd_, message);
+  }
+  // The beginning of one, and no more.
+  void say_half(const std::function<void(capnp::rpc::Message::Builder)>& fill) {
+    capnp::MallocMessageBuilder message;
+    fill(message.initRoot<capnp::rpc::Message>());
+    auto words = capnp::messageToFlatArray(message);
+    auto bytes = words.asBytes();
+    EXPECT_EQ(static_cast<ssize_t>(bytes.size() / 2),
+              ::send(fd_, bytes.begin(), bytes.size() / 2, MSG_NOSIGNAL));
+    ::shutdown(fd_, SHUT_WR);
+  }
+  // Whether the other side says why it ends the connection.
+  bool aborts() {
+    try {
+      while (true) {
+        capnp::StreamFdMessageReader message(fd_);
+        auto root = message.getRoot<capnp::rpc::Message>();
+        if (root.isAbort()) return root.getAbort().getReason().size() > 0;
+      }
+    } catch (const kj::Exception&) {
+      return false;
+    }
+  }
   // The other side of hello: waits for the call and answers it.
   bool answer_hello(const std::function<void(wire::Bootstrap::HelloResults::Builder)>& fill) {
     try {
@@ -211,6 +239,52 @@ TEST_F(Protocol, BindEndsTheConnectionsThatTheSessionHad) {
   EXPECT_TRUE(data.drain());
   EXPECT_TRUE(stranger.greets(2));
   EXPECT_EQ(0, bind(secret)) << "its own connection stays";
+}
+
+TEST_F(Protocol, AMessageThatIsCutOffEndsItsConnectionAlone) {
+  Wire bad(connect()), good(connect());
+  EXPECT_TRUE(good.greets(1));
+  EXPECT_TRUE(bad.greets(1));
+  bad.say_half([](auto message) { message.initCall().setQuestionId(9); });
+  EXPECT_TRUE(bad.drain());
+  EXPECT_TRUE(good.greets(2));
+}
+
+// Cap'n Proto's own rules: the peer is told why before the end.
+TEST_F(Protocol, MessagesTwiceOrOutOfOrderEndTheirConnectionAlone) {
+  auto hello_again = [](Wire& bad) {
+    bad.say([](auto message) {
+      auto call = message.initCall();
+      call.setQuestionId(1);
+      call.initTarget().initPromisedAnswer().setQuestionId(0);
+      call.setInterfaceId(capnp::typeId<wire::Bootstrap>());
+    });
+  };
+  auto no_such_capability = [](Wire& bad) {
+    bad.say([](auto message) {
+      auto call = message.initCall();
+      call.setQuestionId(2);
+      call.initTarget().setImportedCap(4711);
+    });
+  };
+  auto answer_to_nothing = [](Wire& bad) {
+    bad.say([](auto message) { message.initReturn().setAnswerId(4711); });
+  };
+  auto end_of_nothing = [](Wire& bad) {
+    bad.say([](auto message) { message.initFinish().setQuestionId(4711); });
+  };
+  for (auto& say : {std::function<void(Wire&)>(hello_again),
+                    {no_such_capability},
+                    {answer_to_nothing},
+                    {end_of_nothing}}) {
+    Wire bad(connect()), good(connect());
+    EXPECT_TRUE(good.greets(1));
+    EXPECT_TRUE(bad.greets(1));
+    say(bad);
+    EXPECT_TRUE(bad.aborts());
+    EXPECT_TRUE(bad.drain());
+    EXPECT_TRUE(good.greets(2));
+  }
 }
 
 // The client names address and both versions.

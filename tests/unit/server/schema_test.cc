@@ -296,6 +296,45 @@ TEST_F(Schema, a_replayed_commit_tells_the_verifier_of_its_execution) {
   }
 }
 
+// Its arguments could be megabytes, most of them of no meaning.
+TEST_F(Schema, a_call_that_waits_keeps_no_message) {
+  class Witness final : public wire::ClientCallback::Server {
+   public:
+    explicit Witness(bool& gone) : gone_(gone) {}
+    ~Witness() noexcept(false) { gone_ = true; }
+
+   private:
+    bool& gone_;
+  };
+  Client holder = rig.login();
+  holder.peer->silent();
+  auto mine = login(connect());
+  auto meta = wait(mine.getSession().metaRequest().send()).getService();
+  auto size = capnp::Schema::from<wire::MetadataService::CreateParams>().getProto().getStruct();
+  auto request = meta.typelessRequest(capnp::typeId<wire::MetadataService>(), 3, nullptr);
+  auto any = request.initAsAnyStruct(size.getDataWordCount(),
+                                     static_cast<uint16_t>(size.getPointerCount() + 1));
+  auto create = any.as<wire::MetadataService::CreateParams>();
+  create.initOp().setEpoch(mine.getInfo().getEpoch());
+  create.getOp().setSlot(2);
+  create.getOp().setSlotSeq(1);
+  create.setDir(mine.getInfo().getRoot().getHandle());
+  create.initName(1)[0] = 'f';
+  create.setMode(S_IFREG | 0644);
+  bool gone = false;
+  any.getPointerSection()[size.getPointerCount()].setAs<capnp::Capability>(
+      capnp::Capability::Client(wire::ClientCallback::Client(kj::heap<Witness>(gone))));
+  auto waiting = request.send();
+  EXPECT_FALSE(waiting.poll(scope));
+  rig.settle();
+  EXPECT_FALSE(waiting.poll(scope));
+  EXPECT_EQ(holder.peer->recalls.size(), 1u);
+  EXPECT_TRUE(gone);
+  rig.ack(holder, holder.peer->recalls[0]);
+  auto made = wait(kj::mv(waiting));
+  EXPECT_EQ(made.getAs<wire::MetadataService::CreateResults>().getReply().getErrno(), 0);
+}
+
 TEST_F(Schema, statistics_do_not_count_themselves) {
   auto mine = login(connect());
   auto first = wait(mine.getSession().statsRequest().send()).getOperations();

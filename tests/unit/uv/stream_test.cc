@@ -94,6 +94,7 @@ TEST_F(StreamTest, AnEndWithinAMessageIsOne) {
   ::close(fds_[1]);
   fds_[1] = -1;
   EXPECT_THAT(read_once(), testing::HasSubstr("within a message"));
+  EXPECT_THAT(left_->failure(), testing::HasSubstr("within a message"));
 }
 
 TEST_F(StreamTest, TooManySegmentsAreRefused) {
