@@ -161,7 +161,7 @@ void FsckWalk::see_meta() {
 }
 
 void FsckWalk::see_inode(std::string_view key, std::string_view value) {
-  auto ino = parse_number(key);
+  auto ino = sole_number(key);
   if (!ino.ok() || *ino == 0) return fault("an inode", "has a damaged key", removed(key));
   auto record = InodeRecord::decode(value);
   const bool sound = record.ok() && known_type(record->mode);
@@ -200,7 +200,7 @@ void FsckWalk::check_acl(uint64_t ino, const InodeRecord& record) {
 }
 
 void FsckWalk::see_orphan(std::string_view key, std::string_view value) {
-  auto ino = parse_number(key);
+  auto ino = sole_number(key);
   if (!ino.ok()) return fault("an orphan record", "has a damaged key", removed(key));
   auto it = inodes_.find(*ino);
   if (it == inodes_.end()) {
@@ -311,7 +311,7 @@ void FsckWalk::see_xattr(std::string_view key, std::string_view) {
 }
 
 void FsckWalk::see_session(std::string_view key, std::string_view value) {
-  auto number = parse_number(key);
+  auto number = sole_number(key);
   if (number.ok() && SessionRecord::decode(value).ok()) return;
   fault(absl::StrFormat("session %d", number.value_or(0)), "record is damaged",
         number.ok() && key == session_key(*number) ? forbidden(*number) : removed(key));
@@ -327,11 +327,11 @@ void FsckWalk::see_reply(std::string_view key, std::string_view value) {
 
 void FsckWalk::check_inode(uint64_t ino, const Inode& inode) {
   const bool is_dir = S_ISDIR(inode.mode);
-  const bool rooted = ino == kRootIno;
-  if (inode.names == 0 && !rooted && !inode.orphan) {
-    return fault_of(ino, "orphan: it has no name", kept(ino));
-  }
-  if (is_dir && !inode.orphan) {
+  const bool named = inode.names > 0 || ino == kRootIno;
+  if (!named && !inode.orphan) return fault_of(ino, "orphan: it has no name", kept(ino));
+  if (named && inode.orphan)
+    fault_of(ino, "orphan record of what has a name", removed(orphan_key(ino)));
+  if (is_dir && named) {
     check_links(ino, inode, 2 + inode.subdirs);
     auto entry = entries_of_dirs_.find(ino);
     if (entry != entries_of_dirs_.end() && entry->second.first != inode.parent) {

@@ -83,7 +83,7 @@ std::string_view FsckWalk::left_as_hole(const ChunkId& chunk, const ChunkRecord&
 }
 
 void FsckWalk::see_refs(std::string_view key, std::string_view value) {
-  auto id = parse_number(key);
+  auto id = sole_number(key);
   if (!id.ok()) return fault("a block", "has a damaged key", removed(key));
   const std::string block = absl::StrFormat("block %016x", *id);
   auto named = naming_.find(*id);

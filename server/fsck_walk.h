@@ -26,6 +26,13 @@
 
 namespace myfs::server {
 
+// Of a key that is a type and a number and no more: I, B, O, S.
+inline Result<uint64_t> sole_number(std::string_view key) {
+  constexpr size_t kSize_bytes = 1 + sizeof(uint64_t);
+  if (key.size() != kSize_bytes) return Errno(EUCLEAN);
+  return parse_number(key);
+}
+
 class FsckWalk {
  public:
   // repair: null to look only; else it learns what to change.

@@ -185,6 +185,30 @@ TEST_F(Fsck, wrong_link_count_of_a_directory) {
   expect_damage("/dir: link count is 4, should be 2\n");
 }
 
+// Its links are counted as those of any other.
+TEST_F(Fsck, orphan_record_of_what_has_a_name) {
+  for (uint64_t ino : {kRootIno, kDir, kSmall}) {
+    put(orphan_key(ino), OrphanRecord().encode());
+    expect_damage(": orphan record of what has a name\n");
+    EXPECT_EQ(inode(ino)->nlink, ino == kRootIno ? 3u : ino == kDir ? 2u : 1u);
+  }
+}
+
+// It would be taken for the record of the number that it begins with.
+TEST_F(Fsck, key_with_more_than_its_number) {
+  InodeRecord other;
+  other.mode = S_IFREG | 0600;
+  put(inode_key(kSmall) + "x", other.encode());
+  expect_damage("an inode: has a damaged key\n");
+  EXPECT_EQ(inode(kSmall)->mode, S_IFREG | 0644u);
+  put(block_key(4711) + std::string(170, 'x'), RefsRecord{1}.encode());
+  expect_damage("a block: has a damaged key\n");
+  put(orphan_key(kSmall) + "x", OrphanRecord().encode());
+  expect_damage("an orphan record: has a damaged key\n");
+  put(session_key(9) + "x", SessionRecord().encode());
+  expect_damage("session 0: record is damaged\n");
+}
+
 TEST_F(Fsck, number_in_use_that_would_be_given_out) {
   put(meta_key(kMetaInoHighWater), encode_u64(kLink));
   expect_damage("superblock: number 8 is in use and would be given out\n");
