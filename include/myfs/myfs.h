@@ -119,7 +119,8 @@ MYFS_API int myfs_task_create(const myfs_cred* cred, myfs_task** task);
 
 /* Ends every mapping, closes every descriptor, unmounts everything (each bounded by 30 s, then
  * forced) and frees the task. Returns 0, or the first failure of writing data back; the task is
- * gone in either case. NULL: 0. Errors: EIO. */
+ * gone in either case, but for EDEADLK (called by a function that it would wait for, see
+ * <myfs/lost_writes.h>). NULL: 0. Errors: EIO, EDEADLK. */
 MYFS_API int myfs_task_destroy(myfs_task* task);
 
 /* Attaches the file system of `url` at the directory `at` ("/" first). URLs:
@@ -143,6 +144,7 @@ MYFS_API int myfs_task_destroy(myfs_task* task);
  * are not mapped show as 65534; such a caller has the rights of others, and makes nothing
  * (EOVERFLOW)
  *   - sec: peer, token; secret_file: PATH; server; port
+ *   - salvage_dir: a directory of this host where lost writes go, <myfs/lost_writes.h>
  *
  * Errors: [path] of `at`; EINVAL (URL or option: the message names it and its range), ECONNREFUSED,
  * ETIMEDOUT, EACCES (authentication), EPROTO (no MyFS server), EPROTONOSUPPORT (one of another
@@ -162,7 +164,7 @@ MYFS_API int myfs_mount_x(myfs_task* task, const myfs_call* call, const char* ur
  *     there and later ones fail with ENOTCONN, and what cannot be written within 1 s is lost (log)
  *
  * Errors: [path]; EINVAL (no mount point, unknown flag), EBUSY (open files, mappings, working
- * directory; or mounts below, unless MNT_DETACH). */
+ * directory; or mounts below, unless MNT_DETACH), EDEADLK (as of myfs_task_destroy). */
 MYFS_API int myfs_umount(myfs_task* task, const char* at, int flags);
 /* The deadline of `call` bounds the writing, if it comes before the 30 s. */
 MYFS_API int myfs_umount_x(myfs_task* task, const myfs_call* call, const char* at, int flags);

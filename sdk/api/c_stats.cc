@@ -114,7 +114,8 @@ nlohmann::json mount_json(const CallContext& ctx, const api::MountedClient& clie
                           {"uncached_writes", get(super.counters().uncached_writes)},
                           {"lost_bytes", get(super.counters().lost_bytes)},
                           {"leases_kept", get(super.counters().leases_kept)},
-                          {"leases_dropped", get(super.counters().leases_dropped)}};
+                          {"leases_dropped", get(super.counters().leases_dropped)},
+                          {"rescues_failed", get(super.lost_writes().rescues_failed())}};
   auto server = super.client().server_stats(ctx);
   if (server.ok()) {
     mount["server"] = {{"operations", server->operations},

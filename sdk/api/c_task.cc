@@ -6,6 +6,7 @@
 
 #include "sdk/api/call_scope.h"
 #include "sdk/api/client.h"
+#include "sdk/base/callback_thread.h"
 #include "sdk/fs/read_write.h"
 
 using namespace myfs;  // the facade's own rooms only
@@ -16,6 +17,11 @@ namespace {
 Result<void> check_options(const myfs_mount_options* options) {
   if (options == nullptr || options->size == sizeof(myfs_mount_options)) return {};
   return fail(Errno(EINVAL), "myfs_mount_options.size is wrong");
+}
+
+// The end of a mount waits for what it has called.
+Result<void> refuse_in_callback() {
+  return fail(Errno(EDEADLK), "called from a function that the mount's end would wait for");
 }
 
 // What cannot be written in time is lost, and nobody waits for that server any longer.
@@ -51,6 +57,10 @@ int myfs_task_destroy(myfs_task* task) {
   if (task == nullptr) return 0;
   // The parent's: threads, locks and sockets in it are not ours to touch.
   if (!task->fork_guard.same_process()) return 0;
+  if (CallbackThread::inside()) {
+    CallScope scope(task, nullptr, "task_destroy");
+    return scope.run([] { return refuse_in_callback(); });
+  }
   int result = 0;
   task->queues->close();
   {
@@ -93,6 +103,7 @@ int myfs_umount_x(myfs_task* task, const myfs_call* call, const char* at, int fl
     if ((flags & ~(MNT_FORCE | MNT_DETACH)) != 0) {
       return fail(Errno(EINVAL), "umount: flags must be 0, MNT_FORCE, MNT_DETACH");
     }
+    if (CallbackThread::inside()) return refuse_in_callback();
     CallContext ctx = scope.ctx();
     ctx.deadline_ns = std::min(ctx.deadline_ns, deadline_after_ns(kUmountTimeout_ns));
     return scope.task().umount(ctx, at, (flags & MNT_DETACH) != 0, (flags & MNT_FORCE) != 0);

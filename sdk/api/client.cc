@@ -82,6 +82,9 @@ Result<netfs::MountOptions> net_options(const MountUrl& url, const MountOptions&
   net.client.data_connections = options.connections;
   net.client.export_path = url.export_path;
   net.client.cred = with_ids(std::move(cred), options);
+  if (!options.salvage_dir.empty()) {
+    MYFS_ASSIGN(net.salvage, netfs::RescueDir::open(options.salvage_dir));
+  }
   if (!options.secret_file.empty()) {
     MYFS_ASSIGN(net.client.secret, read_secret(options.secret_file));
   } else if (options.token) {

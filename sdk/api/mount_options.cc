@@ -132,6 +132,11 @@ constexpr Spec kSpecs[] = {
        o->secret_file = std::string(v);
        return !v.empty();
      }},
+    {"salvage_dir", "salvage_dir", "a path",
+     [](std::string_view v, MountOptions* o) {
+       o->salvage_dir = std::string(v);
+       return !v.empty();
+     }},
     {"spin", "spin", "0..200us",
      [](std::string_view v, MountOptions* o) {
        int64_t ns = 0;

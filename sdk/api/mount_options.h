@@ -35,6 +35,7 @@ struct MountOptions {
   std::optional<uint32_t> uid, gid;
   bool token = false;  // sec=token
   std::string secret_file;
+  std::string salvage_dir;  // empty: none
   int64_t spin_ns = kDefaultSpin_ns;
   bool write_sync = false;
   std::shared_ptr<const IdMap> idmap;

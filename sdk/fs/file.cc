@@ -105,6 +105,28 @@ void File::last_ref_dropped() {
   if (mnt != nullptr) mnt->unref();
 }
 
+static Errno advance_wb_err(const File& file, std::atomic<mm::ErrSeq::Sample>& told) {
+  mm::AddressSpace& mapping = *file.f_inode().i_mapping;
+  mm::ErrSeq::Sample before = told.load(std::memory_order_acquire);
+  while (true) {
+    mm::ErrSeq::Sample since = before;
+    const Errno error = mapping.wb_err.check_and_advance(&since);
+    // If another call of this open file was faster, it reports the error.
+    if (!error.ok()) mapping.ops().note_told();
+    if (error.ok() || told.compare_exchange_strong(before, since, std::memory_order_acq_rel)) {
+      return error;
+    }
+  }
+}
+
+Errno file_check_and_advance_wb_err(File& file) {
+  const Errno error = advance_wb_err(file, file.f_wb_err);
+  if (!error.ok()) (void)advance_wb_err(file, file.f_wb_told);
+  return error;
+}
+
+Errno file_tell_wb_err(File& file) { return advance_wb_err(file, file.f_wb_told); }
+
 size_t iov_length_bytes(IoVec iov) {
   size_t sum = 0;
   for (const iovec& part : iov) sum += part.iov_len;

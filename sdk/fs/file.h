@@ -75,9 +75,15 @@ class File final : public RefCounted<File> {
   uint32_t f_mode;
   const CredRef f_cred;      // of the opener
   const uint64_t f_open_id;  // unique in the super block: the opener of the protocol
-  // Newest write-back error of the mapping that was reported here. The file system samples it in
-  // open and moves it on in fsync and flush.
-  std::atomic<mm::ErrSeq::Sample> f_wb_err{0};
+  // Newest write-back error of the mapping that was reported here: by fsync or close; by whatever
+  // call. The file system samples them in open.
+  std::atomic<mm::ErrSeq::Sample> f_wb_err{0}, f_wb_told{0};
+  // [filemap_sample_wb_err]
+  void sample_wb_err(const mm::ErrSeq& wb_err) {
+    const mm::ErrSeq::Sample now = wb_err.sample();
+    f_wb_err.store(now, std::memory_order_relaxed);
+    f_wb_told.store(now, std::memory_order_relaxed);
+  }
   mm::FileRaState f_ra;
   std::unique_ptr<Private> f_private;
 
@@ -95,6 +101,12 @@ class File final : public RefCounted<File> {
   Inode* f_inode_ = nullptr;  // f_path's
   bool f_writer_ = false;     // get_write_access() succeeded
 };
+
+// [file_check_and_advance_wb_err] What was lost of the file's content and this open file has not
+// been told of by fsync or close; each error once, also if several threads ask.
+Errno file_check_and_advance_wb_err(File& file);
+// The same by any call, whose report replaces neither of these: whoever syncs may be somebody else.
+Errno file_tell_wb_err(File& file);
 
 using IoVec = std::span<const iovec>;
 size_t iov_length_bytes(IoVec iov);

@@ -104,6 +104,7 @@ class Inode : public RefCounted<Inode> {
     kLostLocks = 4,      // FileLockContext has locks that were lost; set and cleared by it
     kMapped = 8,         // InodeMappings has areas; set and cleared by it
     kMappedStores = 16,  // one of them may store into the file
+    kLostWrites = 32,    // an open file may not have been told of a loss; the file system's
   };
 
   // --- locks ---

@@ -70,9 +70,21 @@ bool locks_lost(const File& file, uint64_t lock_owner) {
 }
 constexpr uint64_t kNoOwner = 0;  // of callers by open file: what was locked through it counts
 
-Errno check_readable(const File& file, uint64_t lock_owner) {
-  if (!file.may_read()) return Errno(EBADF);
+// Besides: what could have been written through an open file, and is lost, is told by its next
+// call.
+Errno check_lost(File& file, uint64_t lock_owner) {
+  constexpr uint32_t kAny = Inode::kLostLocks | Inode::kLostWrites;
+  const uint32_t flags = file.f_inode().i_flags.load(std::memory_order_acquire);
+  if ((flags & kAny) == 0) [[likely]]
+    return Errno();
   if (locks_lost(file, lock_owner)) return Errno(EIO);
+  const bool tells = (flags & Inode::kLostWrites) != 0 && file.may_write();
+  return tells ? file_tell_wb_err(file) : Errno();
+}
+
+Errno check_readable(File& file, uint64_t lock_owner) {
+  if (!file.may_read()) return Errno(EBADF);
+  if (Errno lost = check_lost(file, lock_owner); !lost.ok()) return lost;
   if (file.f_inode().is_dir()) return Errno(EISDIR);
   return file.f_inode().is_regular() ? Errno() : Errno(EINVAL);
 }
@@ -92,7 +104,7 @@ Result<size_t> read_file(const CallContext& ctx, uint64_t lock_owner, File& file
   ReadLock lock(inode.i_rwsem);
   Result<size_t> count = file.f_op().read(ctx, file, to, offset);
   if (count.ok()) MYFS_TRY(mmap_overlay(ctx, inode, to, offset, *count));
-  if (locks_lost(file, lock_owner)) return Errno(EIO);  // meanwhile
+  if (count.ok()) MYFS_TRY(Result<void>(check_lost(file, lock_owner)));  // meanwhile
   return count;
 }
 
@@ -124,10 +136,11 @@ IoVec clip(IoVec iov, uint64_t limit_bytes, IoVector* copy) {
 Result<WriteResult> write_file(const CallContext& ctx, uint64_t lock_owner, File& file, IoVec from,
                                uint64_t offset, uint32_t rwf = 0) {
   if (!file.may_write()) return Errno(EBADF);
-  if (locks_lost(file, lock_owner)) return Errno(EIO);
+  const bool page = (rwf & kRwfPage) != 0;  // of a mapping: who syncs it hears what is lost
+  if (page && locks_lost(file, lock_owner)) return Errno(EIO);
+  if (!page) MYFS_TRY(Result<void>(check_lost(file, lock_owner)));
   Inode& inode = file.f_inode();
   if (!inode.is_regular() || overflows(from, offset)) return Errno(EINVAL);
-  const bool page = (rwf & kRwfPage) != 0;
   const bool append = !page && ((file.f_flags() & O_APPEND) != 0 || (rwf & RWF_APPEND) != 0);
   if ((rwf & RWF_NOWAIT) != 0) return Errno(is_direct(file) ? EAGAIN : EOPNOTSUPP);
   if (iov_length_bytes(from) == 0) return WriteResult{0, offset};
@@ -170,7 +183,7 @@ Result<size_t> do_readv_at(const CallContext& ctx, const TaskStruct& task, int f
   if (offset < 0) return Errno(EINVAL);
   {
     RcuReadGuard guard;
-    const File* file = task.files.fcheck_rcu(fd);
+    File* file = task.files.fcheck_rcu(fd);
     if (file == nullptr) return Errno(EBADF);
     if (Errno error = check_readable(*file, task.lock_owner); !error.ok()) return error;
     if (auto hit = read_hit(*file, to, static_cast<uint64_t>(offset)); hit.has_value()) return *hit;

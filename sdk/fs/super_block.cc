@@ -105,14 +105,17 @@ void SuperBlock::kill(const CallContext& ctx, bool force) {
   bool expected = true;
   if (!active_.compare_exchange_strong(expected, false, std::memory_order_acq_rel)) return;
   if (s_budget_ != nullptr) s_budget_->unregister_shrinker(this);
-  WriteLock lock(s_umount);
-  s_op_->umount_begin(ctx, force);
-  s_dcache.shrink_all();
-  s_root_ = nullptr;
-  if (size_t busy = s_inodes.evict_all(); busy != 0) {
-    log(LogLevel::kError, "%s: %d inodes are still in use after umount", s_id,
-        static_cast<int>(busy));
+  {
+    WriteLock lock(s_umount);
+    s_op_->umount_begin(ctx, force);
+    s_dcache.shrink_all();
+    s_root_ = nullptr;
+    if (size_t busy = s_inodes.evict_all(); busy != 0) {
+      log(LogLevel::kError, "%s: %d inodes are still in use after umount", s_id,
+          static_cast<int>(busy));
+    }
   }
+  // Without the lock: it may wait for the application, who may be syncing all that it has mounted.
   s_op_->put_super();
   rcu_barrier();
 }

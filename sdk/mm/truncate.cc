@@ -47,11 +47,16 @@ void for_each_page(AddressSpace& mapping, uint64_t first, uint64_t last, Visit v
 
 // `error`, if any, is set before the first page goes that the server lacks: a sync that no longer
 // finds the page finds the error.
-size_t drop_pages(AddressSpace& mapping, uint64_t first, uint64_t last, Errno error) {
+size_t drop_pages(AddressSpace& mapping, uint64_t first, uint64_t last, Errno error,
+                  std::vector<PageRef>* kept = nullptr) {
   size_t lost = 0;
   for_each_page(mapping, first, last, [&](Page& page) {
     if ((page.flags() & (kPageDirty | kPageUnstable)) != 0) {
       if (lost++ == 0 && !error.ok()) mapping.record_error(error);
+      if (kept != nullptr) {
+        page.ref();
+        kept->push_back(PageRef::adopt(&page));
+      }
     }
     mapping.remove_locked(page);
   });
@@ -105,9 +110,9 @@ Result<void> invalidate_pages(AddressSpace& mapping) {
   return invalidate_pages_range(mapping, 0, UINT64_MAX);
 }
 
-size_t discard_pages(AddressSpace& mapping) {
+size_t discard_pages(AddressSpace& mapping, std::vector<PageRef>* kept) {
   WriteSeqSection section(mapping.i_write_seq);
-  size_t lost = drop_pages(mapping, 0, UINT64_MAX, Errno(EIO));
+  size_t lost = drop_pages(mapping, 0, UINT64_MAX, Errno(EIO), kept);
   if (PageState::commit_in_flight(mapping)) {
     PageState::note_waiter(mapping, 1);
     (void)wait_for_key(uninterruptible(), mapping.ops(), &mapping,

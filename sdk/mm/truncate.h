@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "sdk/base/result.h"
 #include "sdk/mm/address_space.h"
@@ -32,9 +33,10 @@ Result<void> invalidate_pages_range(AddressSpace& mapping, uint64_t from, uint64
 Result<void> invalidate_pages(AddressSpace& mapping);
 
 // Drops everything, dirty or not: the session is lost, or the inode dies. Returns the number of
-// pages that the server lacked (dirty or unstable); if there are any, wb_err is EIO. Caller holds
-// invalidate_lock exclusive.
-size_t discard_pages(AddressSpace& mapping);
+// pages that the server lacked (dirty or unstable); if there are any, wb_err is EIO. `lost`: gets
+// these, ascending; their bytes can be read as long as they are kept. Caller holds invalidate_lock
+// exclusive.
+size_t discard_pages(AddressSpace& mapping, std::vector<PageRef>* lost = nullptr);
 
 // [truncate_inode_pages_final] Before the mapping dies: discard_pages, and the flusher forgets it.
 // Takes invalidate_lock itself.

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "sdk/mm/runtime.h"
 #include "sdk/netfs/super.h"
 
@@ -66,12 +65,25 @@ void zero_behind(std::span<mm::Page* const> pages, uint64_t end) {
   }
 }
 
-// On the loop: the path is looked up by a worker.
-void log_loss_later(Super& super, NetInode& inode, std::string why, std::string ranges) {
-  super.worker().post([hold = RefPtr<fs::Inode>::try_from(&inode), &inode, why = std::move(why),
-                       ranges = std::move(ranges)] {
-    if (hold) inode.log_loss(why, ranges);
-  });
+// What a COMMIT would have made durable.
+std::vector<mm::PageRef> unstable_pages(const mm::AddressSpace& mapping) {
+  std::vector<mm::PageRef> pages;
+  for (uint64_t index = mapping.next_tagged(mm::PageTag::kUnstable, 0); index != UINT64_MAX;
+       index = mapping.next_tagged(mm::PageTag::kUnstable, index + 1)) {
+    if (mm::PageRef page = mapping.find_get_page(index)) pages.push_back(std::move(page));
+  }
+  return pages;
+}
+
+void note_uncommitted(NetInode& inode, const mm::AddressSpace& mapping, Errno error,
+                      std::string_view why) {
+  const uint64_t size = mapping.i_size.load(std::memory_order_acquire);
+  for (const mm::PageRef& page : unstable_pages(mapping)) {
+    mm::Page* one = page.get();
+    if (one->offset() >= size) continue;
+    inode.note_lost({&one, 1}, one->offset(), std::min(kPageSize_bytes, size - one->offset()),
+                    error, why);
+  }
 }
 
 }  // namespace
@@ -145,9 +157,11 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
     args.mtime = inode.i_attr().mtime;
   }
   if (lost || !inode.handle(&handle)) {
-    inode.log_loss("the session ended",
-                   absl::StrFormat("%d+%d", request.offset, request.size_bytes));
+    RefPtr<fs::Inode> hold = RefPtr<fs::Inode>::try_from(&inode);
+    inode.note_lost(request.pages, request.offset, request.size_bytes, Errno(EIO),
+                    "the session ended");
     for (mm::Page* page : request.pages) mm::end_page_writeback(*page, Errno(EIO), false);
+    if (hold) super_.put_later(std::move(hold));
     return;
   }
   args.node = handle;
@@ -159,6 +173,7 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
     // Before the pages are let go: with the last of them the inode may lose its pin.
     RefPtr<fs::Inode> hold = RefPtr<fs::Inode>::try_from(&inode);
     Errno error = reply.error();
+    std::string why;
     bool unstable = false;
     if (reply.ok()) {
       if (reply->node.has_attr) inode.learn(reply->node, ticket);
@@ -171,13 +186,12 @@ void NetAddressSpaceOps::write_pages(mm::Admission admission, mm::AddressSpace& 
       error = Errno();
     } else if (error == rpc::kSessionLost || error == Errno(ESTALE)) {
       error = Errno(EIO);  // the right to write these pages ended with their session
+      why = "the session ended";
     }
     super_.leases().end_call(ticket);
-    if (!error.ok() && error != Errno(EAGAIN)) {
-      super_.counters().lost_bytes.add(static_cast<int64_t>(size));
-      log_loss_later(super_, inode, absl::StrCat("a write failed: ", std::string(error.name())),
-                     absl::StrFormat("%d+%d", offset, size));
-    }
+    const bool failed = !error.ok() && error != Errno(EAGAIN);
+    if (failed && why.empty()) why = absl::StrCat("a write failed: ", std::string(error.name()));
+    if (failed) inode.note_lost(held, offset, size, error, why);
     for (mm::Page* page : held) mm::end_page_writeback(*page, error, unstable);
     super_.runtime().writeback().kick();
     if (hold) super_.put_later(std::move(hold));
@@ -196,8 +210,10 @@ void NetAddressSpaceOps::commit_pages(mm::Admission admission, mm::AddressSpace&
            super_.validity().generation.load(std::memory_order_acquire);
   }
   if (lost || !inode.handle(&args.node)) {
-    inode.log_loss("the session ended before a commit", "unknown");
+    RefPtr<fs::Inode> hold = RefPtr<fs::Inode>::try_from(&inode);
+    note_uncommitted(inode, mapping, Errno(EIO), "the session ended before a commit");
     mm::end_commit(mapping, round, Errno(EIO));
+    if (hold) super_.put_later(std::move(hold));
     return;
   }
   inode.commits_sent.fetch_add(1, std::memory_order_acq_rel);
@@ -217,9 +233,10 @@ void NetAddressSpaceOps::commit_pages(mm::Admission admission, mm::AddressSpace&
     } else if (error == rpc::kSessionLost) {
       error = Errno(EIO);
     }
-    if (!error.ok() && error != Errno(EAGAIN)) {
-      log_loss_later(super_, inode, absl::StrCat("a commit failed: ", std::string(error.name())),
-                     inode.unwritten_ranges());
+    const bool failed = !error.ok() && error != Errno(EAGAIN);
+    if (failed) {
+      note_uncommitted(inode, mapping, error,
+                       absl::StrCat("a commit failed: ", std::string(error.name())));
     }
     super_.leases().end_call(ticket);
     mm::end_commit(mapping, round, error);

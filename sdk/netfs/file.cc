@@ -91,7 +91,7 @@ Result<void> NetFileOps::opened_by_create(const CallContext& ctx, NetInode& inod
       return known;
     }
   }
-  file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
+  file.sample_wb_err(inode.mapping()->wb_err);
   file.f_private = std::move(state);
   return {};
 }
@@ -222,7 +222,7 @@ Result<void> NetFileOps::open(const CallContext& ctx, fs::Inode& vfs_inode, fs::
   } else {
     MYFS_TRY(open_at_server(ctx, inode, file, *state));
   }
-  file.f_wb_err.store(inode.mapping()->wb_err.sample(), std::memory_order_relaxed);
+  file.sample_wb_err(inode.mapping()->wb_err);
   file.f_private = std::move(state);
   return {};
 }
@@ -269,31 +269,16 @@ Result<void> NetFileOps::commit_data(const CallContext& ctx, NetInode& inode) {
   return mm::filemap_fsync(ctx, *inode.mapping(), nullptr);
 }
 
-Errno NetFileOps::check_and_advance_wb_err(fs::File& file) {
-  mm::ErrSeq& wb_err = net_inode(file.f_inode()).mapping()->wb_err;
-  mm::ErrSeq::Sample before = file.f_wb_err.load(std::memory_order_acquire);
-  while (true) {
-    mm::ErrSeq::Sample since = before;
-    const Errno error = wb_err.check_and_advance(&since);
-    // If another call of this open file was faster, it reports the error.
-    if (!error.ok()) net_inode(file.f_inode()).mapping()->ops().note_told();
-    if (error.ok() ||
-        file.f_wb_err.compare_exchange_strong(before, since, std::memory_order_acq_rel)) {
-      return error;
-    }
-  }
-}
-
 Result<void> NetFileOps::sync_and_report(const CallContext& ctx, fs::File& file) {
   Result<void> synced = mm::filemap_fsync(ctx, *net_inode(file.f_inode()).mapping(), nullptr);
   // A failed commit is in wb_err, too, and counts once.
-  const Errno recorded = check_and_advance_wb_err(file);
+  const Errno recorded = fs::file_check_and_advance_wb_err(file);
   return recorded.ok() ? synced : Result<void>(recorded);
 }
 
 Result<void> NetFileOps::flush_and_report(const CallContext& ctx, fs::File& file) {
   MYFS_TRY(flush_data(ctx, net_inode(file.f_inode())));
-  return check_and_advance_wb_err(file);
+  return fs::file_check_and_advance_wb_err(file);
 }
 
 // Durable, since a loss that is found later could be told to nobody.
@@ -311,6 +296,7 @@ void NetFileOps::release(fs::File& file) {
 
 void NetFileOps::remove_open(NetInode& inode, LeaseRecord::Open& open) {
   const uint16_t knows = inode.lease.remove_open(open);
+  inode.forget_told_losses();
   if (knows == 0) return;
   const bool full = super_.leases().closed(open.open_id, knows);
   // A deleted file lives at the server until its last open goes.
@@ -348,7 +334,7 @@ Result<size_t> NetFileOps::read_uncached(const CallContext& ctx, NetInode& inode
                                          fs::IoVec to, uint64_t offset) {
   super_.counters().uncached_reads.add();
   // Without a lease the server alone knows what there is; what it lacks of this client's comes
-  // first. Lost bytes are the business of fsync.
+  // first. Lost bytes are told of afterwards.
   if (Result<void> sent = commit_data(ctx, inode); !sent.ok() && !inode.mapping()->is_clean()) {
     return sent.error();
   }
@@ -437,6 +423,10 @@ Result<void> NetFileOps::write_cached(const CallContext& ctx, NetInode& inode, f
       Result<bool> held = inode.acquire(ctx, fs::kLeaseW, opener_of(file));
       if (!held.ok() && !is_lease_refusal(held.error())) return held.error();
       if (!held.ok() || !*held) return Errno(EAGAIN);
+      // Lost with the lease of before: told by this call, unless it has to tell of bytes.
+      if (progress.done == 0) {
+        if (Errno lost = fs::file_tell_wb_err(file); !lost.ok()) return lost;
+      }
       continue;
     }
     const bool lost = super_.locks().lost_since(inode, file, progress.generation);
@@ -555,6 +545,7 @@ Result<void> NetFileOps::commit_answered(const CallContext& ctx, NetInode& inode
   // Also by a server that was begun anew meanwhile.
   const bool other = written_in != committed_in || committed_in != super_.era();
   if (written_in != 0 && other) {
+    inode.i_flags.fetch_or(fs::Inode::kLostWrites, std::memory_order_acq_rel);
     inode.mapping()->record_error(Errno(EIO));
     inode.log_loss("the session ended before a commit", "unknown");
   }
@@ -635,7 +626,7 @@ Result<void> NetFileOps::sync_range(const CallContext& ctx, fs::File& file, uint
   }
   if (!wait) return {};
   MYFS_TRY(mm::filemap_fdatawait_range(ctx, *inode.mapping(), from, to));
-  return check_and_advance_wb_err(file);
+  return fs::file_check_and_advance_wb_err(file);
 }
 
 Result<void> NetFileOps::fadvise(const CallContext& ctx, fs::File& file, uint64_t from, uint64_t to,

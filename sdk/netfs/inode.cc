@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sdk/base/clock.h"
 #include "sdk/base/log.h"
 #include "sdk/mm/filemap.h"
 #include "sdk/mm/runtime.h"
@@ -12,8 +13,16 @@
 namespace myfs::netfs {
 
 namespace {
-constexpr size_t kLostRangesNamed = 8;  // in one line of the log
+// A file that is written all the time, without success, is told of no more often.
+constexpr int64_t kReportDelay_ns = kNsPerSec;
 }  // namespace
+
+struct NetInode::Losses {
+  Errno error;      // the first one
+  std::string why;  // likewise
+  int64_t since_ns = boottime_ns();
+  std::vector<LostPage> pages;
+};
 
 NetInode::NetInode(Super& super, const Kstat& stat)
     : fs::Inode(super.sb(), stat, super.inode_ops(), super.file_ops()),
@@ -284,7 +293,7 @@ void NetInode::honour_recall() {
     }
     if (mapping_ != nullptr && (parts & fs::kLeaseR) != 0) {
       WriteLock lock(mapping_->invalidate_lock);
-      if (!mm::invalidate_pages(*mapping_).ok()) mm::discard_pages(*mapping_);
+      if (!mm::invalidate_pages(*mapping_).ok()) (void)drop_pages_locked("its lease was recalled");
     }
     {
       MutexLock lock(lease.mu);
@@ -301,6 +310,7 @@ void NetInode::honour_recall() {
       super_.client().ack(std::move(ack));
     }
   }
+  report_losses();
   return_parts();
   maybe_unpin();
 }
@@ -316,34 +326,98 @@ void NetInode::return_parts() {
   super_.returns_pending(super_.leases().release(given_back, generation));
 }
 
+bool NetInode::drop_pages_locked(std::string_view why) {
+  std::vector<mm::PageRef> lost;
+  if (has_dirty_pages()) i_flags.fetch_or(kLostWrites, std::memory_order_acq_rel);
+  const uint64_t size = mapping_->i_size.load(std::memory_order_acquire);
+  mm::discard_pages(*mapping_, &lost);
+  for (const mm::PageRef& page : lost) {
+    mm::Page* one = page.get();
+    if (one->offset() >= size) continue;
+    note_lost({&one, 1}, one->offset(), std::min(kPageSize_bytes, size - one->offset()), Errno(EIO),
+              why);
+  }
+  return !lost.empty();
+}
+
 void NetInode::lose_pages(std::string_view why) {
   if (mapping_ == nullptr) return;
-  size_t lost;
-  std::string ranges;
+  bool lost;
   {
     WriteLock lock(mapping_->invalidate_lock);
-    ranges = unwritten_ranges();
-    lost = mm::discard_pages(*mapping_);
+    lost = drop_pages_locked(why);
   }
-  if (lost != 0) {
-    if (lease.opens() == 0) {
-      // Those who wrote have gone; whoever opens the file later has lost nothing.
-      mm::ErrSeq::Sample seen = 0;
-      (void)mapping_->wb_err.check_and_advance(&seen);
-    }
-    super_.counters().lost_bytes.add(static_cast<int64_t>(lost * kPageSize_bytes));
-    log_loss(why, ranges);
+  if (lost && lease.opens() == 0) {
+    // Those who wrote have gone; whoever opens the file later has lost nothing.
+    mm::ErrSeq::Sample seen = 0;
+    (void)mapping_->wb_err.check_and_advance(&seen);
   }
+  report_losses();
   maybe_unpin();
 }
 
-std::string NetInode::unwritten_ranges() const {
-  std::string text;
-  for (const auto& range : mapping_->unwritten_ranges(kLostRangesNamed)) {
-    absl::StrAppendFormat(&text, "%s%d+%d", text.empty() ? "" : " ", range.offset,
-                          range.size_bytes);
+void NetInode::note_lost(std::span<mm::Page* const> pages, uint64_t offset, size_t size_bytes,
+                         Errno error, std::string_view why) {
+  super_.counters().lost_bytes.add(static_cast<int64_t>(size_bytes));
+  i_flags.fetch_or(kLostWrites, std::memory_order_acq_rel);
+  const bool keeps = super_.lost_writes().wants_bytes();
+  MutexLock lock(i_lock);
+  if (losses_ == nullptr) {
+    losses_ = std::make_unique<Losses>();
+    losses_->error = error;
+    losses_->why = std::string(why);
   }
-  return text;
+  for (mm::Page* page : pages) {
+    const size_t part = std::min(size_bytes, kPageSize_bytes);
+    if (keeps) page->ref();
+    losses_->pages.push_back(
+        {offset, part, keeps ? mm::PageRef::adopt(page) : mm::PageRef(nullptr)});
+    offset += part;
+    size_bytes -= part;
+  }
+}
+
+void NetInode::forget_told_losses() {
+  if ((i_flags.load(std::memory_order_acquire) & kLostWrites) == 0 || lease.opens() != 0) return;
+  i_flags.fetch_and(~uint32_t{kLostWrites}, std::memory_order_acq_rel);
+}
+
+void NetInode::settle_losses() {
+  {
+    MutexLock lock(i_lock);
+    if (losses_ == nullptr) return;
+    // What else is being written fails for the same reason, most likely: it is told of together.
+    const bool settled = mapping_->nr_tagged(mm::PageTag::kDirty) == 0 &&
+                         mapping_->nr_tagged(mm::PageTag::kWriteback) == 0;
+    if (!settled && boottime_ns() < losses_->since_ns + kReportDelay_ns) return;
+  }
+  bool lost;
+  {
+    MutexLock lock(lease.mu);
+    lost = lease.pages_generation != super_.validity().generation.load(std::memory_order_acquire);
+  }
+  if (lost && has_dirty_pages()) return lose_pages("the session ended");
+  report_losses();
+}
+
+void NetInode::report_losses() {
+  std::unique_ptr<Losses> losses;
+  {
+    MutexLock lock(i_lock);
+    losses = std::move(losses_);
+  }
+  if (losses == nullptr) return;
+  auto what = std::make_shared<LostWrites>();
+  what->mount = super_.options().s_id;
+  what->path = super_.path_of(*this);
+  what->ino = i_ino;
+  what->generation = i_generation;
+  what->file_size = mapping_->i_size.load(std::memory_order_acquire);
+  what->error = losses->error;
+  what->why = std::move(losses->why);
+  what->when_ns = realtime_ns();
+  what->set_pages(std::move(losses->pages));
+  super_.lost_writes().report(std::move(what));
 }
 
 void NetInode::log_loss(std::string_view why, std::string_view ranges) const {

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "sdk/fs/inode.h"
@@ -81,16 +82,24 @@ class NetInode final : public fs::Inode {
 
   // --- recalls and losses; on a worker
   void honour_recall();
-  // Drops all pages; if the server lacked some of them, their loss is reported: logged with the
-  // byte ranges, and EIO once per open file.
+  // Drops all pages; if the server lacked some of them, their loss is reported: to the mount's
+  // LostWritesDesk, and EIO once per open file.
   void lose_pages(std::string_view why);
+  // Neighbouring pages of which the server will not have the bytes [offset, offset + size_bytes).
+  // LEAF locks only; before the pages' write is ended. Super::put_later() after it.
+  void note_lost(std::span<mm::Page* const> pages, uint64_t offset, size_t size_bytes, Errno error,
+                 std::string_view why);
+  // Nobody who might be told has it open any more.
+  void forget_told_losses();
+  // Reports them when nothing else of the file is being written that may fail as well.
+  void settle_losses();
+  // What was noted and has not been told.
+  void report_losses();
   // Whether `error` says that what is being written is nobody's any more: no loss.
   bool is_gone(Errno error) const {
     return error == Errno(ESTALE) && lease.nameless.load(std::memory_order_acquire);
   }
-  // "OFFSET+SIZE ..." of what the server lacks, or may lose; the first few ranges. LEAF locks only.
-  std::string unwritten_ranges() const;
-  // What it logs, for others who find a loss.
+  // Of what is lost, and nobody knows which bytes.
   void log_loss(std::string_view why, std::string_view ranges) const;
   // Drops the pin if nothing is dirty any more. Not under leaf locks.
   void maybe_unpin();
@@ -119,13 +128,18 @@ class NetInode final : public fs::Inode {
   void take_in_locked(const rpc::Grant& grant, uint16_t generation, bool had_data)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lease.mu);
   void flush_for_recall();
+  // Whether the server lacked some.
+  bool drop_pages_locked(std::string_view why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mapping_->invalidate_lock);
 
+  struct Losses;  // noted
   Super& super_;
   std::unique_ptr<mm::AddressSpace> mapping_;
   rpc::Handle handle_ ABSL_GUARDED_BY(i_lock);
   uint16_t handle_generation_ ABSL_GUARDED_BY(i_lock) = 0;
   Place place_ ABSL_GUARDED_BY(i_lock);
   rpc::Opener writer_ ABSL_GUARDED_BY(i_lock);
+  std::unique_ptr<Losses> losses_ ABSL_GUARDED_BY(i_lock);
   Time last_stat_mtime_ ABSL_GUARDED_BY(i_lock);
   uint64_t last_stat_size_ ABSL_GUARDED_BY(i_lock) = UINT64_MAX;
 };

@@ -150,8 +150,6 @@ class NetFileOps final : public fs::FileOps {
   Result<void> commit_data(const CallContext& ctx, NetInode& inode);
   Result<void> flush_and_report(const CallContext& ctx, fs::File& file);
   Result<void> sync_and_report(const CallContext& ctx, fs::File& file);
-  // Each error once per open file, also if several threads ask.
-  static Errno check_and_advance_wb_err(fs::File& file);
   // Makes durable what a relaxed server has answered for the inode, also what no page knows of.
   Result<void> commit_answered(const CallContext& ctx, NetInode& inode);
   Super& super_;

@@ -30,7 +30,8 @@ Super::Super(MountOptions options, mm::Runtime& runtime)
       runtime_(runtime),
       inode_ops_(*this),
       file_ops_(*this),
-      address_space_ops_(*this) {
+      address_space_ops_(*this),
+      lost_writes_(std::make_shared<LostWritesDesk>(options_.salvage)) {
   sync_writes_.store(options_.sync_writes, std::memory_order_relaxed);
   background_ctx_.cred = background_cred();
 }
@@ -242,7 +243,10 @@ void Super::put_deferred() {
     MutexLock lock(deferred_mutex_);
     inodes.swap(deferred_);
   }
-  for (RefPtr<fs::Inode>& inode : inodes) net_inode(*inode).maybe_unpin();
+  for (RefPtr<fs::Inode>& inode : inodes) {
+    net_inode(*inode).settle_losses();
+    net_inode(*inode).maybe_unpin();
+  }
 }
 
 void Super::returns_pending(bool urgent) {
@@ -321,7 +325,10 @@ Result<fs::DirStats> Super::dir_stats(const CallContext& ctx, fs::Inode& dir, bo
 
 void Super::evict_inode(fs::Inode& inode) {
   NetInode& mine = net_inode(inode);
-  if (mine.mapping() != nullptr) mm::truncate_inode_pages_final(*mine.mapping());
+  if (mine.mapping() != nullptr) {
+    mm::truncate_inode_pages_final(*mine.mapping());
+    mine.report_losses();
+  }
   leases_->remove(mine.i_ino, mine.lease);
   locks_.forget(mine);
   // A deleted file lives at the server until its pin goes.
@@ -418,6 +425,10 @@ void Super::shutdown(const CallContext& ctx) {
   put_deferred();
 }
 
-void Super::put_super() { worker_.stop(); }
+void Super::put_super() {
+  worker_.stop();
+  // Wait for functions of the application.
+  lost_writes_->stop();
+}
 
 }  // namespace myfs::netfs

@@ -21,6 +21,7 @@
 #include "sdk/netfs/inode.h"
 #include "sdk/netfs/lease.h"
 #include "sdk/netfs/lock.h"
+#include "sdk/netfs/lost_writes.h"
 #include "sdk/netfs/ops.h"
 #include "sdk/netfs/recall.h"
 #include "sdk/rpc/client.h"
@@ -43,7 +44,8 @@ struct MountOptions {
   size_t rsize_bytes = kDefaultIo_bytes;
   size_t wsize_bytes = kDefaultIo_bytes;
   std::shared_ptr<const IdMap> idmap;
-  mm::Runtime* runtime = nullptr;  // null: the process's
+  std::shared_ptr<const RescueDir> salvage;  // where lost writes go; or null
+  mm::Runtime* runtime = nullptr;            // null: the process's
 };
 
 // Counts what tests and statistics want to know of coherence.
@@ -69,6 +71,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   NetLocks& locks() { return locks_; }
   mm::Runtime& runtime() const { return runtime_; }
   NetCounters& counters() { return counters_; }
+  LostWritesDesk& lost_writes() { return *lost_writes_; }
   // As mounted; what can change since is asked for below.
   const MountOptions& options() const { return options_; }
   bool sync_writes() const { return sync_writes_.load(std::memory_order_relaxed); }
@@ -125,7 +128,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   }
 
   // Drops a reference, and the inode's pin if nothing is dirty any more, on a worker a little
-  // later: for the loop, which must not destroy.
+  // later: for the loop, which must not destroy. Losses that were noted are told there, too.
   void put_later(RefPtr<fs::Inode> inode);
   // As call(), for calls whose only inode is this directory: if it is gone, it is known as removed
   // from then on, and the answer is ENOENT.
@@ -215,6 +218,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   std::unique_ptr<LeaseTable> leases_;
   NetLocks locks_{*this};
   NetCounters counters_;
+  const std::shared_ptr<LostWritesDesk> lost_writes_;
   std::atomic<int64_t> dirty_deadline_ns_{0};
   std::atomic<int64_t> server_minus_boottime_ns_{0};
   uint64_t incarnation_ = 0;           // of the newest session; the loop's

@@ -68,6 +68,7 @@ void Super::lose_dirty_pages(std::string why) {
     if (mine.has_dirty_pages()) {
       mine.lose_pages(why);
     } else {
+      mine.report_losses();
       mine.maybe_unpin();
     }
   });

@@ -30,7 +30,8 @@ fi
 # Each public header stands alone, in the oldest languages that it promises.
 echo '#include <myfs/myfs.h>' | "${CC:-cc}" -std=c11 -Wall -Wextra -Wpedantic -Werror \
   -I"$prefix/include" -fsyntax-only -x c -
-for header in myfs.h myfs.hpp testing.h history.h linearizability.h; do
+for header in myfs.h myfs.hpp lost_writes.h lost_writes.hpp testing.h history.h \
+  linearizability.h; do
   echo "#include <myfs/$header>" | "${CXX:-c++}" -std=c++20 -Wall -Wextra -Werror \
     -I"$prefix/include" -fsyntax-only -x c++ -
 done
