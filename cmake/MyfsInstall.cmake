@@ -10,6 +10,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/include/myfs/async.h
   ${PROJECT_SOURCE_DIR}/include/myfs/history.h ${PROJECT_SOURCE_DIR}/include/myfs/linearizability.h
   ${PROJECT_SOURCE_DIR}/include/myfs/testing.h
   ${PROJECT_SOURCE_DIR}/include/myfs/myfs.h ${PROJECT_SOURCE_DIR}/include/myfs/myfs.hpp
+  ${PROJECT_SOURCE_DIR}/include/myfs/lease.h ${PROJECT_SOURCE_DIR}/include/myfs/lease.hpp
   ${PROJECT_SOURCE_DIR}/include/myfs/lost_writes.h
   ${PROJECT_SOURCE_DIR}/include/myfs/lost_writes.hpp
   ${PROJECT_SOURCE_DIR}/include/myfs/lowlevel.h

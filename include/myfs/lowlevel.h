@@ -314,8 +314,9 @@ typedef struct myfs_listener myfs_listener;
  * Errors: EINVAL. */
 MYFS_API int myfs_ll_listen(myfs_inode* inode, myfs_invalidate_fn fn, void* context,
                             myfs_listener** listener);
-/* When it returns, the function is called no more. Not to be called from the function. Before the
- * task is destroyed. NULL: 0. */
+/* When it returns, the function is called no more, and no call of it runs; called from within the
+ * function itself, it does not wait for that call, which was the last one. From any thread, after
+ * the task was destroyed, too. In a forked child it does nothing. NULL: 0. */
 MYFS_API int myfs_ll_unlisten(myfs_listener* listener);
 
 #ifdef __cplusplus

@@ -340,7 +340,8 @@ MYFS_API void myfs_set_log(myfs_log_fn fn, void* context, int max_level);
 
 /* Opens or creates. flags: O_RDONLY, O_WRONLY, O_RDWR with O_CREAT, O_EXCL, O_TRUNC, O_APPEND,
  * O_NOFOLLOW, O_DIRECTORY, O_SYNC, O_DSYNC, O_DIRECT, O_NOATIME, O_CLOEXEC (see myfs_fcntl);
- * O_NONBLOCK, O_ASYNC, O_NOCTTY, O_LARGEFILE have no effect.
+ * O_NONBLOCK does not wait for who holds a lease on the file (<myfs/lease.h>); O_ASYNC, O_NOCTTY,
+ * O_LARGEFILE have no effect.
  *
  *   - O_PATH (with O_DIRECTORY, O_NOFOLLOW, O_CLOEXEC alone): names the place, a symbolic link too,
  *     without opening it. Good as a directory of the *at calls, for fstat, fstatfs, fchdir, dup,
@@ -353,7 +354,7 @@ MYFS_API void myfs_set_log(myfs_log_fn fn, void* context, int max_level);
  *
  * Returns the lowest free descriptor of the task. Errors: [change]; EEXIST, EISDIR, EMFILE (65536
  * open), ENXIO (fifo, socket or device), EPERM (O_NOATIME on what belongs to another), EINVAL
- * (O_CREAT with O_DIRECTORY; O_TMPFILE for reading alone). */
+ * (O_CREAT with O_DIRECTORY; O_TMPFILE for reading alone), EAGAIN (O_NONBLOCK, and a lease). */
 MYFS_API int myfs_open(myfs_task* task, const char* path, int flags, mode_t mode);
 MYFS_API int myfs_open_x(myfs_task* task, const myfs_call* call, const char* path, int flags,
                          mode_t mode);

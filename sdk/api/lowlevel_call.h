@@ -34,6 +34,17 @@ inline fs::At at_inode(const myfs_inode& inode) {
   return fs::At{.dfd = AT_FDCWD, .path = {}, .start = &inode.place};
 }
 
+// MYFS_INVAL_*: what was answered under these parts.
+inline unsigned invalidated(const fs::Inode& inode, fs::LeaseParts parts) {
+  unsigned what = 0;
+  if ((parts & fs::kLeaseA) != 0) what |= MYFS_INVAL_ATTR;
+  // Who may search it may change: names were told to be kept since everybody might.
+  if ((parts & fs::kLeaseA) != 0 && inode.is_dir()) what |= MYFS_INVAL_NAMES;
+  if ((parts & fs::kLeaseD) != 0) what |= MYFS_INVAL_ATTR | MYFS_INVAL_NAMES;
+  if ((parts & (fs::kLeaseR | fs::kLeaseW)) != 0) what |= MYFS_INVAL_ATTR | MYFS_INVAL_DATA;
+  return what;
+}
+
 inline Errno check_entry(const myfs_entry* entry) {
   if (entry == nullptr) return fail(Errno(EINVAL), "there is no place for the result");
   if (entry->size != sizeof(myfs_entry)) {

@@ -144,6 +144,10 @@ Result<void> notify_change(const CallContext& ctx, Inode& inode, Iattr attr, Fil
   const uint64_t weight = Inode::kChanging +
                           ((attr.ia_valid & kPermParts) != 0 ? Inode::kChangingPerm : 0) +
                           ((attr.ia_valid & Iattr::kSize) != 0 ? Inode::kChangingData : 0);
+  if ((attr.ia_valid & Iattr::kSize) != 0) {
+    const uint64_t open_id = file != nullptr ? file->f_open_id : 0;
+    MYFS_TRY(inode.i_fop().break_lease(ctx, inode, open_id, true, true));
+  }
   WriteLock lock(inode.i_rwsem);
   if ((attr.ia_valid & Iattr::kSize) != 0) {
     MYFS_TRY(mmap_changing(ctx, inode, attr.ia_size, attr.ia_size));

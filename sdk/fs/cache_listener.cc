@@ -1,8 +1,15 @@
 #include "sdk/fs/cache_listener.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace myfs::fs {
+
+namespace {
+std::atomic<uint64_t> g_last_id{0};
+// Whose function this thread runs; 0: nobody's.
+thread_local uint64_t t_called = 0;
+}  // namespace
 
 CacheListeners::Entry* CacheListeners::find_locked(const CacheListener& listener) {
   auto found = std::find_if(entries_.begin(), entries_.end(),
@@ -10,9 +17,16 @@ CacheListeners::Entry* CacheListeners::find_locked(const CacheListener& listener
   return found == entries_.end() ? nullptr : &*found;
 }
 
+CacheListeners::Entry* CacheListeners::find_locked(uint64_t id) {
+  auto found = std::find_if(entries_.begin(), entries_.end(),
+                            [&](const Entry& entry) { return entry.id == id; });
+  return found == entries_.end() ? nullptr : &*found;
+}
+
 void CacheListeners::add(CacheListener& listener) {
   MutexLock lock(mutex_);
-  entries_.push_back({&listener, 0});
+  const uint64_t id = g_last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+  entries_.push_back({id, &listener, 0});
   count_.store(entries_.size(), std::memory_order_release);
 }
 
@@ -20,7 +34,8 @@ void CacheListeners::remove(CacheListener& listener) {
   MutexLock lock(mutex_);
   // Looked up anew after each wait: others come and go.
   for (Entry* entry; (entry = find_locked(listener)) != nullptr;) {
-    if (entry->running != 0) {
+    const uint32_t own = entry->id == t_called ? 1 : 0;
+    if (entry->running > own) {
       idle_.wait(mutex_);
       continue;
     }
@@ -32,18 +47,26 @@ void CacheListeners::remove(CacheListener& listener) {
 
 void CacheListeners::for_each(absl::FunctionRef<void(CacheListener&)> fn) {
   if (!any()) return;
-  std::vector<CacheListener*> held;
+  std::vector<uint64_t> all;
   {
     MutexLock lock(mutex_);
-    for (Entry& entry : entries_) {
-      ++entry.running;
-      held.push_back(entry.listener);
-    }
+    for (Entry& entry : entries_) all.push_back(entry.id);
   }
-  for (CacheListener* listener : held) {
+  for (const uint64_t id : all) {
+    CacheListener* listener;
+    {
+      MutexLock lock(mutex_);
+      Entry* entry = find_locked(id);
+      if (entry == nullptr) continue;  // removed meanwhile
+      ++entry->running;
+      listener = entry->listener;
+    }
+    const uint64_t outer = std::exchange(t_called, id);
     fn(*listener);
+    t_called = outer;
     MutexLock lock(mutex_);
-    --find_locked(*listener)->running;
+    // It may have removed itself, and be gone.
+    if (Entry* entry = find_locked(id); entry != nullptr) --entry->running;
     idle_.notify_all();
   }
 }

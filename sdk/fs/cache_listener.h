@@ -6,7 +6,8 @@
 // Lock rank: kCall, a leaf, let go of while a callback runs.
 // Owns / is owned by: the listeners are their registrars'; CacheListeners is part of a SuperBlock.
 // Invariants: (1) what an answer was covered by is given back to others only after invalidate() has
-// returned; (2) after remove() has returned no callback of that listener runs.
+// returned; (2) after remove() has returned no callback of that listener runs or begins,
+// but for the one that remove() was called from.
 #pragma once
 
 #include <atomic>
@@ -36,17 +37,19 @@ class CacheListeners {
  public:
   bool any() const { return count_.load(std::memory_order_acquire) != 0; }
   void add(CacheListener& listener);
-  // Waits for its callbacks; not to be called from one.
+  // Waits for its callbacks, but for the one that it is called from.
   void remove(CacheListener& listener);
   void invalidate(Inode& inode, LeaseParts parts);
   void invalidate_all();
 
  private:
   struct Entry {
+    uint64_t id;  // of this registration, in the process: a later one may have the same address
     CacheListener* listener;
     uint32_t running;
   };
   Entry* find_locked(const CacheListener& listener) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Entry* find_locked(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Runs fn for every listener, none of them removed meanwhile.
   void for_each(absl::FunctionRef<void(CacheListener&)> fn);
 

@@ -181,6 +181,9 @@ Result<void> FileOps::lock(const CallContext& ctx, File& file, LockCmd cmd, File
   }
   return ok_result();
 }
+Result<void> FileOps::break_lease(const CallContext&, Inode&, uint64_t, bool, bool) {
+  return ok_result();
+}
 Result<DirPage> FileOps::readdir(const CallContext&, File&, uint64_t) { return Errno(ENOTDIR); }
 
 }  // namespace myfs::fs

@@ -197,6 +197,11 @@ class FileOps {
   // of this process alone, in the inode's FileLockContext. Also for what a close() gives up: then
   // the error is not heard.
   virtual Result<void> lock(const CallContext& ctx, File& file, LockCmd cmd, FileLock& lock);
+  // [break_lease] Before a regular file is cut, and after it was opened, under no lock: waits until
+  // no open file but `open_id` (0: none) holds a lease that reading, or writing, breaks. EAGAIN:
+  // `may_wait` is false. Default: there are no leases.
+  virtual Result<void> break_lease(const CallContext& ctx, Inode& inode, uint64_t open_id,
+                                   bool writes, bool may_wait);
   // Entries with cookies above `cookie`, 0 for the first page; '.' and '..' excluded.
   virtual Result<DirPage> readdir(const CallContext& ctx, File& file, uint64_t cookie);
 };

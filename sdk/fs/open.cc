@@ -169,6 +169,11 @@ Result<void> may_open(const CallContext& ctx, const Path& path, const OpenFlags&
   return Errno(EPERM);
 }
 
+Result<void> break_lease(const CallContext& ctx, Inode& inode, uint64_t open_id, bool writes,
+                         uint32_t flags) {
+  return inode.i_fop().break_lease(ctx, inode, open_id, writes, (flags & O_NONBLOCK) == 0);
+}
+
 Result<Ref<File>> open_path(const CallContext& ctx, Path path, const OpenFlags& how,
                             const Kstat* stat) {
   Inode& inode = path.inode();
@@ -182,6 +187,7 @@ Result<Ref<File>> open_path(const CallContext& ctx, Path path, const OpenFlags& 
   std::optional<WantWrite> truncating;
   if ((how.flags & O_TRUNC) != 0) {
     MYFS_ASSIGN(truncating, WantWrite::get(ctx, path));
+    if (inode.is_regular()) MYFS_TRY(break_lease(ctx, inode, 0, true, how.flags));
   }
   Ref<File> file = File::create(std::move(path), how.flags, ctx.cred);
   MYFS_TRY(Result<void>(file->get_write_access()));
@@ -360,10 +366,16 @@ Result<Ref<File>> open_tmpfile(const CallContext& ctx, TaskStruct& task, const P
   return file;
 }
 
-// Mappings of what O_TRUNC has cut.
-Result<Ref<File>> show_truncated(const CallContext& ctx, Result<Ref<File>> opened, uint32_t flags) {
-  if (!opened.ok() || (flags & O_TRUNC) == 0) return opened;
+// [do_dentry_open] Leases that this open breaks; then mappings of what O_TRUNC has cut.
+Result<Ref<File>> show_opened(const CallContext& ctx, Result<Ref<File>> opened, uint32_t flags) {
+  if (!opened.ok() || (flags & O_PATH) != 0) return opened;
   Inode& inode = (*opened)->f_inode();
+  const bool truncates = (flags & O_TRUNC) != 0;
+  if (inode.is_regular()) {
+    const bool writes = (*opened)->may_write() || truncates;
+    MYFS_TRY(break_lease(ctx, inode, (*opened)->f_open_id, writes, flags));
+  }
+  if (!truncates) return opened;
   if ((inode.i_flags.load(std::memory_order_acquire) & Inode::kMapped) == 0) return opened;
   WriteLock lock(inode.i_rwsem);
   mmap_changed(ctx, inode, 0, 0);
@@ -380,7 +392,7 @@ Result<Ref<File>> do_filp_open(const CallContext& ctx, TaskStruct& task, At at,
     MYFS_ASSIGN(WalkResult found, lookup_existing(ctx, task, scope, at, how));
     return open_path(ctx, std::move(found.path), how, found.has_stat ? &found.stat : nullptr);
   };
-  return show_truncated(ctx, retry_estale(open), how.flags);
+  return show_opened(ctx, retry_estale(open), how.flags);
 }
 
 Result<int> do_open(const CallContext& ctx, TaskStruct& task, At at, const OpenHow& how) {
@@ -438,7 +450,7 @@ Result<Ref<File>> dentry_open(const CallContext& ctx, Path path, uint32_t flags)
     how.access = MAY_EXEC;
   }
   if ((flags & O_DIRECTORY) != 0 && !path.inode().is_dir()) return Errno(ENOTDIR);
-  return show_truncated(ctx, open_path(ctx, std::move(path), how, nullptr), how.flags);
+  return show_opened(ctx, open_path(ctx, std::move(path), how, nullptr), how.flags);
 }
 
 Result<int> vfs_open(const CallContext& ctx, TaskStruct& task, At at, uint32_t flags,

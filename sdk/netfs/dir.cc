@@ -6,6 +6,7 @@
 
 #include "sdk/base/error_detail.h"
 #include "sdk/fs/dcache.h"
+#include "sdk/netfs/app_lease.h"
 #include "sdk/netfs/super.h"
 
 namespace myfs::netfs {
@@ -178,6 +179,7 @@ Result<fs::CreateResult> NetInodeOps::create(const CallContext& ctx, fs::Dentry&
       super_.counters().server_opens.add();
       MYFS_TRY(super_.file_ops().opened_by_create(ctx, *inode, *args.file, ticket));
       if (!result.created && (args.file->f_flags() & O_TRUNC) != 0) {
+        lose_app_leases(*inode, kDataParts);
         inode->i_rwsem.lock_nested();  // directories come first
         // The server's size, whatever was written here before under W.
         inode->learn_size(changed.node.attr);

@@ -10,6 +10,7 @@
 #include "sdk/fs/permission.h"
 #include "sdk/mm/filemap.h"
 #include "sdk/mm/truncate.h"
+#include "sdk/netfs/app_lease.h"
 #include "sdk/netfs/super.h"
 
 namespace myfs::netfs {
@@ -291,6 +292,7 @@ Result<void> NetFileOps::flush(const CallContext& ctx, fs::File& file) {
 void NetFileOps::release(fs::File& file) {
   NetInode& inode = net_inode(file.f_inode());
   if (!inode.is_regular()) return;
+  drop_app_lease(inode, file.f_open_id);
   remove_open(inode, static_cast<FileState&>(*file.f_private).open);
 }
 

@@ -8,6 +8,7 @@
 #include "sdk/mm/filemap.h"
 #include "sdk/mm/runtime.h"
 #include "sdk/mm/truncate.h"
+#include "sdk/netfs/app_lease.h"
 #include "sdk/netfs/super.h"
 
 namespace myfs::netfs {
@@ -251,6 +252,7 @@ void NetInode::give_back_write(bool from_writers) {
 }
 
 void NetInode::forget() {
+  lose_app_leases(*this, kDataParts);
   {
     MutexLock lock(lease.mu);
     lease.begin_forget_locked();
@@ -311,6 +313,7 @@ void NetInode::honour_recall() {
     }
   }
   report_losses();
+  lose_app_leases(*this, 0);
   return_parts();
   maybe_unpin();
 }

@@ -4,9 +4,15 @@
 #include <cassert>
 #include <utility>
 
+#include "sdk/netfs/app_lease.h"
+
 namespace myfs::netfs {
 
 // --- LeaseRecord
+
+LeaseRecord::LeaseRecord(fs::LeaseWord& word, const fs::Validity& validity, fs::Inode* host)
+    : host(host), word_(word), validity_(validity) {}
+LeaseRecord::~LeaseRecord() = default;
 
 void LeaseRecord::refresh_locked() {
   const uint16_t now = generation();
@@ -19,6 +25,7 @@ void LeaseRecord::refresh_locked() {
   giving_back_ = 0;
   own_times = false;
   space_bytes = 0;
+  if (app != nullptr) app->lose(kDataParts);
 }
 
 bool LeaseRecord::accept_locked(const rpc::Grant& grant, uint16_t call_generation) {
@@ -112,6 +119,7 @@ bool LeaseRecord::begin_give_back_locked(bool from_writers) {
   refresh_locked();
   if ((held_ & fs::kLeaseW) == 0 || stopping_ != 0) return false;
   if (writers_ != 0 && !from_writers) return false;
+  if (app != nullptr && app->holds(fs::kLeaseW) && !from_writers) return false;
   stopping_ |= fs::kLeaseW;
   giving_back_ |= fs::kLeaseW;
   return true;
@@ -132,6 +140,7 @@ void LeaseRecord::forget_recalls_locked() {
   refresh_locked();
   giving_back_ |= stopping_;
   recalls_.clear();
+  if (app != nullptr) app->held_off.clear();
 }
 
 rpc::Grant LeaseRecord::take_given_back_locked(uint16_t* generation) {
@@ -158,6 +167,7 @@ void LeaseRecord::drop_locked(LeaseParts parts) {
   held_ &= ~parts;
   stopping_ &= ~parts;
   if ((parts & fs::kLeaseW) != 0) own_times = false;
+  if (app != nullptr) app->lose(parts);
 }
 
 std::vector<rpc::AckArgs> LeaseRecord::finish_locked() {
@@ -252,6 +262,14 @@ size_t LeaseRecord::opens() {
   size_t count = 0;
   for (Open* open = opens_; open != nullptr; open = open->next) count += open->access != 0;
   return count;
+}
+
+bool LeaseRecord::others_open_locked(uint64_t open_id, bool only_writers) {
+  const uint8_t wanted = only_writers ? rpc::kAccessWrite : uint8_t{0xff};
+  for (Open* open = opens_; open != nullptr; open = open->next) {
+    if (open->open_id != open_id && (open->access & wanted) != 0) return true;
+  }
+  return false;
 }
 
 rpc::Opener LeaseRecord::any_reader() {

@@ -22,6 +22,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -38,6 +39,8 @@ class Inode;
 }
 
 namespace myfs::netfs {
+
+class AppLeases;
 
 using fs::LeaseParts;
 using LeaseSeq = uint64_t;
@@ -67,8 +70,8 @@ class LeaseTable;
 class LeaseRecord {
  public:
   // `host`: the inode, for those who find the record by number; may be null in tests.
-  LeaseRecord(fs::LeaseWord& word, const fs::Validity& validity, fs::Inode* host)
-      : host(host), word_(word), validity_(validity) {}
+  LeaseRecord(fs::LeaseWord& word, const fs::Validity& validity, fs::Inode* host);
+  ~LeaseRecord();
   LeaseRecord(const LeaseRecord&) = delete;
   LeaseRecord& operator=(const LeaseRecord&) = delete;
 
@@ -154,6 +157,12 @@ class LeaseRecord {
   // Some open for reading, for page fills and readahead, which serve everybody. If all are for
   // writing: the credentials of one, by which the server decides.
   rpc::Opener any_reader();
+  // Whether open files besides this one do I/O, or may write.
+  bool others_open_locked(uint64_t open_id, bool only_writers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+
+  // --- leases of the application (app_lease.h); null until there was one
+  std::unique_ptr<AppLeases> app ABSL_GUARDED_BY(mu);
+  std::atomic<bool> has_app_leases{false};  // app is not null
 
   // --- content
   // The generation under which the cached pages were read; pages of another one are not used.

@@ -103,6 +103,8 @@ class NetFileOps final : public fs::FileOps {
                        int advice) override;
   Result<void> lock(const CallContext& ctx, fs::File& file, fs::LockCmd cmd,
                     fs::FileLock& lock) override;
+  Result<void> break_lease(const CallContext& ctx, fs::Inode& inode, uint64_t open_id, bool writes,
+                           bool may_wait) override;
   Result<fs::DirPage> readdir(const CallContext& ctx, fs::File& file, uint64_t cookie) override;
 
   // What create(O_CREAT) leaves in the file: as open(). `ticket`: of that call.

@@ -429,6 +429,7 @@ void Super::put_super() {
   worker_.stop();
   // Wait for functions of the application.
   lost_writes_->stop();
+  app_callbacks_.stop();
 }
 
 }  // namespace myfs::netfs

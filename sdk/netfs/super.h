@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "sdk/base/callback_thread.h"
 #include "sdk/fs/super_block.h"
 #include "sdk/netfs/addr.h"
 #include "sdk/netfs/inode.h"
@@ -72,6 +73,12 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   mm::Runtime& runtime() const { return runtime_; }
   NetCounters& counters() { return counters_; }
   LostWritesDesk& lost_writes() { return *lost_writes_; }
+  // Where the application is told of leases that it holds, and of what has become invalid.
+  CallbackThread& app_callbacks() { return app_callbacks_; }
+  // A recall that had to wait for the application.
+  void recall_again(const rpc::RecallItem& item, const SessionMark& session) {
+    recall_one(item, session);
+  }
   // As mounted; what can change since is asked for below.
   const MountOptions& options() const { return options_; }
   bool sync_writes() const { return sync_writes_.load(std::memory_order_relaxed); }
@@ -219,6 +226,7 @@ class Super final : public fs::SuperOps, public rpc::CallbackSink {
   NetLocks locks_{*this};
   NetCounters counters_;
   const std::shared_ptr<LostWritesDesk> lost_writes_;
+  CallbackThread app_callbacks_;
   std::atomic<int64_t> dirty_deadline_ns_{0};
   std::atomic<int64_t> server_minus_boottime_ns_{0};
   uint64_t incarnation_ = 0;           // of the newest session; the loop's

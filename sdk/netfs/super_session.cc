@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "sdk/base/log.h"
+#include "sdk/netfs/app_lease.h"
 #include "sdk/netfs/super.h"
 
 namespace myfs::netfs {
@@ -65,6 +66,7 @@ void Super::on_session_lost(std::string_view why) {
 void Super::lose_dirty_pages(std::string why) {
   sb_->s_inodes.for_each([&](fs::Inode& inode) {
     NetInode& mine = net_inode(inode);
+    lose_app_leases(mine, kDataParts);
     if (mine.has_dirty_pages()) {
       mine.lose_pages(why);
     } else {
@@ -95,7 +97,9 @@ void Super::lose_pages_later(std::vector<uint64_t> inodes, std::string why) {
   worker_.post([this, inodes = std::move(inodes), why = std::move(why)] {
     for (uint64_t ino : inodes) {
       RefPtr<fs::Inode> inode = sb_->s_inodes.ilookup(ino);
-      if (inode) net_inode(*inode).lose_pages(why);
+      if (!inode) continue;
+      lose_app_leases(net_inode(*inode), kDataParts);
+      net_inode(*inode).lose_pages(why);
     }
   });
 }
@@ -129,6 +133,7 @@ void Super::recall_one(const rpc::RecallItem& item, const SessionMark& session) 
   RefPtr<fs::Inode> work;
   const bool found = leases_->with_record(item.ino, item.seq, [&](LeaseRecord& record) {
     record.mu.assert_held();
+    if (hold_off_recall(static_cast<NetInode&>(*record.host), item, session)) return;
     if (std::optional<rpc::AckArgs> ack = record.begin_recall_locked(item, session);
         ack.has_value()) {
       acks.push_back(std::move(*ack));

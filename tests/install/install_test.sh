@@ -30,7 +30,7 @@ fi
 # Each public header stands alone, in the oldest languages that it promises.
 echo '#include <myfs/myfs.h>' | "${CC:-cc}" -std=c11 -Wall -Wextra -Wpedantic -Werror \
   -I"$prefix/include" -fsyntax-only -x c -
-for header in myfs.h myfs.hpp lost_writes.h lost_writes.hpp testing.h history.h \
+for header in myfs.h myfs.hpp lease.h lease.hpp lost_writes.h lost_writes.hpp testing.h history.h \
   linearizability.h; do
   echo "#include <myfs/$header>" | "${CXX:-c++}" -std=c++20 -Wall -Wextra -Werror \
     -I"$prefix/include" -fsyntax-only -x c++ -
