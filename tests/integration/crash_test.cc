@@ -37,11 +37,6 @@ std::vector<std::string> thread_names() {
   return names;
 }
 
-void expect_clean(const MyfsdProcess& server) {
-  ProgramResult fsck = server.fsck();
-  EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
-}
-
 // Two clients copy in, one over each transport; the server dies again and again below them.
 TEST(Crash, WhatWasAcknowledgedSurvivesKill9) {
   TempDir dir;
@@ -51,16 +46,8 @@ TEST(Crash, WhatWasAcknowledgedSurvivesKill9) {
   ASSERT_EQ(0, myfs_mkdir(one, "/one", 0755));
   ASSERT_EQ(0, myfs_mkdir(two, "/two", 0755));
   Load first(one, "/one", 0), second(two, "/two", 3);
-  for (int round = 0; round < rounds() && !testing::Test::HasFailure(); ++round) {
-    // The moment differs from round to round.
-    EXPECT_TRUE(first.wait_for(20 + static_cast<uint64_t>(round) * 37 % 150));
-    EXPECT_TRUE(second.wait_for(1 + static_cast<uint64_t>(round) * 53 % 40));
-    server.kill9();
-    expect_clean(server);
-    ASSERT_TRUE(server.start()) << server.output();
-    EXPECT_TRUE(first.wait_for(20)) << "the first client does not go on";
-    EXPECT_TRUE(second.wait_for(20)) << "the second client does not go on";
-  }
+  strike_again_and_again(rounds(), server, first, second, [&] { server.kill9(); });
+  ASSERT_FALSE(HasFailure());
   first.stop();
   second.stop();
   EXPECT_THAT(first.errors(), IsEmpty());
@@ -361,8 +348,7 @@ TEST(Crash, OrphansAreReaped) {
   EXPECT_EQ((std::vector<std::string>{"stays"}), fresh.list("/"));
   fresh.end();
   EXPECT_EQ(0, server.terminate());
-  ProgramResult fsck = server.fsck();
-  EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
+  expect_clean(server);
 }
 
 }  // namespace

@@ -241,4 +241,18 @@ std::vector<std::string> Load::verify(Client& client) const {
   return differences;
 }
 
+void strike_again_and_again(int rounds, MyfsdProcess& server, Load& first, Load& second,
+                            const std::function<void()>& strike) {
+  for (int round = 0; round < rounds && !testing::Test::HasFailure(); ++round) {
+    // The moment differs from round to round.
+    EXPECT_TRUE(first.wait_for(20 + static_cast<uint64_t>(round) * 37 % 150));
+    EXPECT_TRUE(second.wait_for(1 + static_cast<uint64_t>(round) * 53 % 40));
+    strike();
+    expect_clean(server);
+    ASSERT_TRUE(server.start()) << server.output();
+    EXPECT_TRUE(first.wait_for(20)) << "the first client does not go on";
+    EXPECT_TRUE(second.wait_for(20)) << "the second client does not go on";
+  }
+}
+
 }  // namespace myfs::test

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "tests/support/myfsd/client.h"
+#include "tests/support/myfsd/process.h"
 
 namespace myfs::test {
 
@@ -76,5 +78,10 @@ class Load {
   std::vector<std::string> errors_;
   std::thread thread_;
 };
+
+// `rounds` times: waits until both have done something, strikes (the server is down then), and
+// expects a sound store and that both go on with the next server.
+void strike_again_and_again(int rounds, MyfsdProcess& server, Load& first, Load& second,
+                            const std::function<void()>& strike);
 
 }  // namespace myfs::test

@@ -105,11 +105,6 @@ class Machine {
   MyfsdProcess server_;
 };
 
-void expect_clean(const MyfsdProcess& server) {
-  ProgramResult fsck = server.fsck();
-  EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
-}
-
 TEST(PowerCut, NothingAcknowledgedIsLost) {
   Machine machine;
   MyfsdProcess& server = machine.server();
@@ -118,16 +113,8 @@ TEST(PowerCut, NothingAcknowledgedIsLost) {
   ASSERT_EQ(0, myfs_mkdir(one, "/one", 0755));
   ASSERT_EQ(0, myfs_mkdir(two, "/two", 0755));
   Load first(one, "/one", 0), second(two, "/two", 3);
-  for (int round = 0; round < rounds() && !testing::Test::HasFailure(); ++round) {
-    // The moment differs from round to round.
-    EXPECT_TRUE(first.wait_for(50 + static_cast<uint64_t>(round) * 37 % 150));
-    EXPECT_TRUE(second.wait_for(20 + static_cast<uint64_t>(round) * 53 % 40));
-    machine.power_cut();
-    expect_clean(server);
-    ASSERT_TRUE(server.start()) << server.output();
-    EXPECT_TRUE(first.wait_for(20)) << "the first client does not go on";
-    EXPECT_TRUE(second.wait_for(20)) << "the second client does not go on";
-  }
+  strike_again_and_again(rounds(), server, first, second, [&] { machine.power_cut(); });
+  ASSERT_FALSE(HasFailure());
   // At once after the last answer. Nobody who has the bytes still writes them again.
   first.stop();
   const uint64_t lost = first.lost(), sessions = one.stats().sessions_lost;

@@ -104,8 +104,7 @@ TEST_P(Reclaim, WhatIsDirtyOpenAndLockedIsThereAfterwards) {
   EXPECT_EQ(0, a.end());
   EXPECT_EQ(0, b.end());
   EXPECT_EQ(0, server.terminate()) << server.output();
-  ProgramResult fsck = server.fsck();
-  EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
+  expect_clean(server);
 }
 
 // Each is made once, and its caller knows it.

@@ -33,11 +33,6 @@ bool is_long() {
   return length != nullptr && std::string(length) == "1";
 }
 
-void expect_clean(const MyfsdProcess& server) {
-  ProgramResult fsck = server.fsck();
-  EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
-}
-
 // ---- A client that dies
 
 std::string content_of(int number) {

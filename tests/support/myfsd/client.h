@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/myfsd/process.h"
+
 namespace myfs::test {
 
 inline std::string error_text(int64_t result) {
@@ -119,5 +121,11 @@ class Client {
  private:
   myfs_task* task_ = nullptr;
 };
+
+// The store of a server that does not run.
+inline void expect_clean(const MyfsdProcess& server) {
+  ProgramResult fsck = server.fsck();
+  EXPECT_EQ(0, fsck.status) << fsck.out << fsck.err;
+}
 
 }  // namespace myfs::test

@@ -51,6 +51,25 @@ class BadInput : public testing::Test {
     return rig.finish(rig.start_write(c, args));
   }
 
+  // The other one reads, and `bad` says to the recall that he has written `size` bytes.
+  auto read_and_acknowledge(uint64_t size, int expected) {
+    bad.peer->silent();
+    bad.peer->recalls.clear();
+    auto pending = rig.start_read(other, file_of(other), 0, 100);
+    rig.settle();
+    EXPECT_EQ(bad.peer->recalls.size(), 1u);
+    AckArgs ack;
+    if (!bad.peer->recalls.empty()) {
+      ack.recall_id = bad.peer->recalls[0].recall_id;
+      ack.ino = bad.peer->recalls[0].ino;
+    }
+    ack.have_size = true;
+    ack.size = size;
+    EXPECT_EQ(rig.shard->acknowledge(*bad.session, ack).value(), expected);
+    rig.settle();
+    return pending;
+  }
+
   Rig rig;
   Client other = rig.login();
   Client bad = rig.login();
@@ -84,18 +103,7 @@ TEST_F(BadInput, who_never_answers_a_recall_is_ended_with_a_reason) {
 TEST_F(BadInput, who_acknowledges_before_he_has_written_is_told_EPROTO) {
   const uint64_t lease = acquire(bad, kPartW);
   EXPECT_EQ(write_back(bad, lease, "half").error, 0);
-  bad.peer->silent();
-  bad.peer->recalls.clear();
-  auto pending = rig.start_read(other, file_of(other), 0, 100);
-  rig.settle();
-  ASSERT_EQ(bad.peer->recalls.size(), 1u);
-  AckArgs ack;
-  ack.recall_id = bad.peer->recalls[0].recall_id;
-  ack.ino = bad.peer->recalls[0].ino;
-  ack.have_size = true;
-  ack.size = 8;
-  EXPECT_EQ(rig.shard->acknowledge(*bad.session, ack).value(), EPROTO);
-  rig.settle();
+  auto pending = read_and_acknowledge(8, EPROTO);
   // The other one reads what has come, and it stays so.
   ASSERT_TRUE(pending->has_value());
   EXPECT_EQ((*pending)->size, 4u);
@@ -106,18 +114,7 @@ TEST_F(BadInput, who_acknowledges_before_he_has_written_is_told_EPROTO) {
 TEST_F(BadInput, who_acknowledges_what_he_has_written_is_told_nothing) {
   const uint64_t lease = acquire(bad, kPartW);
   EXPECT_EQ(write_back(bad, lease, "all").error, 0);
-  bad.peer->silent();
-  bad.peer->recalls.clear();
-  auto pending = rig.start_read(other, file_of(other), 0, 100);
-  rig.settle();
-  ASSERT_EQ(bad.peer->recalls.size(), 1u);
-  AckArgs ack;
-  ack.recall_id = bad.peer->recalls[0].recall_id;
-  ack.ino = bad.peer->recalls[0].ino;
-  ack.have_size = true;
-  ack.size = 3;
-  EXPECT_EQ(rig.shard->acknowledge(*bad.session, ack).value(), 0);
-  rig.settle();
+  auto pending = read_and_acknowledge(3, 0);
   EXPECT_TRUE(pending->has_value());
 }
 

@@ -524,13 +524,13 @@ TEST_F(FileDataTest, held_writes_go_with_their_own_commit_and_no_other) {
 TEST_F(FileDataTest, edits_and_overlapping_writes_wait_for_the_commit_of_what_is_held) {
   auto held = std::make_shared<HeldWrites>();
   ASSERT_TRUE(rig_->write(kIno, 0, "held", held).ok());
-  Errno cut(EIO), over(EIO);
+  std::optional<Errno> cut, over;  // answered
   rig_->data().write(kIno, 0, as_bytes("over"), [&](Result<WriteReply> r) { over = r.error(); });
   rig_->run();
-  EXPECT_EQ(over, Errno(EIO)) << "not yet";
+  EXPECT_FALSE(over.has_value());
   rig_->data().truncate(kIno, 2, [&](Result<DataChange> r) { cut = rig_->store(std::move(r)); });
   rig_->run();
-  EXPECT_EQ(cut, Errno(EIO)) << "not yet";
+  EXPECT_FALSE(cut.has_value());
   ASSERT_TRUE(rig_->write(kIno, 4, " and more", held).ok());
   std::optional<DataChange> change;
   rig_->data().commit(
